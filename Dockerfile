@@ -1,0 +1,21 @@
+# The gear's image. Build: docker build -t fw-gear-deid . — needs no engine features beyond COPY and RUN.
+FROM python:3.11-slim
+
+ENV FLYWHEEL=/flywheel/v0 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+WORKDIR ${FLYWHEEL}
+
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --require-hashes -r requirements.txt
+
+COPY manifest.json run.py ./
+COPY fw_gear_deid ./fw_gear_deid
+COPY profiles ./profiles
+
+# The platform writes input/, output/ and config.json as root; a local run may use any user.
+RUN mkdir -p input output work && chmod 777 output work && useradd --create-home gear
+USER gear
+
+# The platform runs the manifest's command instead; "docker run IMAGE ARGS" is the command line.
+ENTRYPOINT ["python", "/flywheel/v0/run.py"]

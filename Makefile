@@ -1,0 +1,24 @@
+# Every target sets up what it needs in .venv; PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN = .venv/bin
+
+.venv/ready: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: .venv/ready            ## the environment
+check: lint test              ## what CI runs
+lint: .venv/ready
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+test: .venv/ready
+	$(BIN)/python -m pytest -q
+demo: .venv/ready             ## the main job on sample data
+	$(BIN)/fw-gear-deid sample demo/in
+	$(BIN)/fw-gear-deid run demo/in demo/out --profile research-site
+bench: .venv/ready            ## milliseconds for made-up archives
+	$(BIN)/python tests/bench.py
+lock: .venv/ready             ## pin what pyproject.toml asks for, with hashes and without hosts
+	sh docs/lock.sh
+.PHONY: setup check lint test demo bench lock

@@ -1,0 +1,206 @@
+"""Dates and date-times → the same, moved by a number of days."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from fw_gear_deid.actions.jitter import whole_offset
+from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.model.errors import Unfit
+
+DEFAULT_DATETIME = "%Y%m%d%H%M%S.%f"  # the profile language's default for DICOM
+UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", "weeks")  # of timedelta
+_SINGLE = frozenset({"LT", "ST", "UR", "UT"})  # VRs in which a comma or backslash is text
+_ZONE = re.compile(r"[+-]\d{2}:?\d{2}$")
+_DT = re.compile(r"(\d{8})(\d{2})?(\d{2})?(\d{2})?(\.\d{1,6})?", re.ASCII)  # DT to the day or finer, PS3.5 Table 6.2-1
+_LIMIT = re.compile(r"([+-]?\d+)\s*(years?|weeks?|days?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """By how much to move: fixed days, and with ``jitter-date`` an offset of the subject's own.
+
+    Attributes
+    ----------
+    days : float
+        ``date-increment`` or its override; may be fractional or negative.
+    jitter : int
+        ``jitter-range``; 0 without ``jitter-date``.
+    unit : str
+        ``jitter-unit``, a keyword of timedelta.
+    """
+
+    days: float
+    jitter: int = 0
+    unit: str = "days"
+
+    def delta(self, at: At) -> timedelta:
+        """Return the distance for the subject at hand: one for all dates with the same range and unit."""
+        moved = timedelta(days=self.days)
+        if self.jitter:
+            steps = whole_offset(at.draw(f"jitter-date {self.jitter} {self.unit}"), self.jitter)
+            moved += timedelta(**{self.unit: steps})
+        return moved
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementDate:
+    """``increment-date: true``: a date in ``date-format``, moved by whole days (a fraction has no effect on a date).
+
+    Examples
+    --------
+    >>> IncrementDate(Shift(-17), "%Y%m%d")(("20200229",), At("DA", lambda purpose: 0, date(2020, 1, 1), str))
+    ('20200212',)
+    """
+
+    shift: Shift
+    form: str = "%Y%m%d"
+    low: str = ""
+    high: str = ""
+    key: str = "increment-date"
+    loose: bool = False
+    """Also take other spellings of a date (captures in file names), and write them in ``form``."""
+
+    def __call__(self, texts: Texts, at: At) -> Texts:
+        """Return the moved dates; an empty one stays empty.
+
+        Raises
+        ------
+        Unfit
+            A value is no date in the format, or leaves the calendar.
+        """
+        return tuple(self._move(text, at) if text.strip() else text for text in _split(texts, at))
+
+    def _move(self, text: str, at: At) -> str:
+        try:
+            moment = _parse(text, self.form)
+        except Unfit:
+            if not self.loose:
+                raise
+            moment = _parse_any(text)
+        return _write(_clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at), self.form)
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementDatetime:
+    """``increment-datetime: true``: a date-time in ``datetime-format``, moved; its zone is kept as written.
+
+    With the default format a DICOM date-time of lower precision (to the day, hour or minute) keeps that precision.
+
+    Examples
+    --------
+    >>> at = At("DT", lambda purpose: 0, date(2020, 1, 1), str)
+    >>> IncrementDatetime(Shift(5))(("20200229134501",), at)
+    ('20200305134501.000000',)
+    """
+
+    shift: Shift
+    form: str = DEFAULT_DATETIME
+    low: str = ""
+    high: str = ""
+    key: str = "increment-datetime"
+
+    def __call__(self, texts: Texts, at: At) -> Texts:
+        """Return the moved date-times; an empty one stays empty.
+
+        Raises
+        ------
+        Unfit
+            A value is no date-time in the format, or leaves the calendar.
+        """
+        return tuple(self._move(text, at) if text.strip() else text for text in _split(texts, at))
+
+    def _move(self, text: str, at: At) -> str:
+        zone = _ZONE.search(text)
+        suffix = zone.group() if zone and self.form != "timestamp" else ""
+        text = text.removesuffix(suffix)
+        form = self.form
+        if form == DEFAULT_DATETIME:
+            fields = _DT.fullmatch(text)
+            if fields is None:
+                raise Unfit("the value is no date-time to the day or finer")
+            present = [part for part in fields.groups()[1:4] if part]
+            if len(present) < 3:
+                form = "%Y%m%d" + "%H%M%S"[: 2 * len(present)]
+        moment = _clamp(_add(_parse(text, form), self.shift.delta(at)), self.low, self.high, at)
+        return _write(moment, form) + suffix
+
+
+def limit(text: str, today: date) -> datetime:
+    """Return the moment of a ``datetime-min`` or ``-max``: ``YYYYMMDD``, or ``-2years`` from today.
+
+    Raises
+    ------
+    Unfit
+        Neither of the two forms.
+    """
+    relative = _LIMIT.fullmatch(text.strip())
+    if relative is None:
+        return _parse(text, "%Y%m%d")
+    days = {"y": 365.25, "w": 7, "d": 1}[relative.group(2)[0]]  # a year as the reference engine counts it
+    return datetime(today.year, today.month, today.day) + timedelta(days=int(relative.group(1)) * days)  # noqa: DTZ001
+
+
+def _clamp(moment: datetime, low: str, high: str, at: At) -> datetime:
+    if low:
+        moment = max(moment, limit(low, at.today))
+    if high:
+        moment = min(moment, limit(high, at.today))
+    return moment
+
+
+def _split(texts: Texts, at: At) -> Texts:
+    """Values of the field; text with commas is several only where the VR allows several."""
+    if at.vr in _SINGLE:
+        return texts
+    return tuple(part for text in texts for part in text.split(","))
+
+
+def _parse(text: str, form: str) -> datetime:
+    """Parse strictly: what strptime lets pass but would not write the same way is no date."""
+    try:
+        if form == "timestamp":
+            return datetime.fromtimestamp(float(text), UTC)
+        if form.endswith(".%f") and "." not in text:
+            text += ".0"
+        moment = datetime.strptime(text, form)  # noqa: DTZ007 -- a wall-clock value; its zone is kept as text
+        same = _write(moment, form)
+    except (ValueError, OverflowError, OSError):
+        raise Unfit("the value is no date in the format that the rule expects") from None
+    if _plain(same) != _plain(text):
+        raise Unfit("the value is no date in the format that the rule expects")
+    return moment
+
+
+def _plain(text: str) -> str:
+    """Text for comparing: without trailing zeros of a fraction, in one case."""
+    head, dot, fraction = text.strip().rpartition(".")
+    return (head + dot + fraction.rstrip("0") if fraction.isdigit() else text.strip()).casefold()
+
+
+_SPELLINGS = ("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y_%m_%d", "%d-%b-%Y", "%d %b %Y", "%b %d %Y")
+
+
+def _parse_any(text: str) -> datetime:
+    for form in _SPELLINGS:  # unambiguous ones only: 01/02/2020 is refused, not guessed
+        try:
+            return _parse(text, form)
+        except Unfit:
+            continue
+    raise Unfit("the value is no date in a spelling that is understood")
+
+
+def _add(moment: datetime, delta: timedelta) -> datetime:
+    try:
+        return moment + delta
+    except OverflowError:
+        raise Unfit("the moved date leaves the calendar") from None
+
+
+def _write(moment: datetime, form: str) -> str:
+    if form == "timestamp":
+        seconds = moment.timestamp()
+        return str(int(seconds)) if seconds == int(seconds) else str(seconds)
+    return moment.strftime(form.replace("%Y", f"{moment.year:04d}"))  # strftime does not pad years below 1000

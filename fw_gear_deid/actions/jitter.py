@@ -1,0 +1,98 @@
+"""Numbers → numbers nearby, the same distance for every file of a subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.model.errors import Unfit
+
+INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_DS_MAX = 16  # characters, PS3.5 Table 6.2-1
+
+
+def whole_offset(number: int, reach: int) -> int:
+    """Return a whole number in [-reach, reach] that is not 0, spread evenly over ``number``.
+
+    >>> sorted(whole_offset(n, 2) for n in range(4))
+    [-2, -1, 1, 2]
+    """
+    at = number % (2 * reach)
+    return at - reach if at < reach else at - reach + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """``jitter: true``: adds an offset from the keyring, never 0, then clamps.
+
+    Attributes
+    ----------
+    name : str
+        Field as written; each field has an offset of its own.
+    reach : float
+        Largest distance (``jitter-range``).
+    whole : bool
+        ``jitter-type: int``.
+    low, high : float or None
+        ``jitter-min``, ``jitter-max``.
+    """
+
+    name: str
+    reach: float = 2
+    whole: bool = False
+    low: float | None = None
+    high: float | None = None
+    key: str = "jitter"
+
+    def __call__(self, texts: Texts, at: At) -> Texts:
+        """Return the shifted number; an empty value stays empty.
+
+        Raises
+        ------
+        Unfit
+            Several values, or one that is no number.
+        """
+        if not any(texts):
+            return texts
+        if len(texts) != 1:
+            raise Unfit("jitter works on a single number, and there are several values")
+        try:
+            number = Decimal(texts[0])
+        except InvalidOperation:
+            raise Unfit("jitter works on numbers, and the value is none") from None
+        if not number.is_finite() or (self.whole and number != int(number)) or (self.whole and "." in texts[0]):
+            raise Unfit("jitter with jitter-type int works on whole numbers, and the value is none")
+        drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
+        if self.whole:
+            return (self._whole(int(number), whole_offset(drawn, int(self.reach)), at.vr),)
+        offset = (drawn / 2**255 - 1) * self.reach or self.reach / 2
+        if at.vr in INTEGER_VRS:
+            moved = int(float(number) + offset)
+            step = 1 if offset > 0 else -1
+            return (self._whole(int(number), moved - int(number) or step, at.vr),)
+        return (self._real(float(number), offset, at.vr),)
+
+    def _whole(self, number: int, offset: int, vr: str) -> str:
+        moved = self._clamp(number + offset)
+        if vr in ("UL", "US", "UV"):
+            moved = max(0, moved)
+        if vr == "US":
+            moved = min(65535, moved)
+        return str(int(moved))
+
+    def _real(self, number: float, offset: float, vr: str) -> str:
+        moved = self._clamp(number + offset)
+        text = str(float(moved))
+        digits = 15
+        while vr == "DS" and len(text) > _DS_MAX:
+            text = f"{moved:.{digits}g}"
+            digits -= 1
+        return text
+
+    def _clamp(self, number: float) -> float:
+        if self.low is not None:
+            number = max(number, type(number)(self.low))
+        if self.high is not None:
+            number = min(number, type(number)(self.high))
+        return number

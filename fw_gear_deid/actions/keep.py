@@ -1,0 +1,18 @@
+"""Values → the same values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fw_gear_deid.model.action import At, Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """``keep: true`` (``identity`` is its old name): protects from allow-lists, changes nothing."""
+
+    key: str = "keep"
+
+    def __call__(self, texts: Texts, at: At) -> Texts:
+        """Return the values unchanged."""
+        return texts

@@ -1,0 +1,18 @@
+"""Values → gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """``remove: true``: the field does not exist afterwards."""
+
+    key: str = "remove"
+
+    def __call__(self, texts: Texts, at: At) -> Gone:
+        """Return REMOVE."""
+        return REMOVE

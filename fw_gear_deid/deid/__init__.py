@@ -1,0 +1,134 @@
+"""One source file → one de-identified file with its audit, or the reason why there is none. Pure but for its paths."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from fw_gear_deid.deid.archive import deidentify_archive
+from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.member import HEAD, Done, deidentify_member, is_cruft, is_index, takes
+from fw_gear_deid.deid.names import NoTemplate
+from fw_gear_deid.deid.survey import survey
+from fw_gear_deid.formats import zips
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import MemberEdits, Released, Skipped
+from fw_gear_deid.profile.profile import ZipSection
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A released file and what its header says for placing it."""
+
+    released: Released
+    sorting: dict[str, str]
+    ruled: frozenset[str]
+
+
+def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Skipped:
+    """De-identify one file or one archive.
+
+    Parameters
+    ----------
+    source : Path
+        Read only.
+    name : str
+        Base name at the source.
+    ctx : Context
+    out : Path
+        Where the result is written; holds nothing useful unless a Result comes back.
+
+    Raises
+    ------
+    Unfit
+        It cannot be de-identified and checked.
+    """
+    with source.open("rb") as stream:
+        head = stream.read(2048)
+    if is_cruft(name):
+        return Skipped("left by an operating system")
+    if is_index(head):
+        return Skipped("a DICOMDIR indexes other files by byte offset; it is not copied")
+    section = takes(ctx.profile, name, head[:HEAD], archives=True)
+    if section is None:
+        return Skipped("no section of the profile takes this file")
+    try:
+        if isinstance(section, ZipSection):
+            written, work = deidentify_archive(source, name, ctx, out)
+            released = _released(source, out, written, len(work.written), tuple(work.audit), work.unmatched)
+            return Result(released, work.sorting or {}, work.ruled)
+        data = source.read_bytes()
+        done = deidentify_member(data, name, ctx)
+    except NoTemplate as error:
+        return Skipped(str(error))
+    with out.open("wb") as stream:
+        for piece in done.pieces:
+            stream.write(piece)
+    released = _released(source, out, done.name, 1, (MemberEdits("", done.edits),), done.unmatched)
+    return Result(released, done.sorting, done.ruled)
+
+
+def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) -> Result:
+    """De-identify the loose instances of one series into one archive (``.dicom.zip``), named by its series.
+
+    Raises
+    ------
+    Unfit
+        One instance that cannot be released refuses the series.
+    """
+    audit: list[MemberEdits] = []
+    taken: set[str] = set()
+    sorting: dict[str, str] = {}
+    ruled: frozenset[str] = frozenset()
+    unmatched: frozenset[int] | None = None
+    size = 0
+    with zipfile.ZipFile(out, "w") as target:
+        for position, (source, name) in enumerate(sources, 1):
+            data = source.read_bytes()
+            size += len(data)
+            try:
+                done = deidentify_member(data, name, ctx)
+            except Unfit as error:
+                raise type(error)(f"instance {position} of the series: {error}") from None
+            if done.name.casefold() in taken:
+                raise Unfit(f"instance {position} of the series: its output name is that of another one")
+            taken.add(done.name.casefold())
+            zips.write_member(target, done.name, done.pieces, zipfile.ZIP_DEFLATED)
+            audit.append(MemberEdits(done.name, done.edits))
+            unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
+            sorting = {
+                key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
+            }
+            ruled |= done.ruled
+    uid = sorting.get("SeriesInstanceUID") or ctx.keyring.name("series", ctx.subject or "")
+    released = _released(None, out, f"{uid}.dicom.zip", len(sources), tuple(audit), unmatched, size)
+    return Result(released, sorting, ruled)
+
+
+def _released(
+    source: Path | None,
+    out: Path,
+    name: str,
+    members: int,
+    audit: tuple[MemberEdits, ...],
+    unmatched: frozenset[int] | None,
+    bytes_in: int = 0,
+) -> Released:
+    with out.open("rb") as stream:
+        digest = sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return Released(
+        name=name,
+        members=members,
+        bytes_in=source.stat().st_size if source is not None else bytes_in,
+        bytes_out=out.stat().st_size,
+        sha256=digest.hexdigest(),
+        audit=audit,
+        unmatched=unmatched or frozenset(),
+    )
+
+
+__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "survey"]

@@ -1,0 +1,200 @@
+"""Bytes of one file that is no archive → its de-identified bytes, checked (one section per file)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.names import Identifiers, from_templates, sanitize, suffix_of
+from fw_gear_deid.formats.dicom import part10
+from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.formats.dicom.select import select
+from fw_gear_deid.model.action import At
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.profile.profile import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
+from fw_gear_deid.verify import dicom as verify
+
+HEAD = 132  # bytes that tell every signature of the language
+MODALITY = 0x00080060
+# keyword → tag of what places and labels a file
+SORTING = {
+    "PatientID": 0x00100020,
+    "StudyInstanceUID": 0x0020000D,
+    "StudyDescription": 0x00081030,
+    "SeriesInstanceUID": 0x0020000E,
+    "SeriesDescription": 0x0008103E,
+    "ProtocolName": 0x00181030,
+}
+AnySection = DicomSection | FilenameSection | LaterSection | ZipSection
+Pieces = list[bytes | memoryview]
+
+
+@dataclass(slots=True)
+class Done:
+    """One de-identified file, not yet anywhere.
+
+    Attributes
+    ----------
+    name : str
+        Base name at the destination.
+    pieces : list of bytes or memoryview
+    edits : tuple of Edit
+    unmatched : frozenset of int
+        Rules that found nothing.
+    sorting : dict of str to str
+        Texts of the sorting tags after de-identification; empty outside DICOM.
+    ruled : frozenset of str
+        Sorting tags that a rule sets, changes or keeps on purpose.
+    read : callable or None
+        Element → text after de-identification.
+    """
+
+    name: str
+    pieces: Pieces
+    edits: tuple[Edit, ...]
+    unmatched: frozenset[int] = frozenset()
+    sorting: dict[str, str] = field(default_factory=dict)
+    ruled: frozenset[str] = frozenset()
+    read: Callable[[Selector], str | None] | None = None
+
+
+def takes(profile: Profile, name: str, head: bytes, *, archives: bool = False) -> AnySection | None:
+    """Return the one section that takes a file: by content first, then by name; dicom first, filename last."""
+    sections: list[AnySection] = [*([profile.dicom] if profile.dicom else []), *profile.later]
+    if archives and (profile.dicom or profile.later or profile.filename):
+        sections.append(profile.zip)
+    for section in sections:
+        if section.match.signatures and section.match.by_content(head):
+            return section
+    for section in sections:
+        if section.match.by_name(name) and not (isinstance(section, DicomSection) and is_text(head)):
+            return section
+    if profile.filename is not None and profile.filename.match.by_name(name):
+        return profile.filename
+    return None
+
+
+def deidentify_member(data: bytes, name: str, ctx: Context) -> Done:
+    """De-identify one file and check the result.
+
+    Parameters
+    ----------
+    name : str
+        Base name at the source.
+
+    Raises
+    ------
+    Unfit
+    """
+    match takes(ctx.profile, name, data[:HEAD]):
+        case DicomSection() as section:
+            return _dicom(data, name, section, ctx)
+        case FilenameSection() as section:
+            return _renamed(data, name, section, ctx)
+        case LaterSection(key):
+            raise Unfit(f"the {key} section of the profile is not carried out by this version")
+        case _:
+            raise Unfit("no section of the profile takes this file")
+
+
+def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
+    draft = part10.read(data)
+    edited = dicom.edit(draft, section, ctx)
+
+    def read(selector: Selector) -> str | None:
+        return _text(draft, selector)
+
+    subject = ctx.subject if ctx.subject is not None else ""
+    at = At("text", ctx.keyring.draw(subject), ctx.today, lambda name: "")
+    if section.filenames:
+        written, rule = from_templates(section.filenames, name, read, at), section.filenames[0].label
+    else:
+        written, rule = _default_name(draft, name, ctx), "default name"
+    pieces = part10.write(draft)
+    edits = (*edited.edits, *renamed(name, written, rule))
+    if ctx.verify != "off":
+        verify.check(data, draft, b"".join(pieces))
+    sorting = {keyword: draft.text(tag) for keyword, tag in SORTING.items()}
+    return Done(
+        name=written,
+        pieces=pieces,
+        edits=edits,
+        unmatched=frozenset(edited.unmatched),
+        sorting=sorting,
+        ruled=_ruled(section, draft, edits),
+        read=read,
+    )
+
+
+def _ruled(section: DicomSection, draft: Draft, edits: tuple[Edit, ...]) -> frozenset[str]:
+    named = {
+        tag for rule in section.rules for ds, tag in select(draft, rule.selector, recurse=False) if ds is draft.body
+    }
+    edited = {edit.keyword for edit in edits if "[" not in edit.path}
+    return frozenset(keyword for keyword, tag in SORTING.items() if tag in named or keyword in edited)
+
+
+def _text(draft: Draft, selector: Selector) -> str | None:
+    for ds, tag in select(draft, selector, recurse=False):
+        el = ds.elements[tag]
+        if el.items is None:
+            return ",".join(draft.texts(el)) or None
+    return None
+
+
+def _default_name(draft: Draft, name: str, ctx: Context) -> str:
+    """Return ``<SOPInstanceUID>.<Modality>.dcm`` of the de-identified data set (profile language §6.7)."""
+    uid, modality = draft.text(dicom.SOP_INSTANCE_UID), draft.text(MODALITY)
+    stem = uid or ctx.keyring.name("dicom", name)
+    return sanitize(f"{stem}.{modality or 'NA'}.dcm")
+
+
+def _renamed(data: bytes, name: str, section: FilenameSection, ctx: Context) -> Done:
+    subject = ctx.subject if ctx.subject is not None else ""
+    at = At("text", ctx.keyring.draw(subject), ctx.today, lambda name: "")
+    written = from_templates(section.filenames, name, lambda selector: None, at)
+    return Done(written, [data], tuple(renamed(name, written, section.filenames[0].label)))
+
+
+def renamed(before: str, after: str, rule: str) -> list[Edit]:
+    """Return the audit of a name, empty when it stays."""
+    return [] if before == after else [Edit("filename", "", "", "rename", rule, before, after)]
+
+
+def safe_name(name: str, known: Identifiers, ctx: Context, kind: str) -> str:
+    """Return a name as it is, or a neutral one when it carries a value that a rule took away."""
+    if not known.found_in(name):
+        return sanitize(name)
+    return ctx.keyring.name(kind, name) + suffix_of(name)
+
+
+def is_text(head: bytes) -> bool:
+    """Tell whether a file is plain text: it is no DICOM, damaged or not, whatever its name says."""
+    return bool(head) and not head.translate(None, _TEXT)
+
+
+_TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\r"
+
+
+def is_index(data: bytes) -> bool:
+    """Tell whether a file is a DICOMDIR: an index by byte offset into files that change (PS3.10 §8)."""
+    if not part10.looks_like_dicom(data[:HEAD]):
+        return False
+    head = data[HEAD : HEAD + 1024]
+    return b"UI" in head and part10.DICOMDIR.encode() + b"\0" * (len(part10.DICOMDIR) % 2) in head
+
+
+_CRUFT_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db"})
+
+
+def is_cruft(path: str) -> bool:
+    """Tell whether a file was left by an operating system: nobody's data, often somebody's name."""
+    parts = path.split("/")
+    return "__MACOSX" in parts or parts[-1].lower() in _CRUFT_NAMES or parts[-1].startswith("._")
+
+
+DROPPED = Always.MEMBER_DROPPED.value

@@ -1,0 +1,127 @@
+"""Source name, rules and removed values → a name that tells nobody who the patient is (profile language §7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from fw_gear_deid.model.action import At, Gone
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.profile.profile import NameTemplate
+
+NAME_MAX = 200  # bytes; file systems take 255, and partial files add a suffix
+_T2STAR = re.compile(r"(t2)_?\*_?", re.IGNORECASE)
+_ILLEGAL = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_VARIABLE = re.compile(r"\{([^{}]+)\}")
+_COMPOUND = (".dicom.zip", ".nii.gz", ".tar.gz")
+_TEXT_MIN = 4  # characters; shorter values occur by chance
+_NAME_PART_MIN = 3
+
+
+class NoTemplate(Unfit):
+    """No entry of ``filenames`` takes this source name: the profile leaves the file out."""
+
+
+def sanitize(name: str) -> str:
+    """Return a name that every file system takes: ``t2*`` spelt out, reserved characters as ``_``.
+
+    >>> sanitize('T2*w flair? a/b.dcm')
+    'T2starw flair_ a_b.dcm'
+    """
+    name = _ILLEGAL.sub("_", _T2STAR.sub(r"\1star", name)).strip(" ")
+    if name in ("", ".", ".."):
+        raise Unfit("the output name is empty")
+    if len(name.encode()) > NAME_MAX:
+        raise Unfit(f"the output name is longer than {NAME_MAX} bytes")
+    return name
+
+
+def from_templates(
+    templates: tuple[NameTemplate, ...], source: str, read: Callable[[Selector], str | None], at: At
+) -> str:
+    """Return the name that ``filenames`` gives.
+
+    Parameters
+    ----------
+    source : str
+        Base name of the source file.
+    read : callable
+        Element of the de-identified data set → its text, None when it is absent or empty.
+
+    Raises
+    ------
+    NoTemplate
+        No ``input-regex`` matches.
+    Unfit
+        An element that the name needs is not there, or an action fails.
+    """
+    for template in templates:
+        match = template.pattern.match(source)
+        if match is None:
+            continue
+        captures, actions, fields = match.groupdict(), dict(template.groups), dict(template.fields)
+
+        def value(variable: re.Match[str]) -> str:
+            name = variable.group(1)
+            if name in captures:  # noqa: B023 -- called before the loop goes on
+                text = captures[name] or ""  # noqa: B023
+                action = actions.get(name)  # noqa: B023
+                if action is None or not text:
+                    return text
+                result = action((text,), at)
+                return "" if isinstance(result, Gone) else ",".join(result)
+            found = read(fields[name])  # noqa: B023
+            if not found:
+                raise Unfit(f"{template.label} filenames: {name} is absent or empty")  # noqa: B023
+            return found
+
+        return sanitize(_VARIABLE.sub(value, template.output))
+    raise NoTemplate("no input-regex of filenames matches the name of the file")
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file name that says what kind of file it is."""
+    lower = name.lower()
+    for compound in _COMPOUND:
+        if lower.endswith(compound):
+            return compound
+    match = re.search(r"\.[a-z0-9]{1,5}$", lower)
+    return match.group() if match and not match.group()[1:].isdecimal() else ""
+
+
+class Identifiers:
+    """Values that rules removed or replaced, for finding them again in names."""
+
+    def __init__(self) -> None:
+        self._texts: set[str] = set()
+        self._parts: set[str] = set()
+
+    def learn(self, edits: Iterable[Edit]) -> None:
+        """Remember the values before of edits."""
+        for edit in edits:
+            if edit.before and edit.before != edit.after and not edit.before.startswith("<"):
+                self.add(edit.before, edit.vr)
+
+    def add(self, text: str, vr: str) -> None:
+        """Remember one value; a person's name also by its parts."""
+        for value in text.split("\\"):
+            plain = _plain(value)
+            if len(plain) >= _TEXT_MIN:
+                self._texts.add(plain)
+            if vr == "PN":
+                parts = (_plain(part) for part in re.split(r"[\^= ,]+", value))
+                self._parts |= {part for part in parts if len(part) >= _NAME_PART_MIN}
+
+    def found_in(self, name: str) -> bool:
+        """Tell whether a name carries one of the values."""
+        plain = _plain(name)
+        if any(text in plain for text in self._texts):
+            return True
+        tokens = {token for token in re.split(r"[\W_\d]+", name.casefold()) if token}
+        return bool(self._parts & tokens) or any(len(part) > _TEXT_MIN and part in plain for part in self._parts)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text.casefold())

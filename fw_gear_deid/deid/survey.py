@@ -1,0 +1,76 @@
+"""A source's first DICOM header → what it says for placing the file, before and after de-identification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.member import HEAD, SORTING, deidentify_member, is_cruft, is_index, takes
+from fw_gear_deid.formats import zips
+from fw_gear_deid.formats.dicom import part10
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.profile.profile import DicomSection, ZipSection
+
+__all__ = ["Surveyed", "dicom", "survey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """The sorting tags of a file's first DICOM header.
+
+    Attributes
+    ----------
+    kind : str
+        ``instance``, ``archive``, or ``other`` without a header.
+    before : dict of str to str
+        Original texts by keyword: identifiers.
+    after : dict of str to str
+        After de-identification.
+    ruled : frozenset of str
+        Keywords that a rule sets or keeps on purpose.
+    """
+
+    kind: str
+    before: dict[str, str]
+    after: dict[str, str]
+    ruled: frozenset[str]
+
+
+def survey(source: Path, name: str, ctx: Context) -> Surveyed:
+    """Read and de-identify the first DICOM header of a file.
+
+    Raises
+    ------
+    Unfit
+        It cannot be read or de-identified.
+    """
+    with source.open("rb") as stream:
+        head = stream.read(2048)
+    section = None if is_cruft(name) or is_index(head) else takes(ctx.profile, name, head[:HEAD], archives=True)
+    if isinstance(section, DicomSection):
+        return _of(source.read_bytes(), name, ctx, "instance")
+    if isinstance(section, ZipSection):
+        with zips.open_archive(source) as archive:
+            for member in zips.members(archive):
+                base = PurePosixPath(member.name).name
+                if is_cruft(member.name):
+                    continue
+                data = zips.read_member(archive, member)
+                if not is_index(data) and isinstance(takes(ctx.profile, base, data[:HEAD]), DicomSection):
+                    return _of(data, base, ctx, "archive")
+        return Surveyed("archive", {}, {}, frozenset())
+    return Surveyed("other", {}, {}, frozenset())
+
+
+def _of(data: bytes, name: str, ctx: Context, kind: str) -> Surveyed:
+    draft = part10.read(data)
+    before = {}
+    for keyword, tag in SORTING.items():
+        try:
+            before[keyword] = draft.text(tag)
+        except Unfit:
+            before[keyword] = ""
+    done = deidentify_member(data, name, ctx)
+    return Surveyed(kind, before, done.sorting, done.ruled)

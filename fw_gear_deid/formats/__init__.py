@@ -1,0 +1,1 @@
+"""File formats: bytes → fields → the same bytes with edits."""

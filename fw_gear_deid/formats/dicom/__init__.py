@@ -1,0 +1,1 @@
+"""The DICOM codec: bytes → elements → the same bytes with edits spliced in."""

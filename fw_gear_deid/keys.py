@@ -1,0 +1,76 @@
+"""Secret and subject → numbers and names that nobody can guess, the same in every file, worker and rerun."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from fw_gear_deid.model.errors import UsageError
+
+SECRET_BYTES = 32
+_NAME_DIGITS = 12  # 48 bits: a collision among a million names has odds of 1 in 500
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """HMAC-SHA256 streams of one secret (RFC 2104)."""
+
+    secret: bytes = field(repr=False)
+
+    def _mac(self, *parts: str) -> bytes:
+        message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+        return hmac.digest(self.secret, message, "sha256")
+
+    def draw(self, subject: str) -> Callable[[str], int]:
+        """Return the subject's stream: purpose → whole number below 2**256."""
+        return lambda purpose: int.from_bytes(self._mac("draw", subject, purpose), "big")
+
+    def name(self, kind: str, text: str) -> str:
+        """Return a stable pseudonym such as ``sub-1f0c9a7e33b2``."""
+        return f"{kind}-{self._mac('name', kind, text).hex()[:_NAME_DIGITS]}"
+
+    def fingerprint(self) -> str:
+        """Return what tells two secrets apart without telling either."""
+        return self._mac("fingerprint").hex()[:16]
+
+
+def generate(path: Path) -> None:
+    """Write a fresh secret, mode 0600.
+
+    Raises
+    ------
+    UsageError
+        The file exists, or cannot be written.
+    """
+    text = secrets.token_hex(SECRET_BYTES) + "\n"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{path}: exists already; a key is never overwritten") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def load(path: Path) -> Keyring:
+    """Read a secret: at least 16 bytes, whatever their form.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        data = path.read_bytes().strip()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the key ({error.strerror})") from None
+    if len(data) < 16:
+        raise UsageError(f"{path}: a key needs at least 16 bytes; make one with 'keygen'")
+    return Keyring(sha256(data).digest())

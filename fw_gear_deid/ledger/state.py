@@ -1,0 +1,135 @@
+"""What became of each source, kept in one SQLite file: reports are projections of it, and a rerun resumes from it."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fw_gear_deid.model.errors import StopRun
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    source TEXT PRIMARY KEY, position INTEGER NOT NULL, task TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    destination TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, changes INTEGER NOT NULL,
+    members INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    seconds REAL NOT NULL, audit BLOB NOT NULL, actions TEXT NOT NULL, unmatched TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_destination ON files (destination);
+"""
+_AUDIT = 13  # column of the compressed text
+RELEASING = "releasing"  # on its way: what stands at the destination may be whole or not there
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One source file's line in ``files.csv``, with what a rerun needs.
+
+    Attributes
+    ----------
+    source : str
+    position : int
+        In the order of the listing.
+    task : str
+        Versions of everything that went into the destination file.
+    fingerprint : str
+        Profile, key, options and program version it was made with.
+    destination, state, reason : str
+    changes, members, bytes_in, bytes_out : int
+    sha256 : str
+    seconds : float
+    audit : str
+        The file's lines of ``audit.csv``; with a series, those of its first instance.
+    actions : str
+        ``action=count`` pairs.
+    unmatched : str
+        Indices of rules that found nothing, separated by blanks.
+    """
+
+    source: str
+    position: int
+    task: str
+    fingerprint: str
+    destination: str
+    state: str
+    reason: str
+    changes: int = 0
+    members: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    sha256: str = ""
+    seconds: float = 0.0
+    audit: str = ""
+    actions: str = ""
+    unmatched: str = ""
+
+
+class State:
+    """The ledger of one destination.
+
+    Parameters
+    ----------
+    path : Path or None
+        None keeps it in memory (dry runs).
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        try:
+            self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
+            if path is not None:
+                path.chmod(0o600)
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise StopRun(f"the ledger cannot be opened ({type(error).__name__})") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def get(self, source: str) -> Row | None:
+        """Return what is known of a source."""
+        return next(self._rows("WHERE source = ?", (source,)), None)
+
+    def at(self, destination: str) -> list[Row]:
+        """Return the sources that stand, or are about to stand, at a destination."""
+        return list(self._rows("WHERE destination = ? AND state IN ('released', ?)", (destination, RELEASING)))
+
+    def record(self, rows: Iterable[Row]) -> None:
+        """Write rows in one transaction, on disk when this returns.
+
+        Raises
+        ------
+        StopRun
+            The ledger cannot be written: nothing further may be released.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    (
+                        row.source, row.position, row.task, row.fingerprint, row.destination, row.state, row.reason,
+                        row.changes, row.members, row.bytes_in, row.bytes_out, row.sha256, row.seconds,
+                        zlib.compress(row.audit.encode(), 1), row.actions, row.unmatched,
+                    )
+                    for row in rows
+                ),
+            )  # fmt: skip
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StopRun(f"the ledger cannot be written ({type(error).__name__}); nothing more is released") from None
+
+    def listed(self, sources: Iterable[str]) -> Iterator[Row]:
+        """Yield the rows of a run's sources in their order."""
+        for source in sources:
+            row = self.get(source)
+            if row is not None:
+                yield row
+
+    def _rows(self, where: str, values: tuple[str, ...]) -> Iterator[Row]:
+        for row in self._db.execute(f"SELECT * FROM files {where} ORDER BY position", values):  # noqa: S608 -- constants
+            fields = list(row)
+            fields[_AUDIT] = zlib.decompress(row[_AUDIT]).decode()
+            yield Row(*fields)

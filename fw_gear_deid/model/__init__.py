@@ -1,0 +1,1 @@
+"""The types every room speaks in; imports nothing else of ours."""

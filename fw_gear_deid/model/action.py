@@ -1,0 +1,68 @@
+"""What an action is: values and their surroundings → new values, or gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from typing import Protocol
+
+Texts = tuple[str, ...]
+
+
+class Gone(Enum):
+    """The result of an action that takes the field away."""
+
+    REMOVE = "remove"
+
+
+REMOVE = Gone.REMOVE
+Result = Texts | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The read-only surroundings of a value.
+
+    Attributes
+    ----------
+    vr : str
+        VR, or the kind of value outside DICOM ("text").
+    draw : callable
+        Purpose → a whole number below 2**256 that belongs to the key, the subject and the purpose.
+    today : date
+        Day of the run; limits such as ``datetime-min: -2years`` are relative to it.
+    read : callable
+        Name of another field of the record → its text, empty when absent.
+    """
+
+    vr: str
+    draw: Callable[[str], int]
+    today: date
+    read: Callable[[str], str]
+
+
+class Action(Protocol):
+    """One way to change values. Decides from values and surroundings only; knows no format and no place.
+
+    Attributes
+    ----------
+    key : str
+        As users write it in a profile.
+    """
+
+    @property
+    def key(self) -> str:
+        """Return the key of the profile language."""
+        ...
+
+    def __call__(self, texts: Texts, at: At) -> Result:
+        """Return the values to write.
+
+        Raises
+        ------
+        Unfit
+            The values are not of the kind the action works on; the message does not quote them.
+        """
+        ...

@@ -1,0 +1,37 @@
+"""What can go wrong, as a tree of exceptions whose messages never quote a value.
+
+DeidError
+├── UsageError          wrong options, profile, mapping or configuration: exit code 2
+│   └── ProfileError    carries every problem of a profile
+├── Unfit               this file cannot be released; the others go on (outcome ``refused``)
+│   ├── Malformed       the bytes are not what they claim to be
+│   └── Odd             the scanner does not understand them; pydicom may
+└── StopRun             nothing further may be released (ledger or destination lost)
+
+A message names place (path, VR, action) and remedy. The value that caused it is left out on purpose:
+logs and reports leave the building.
+"""
+
+
+class DeidError(Exception):
+    """Base of every error that is raised on purpose; its text is safe to show."""
+
+
+class UsageError(DeidError):
+    """The run cannot start as it was asked for."""
+
+
+class Unfit(DeidError):
+    """One file cannot be de-identified and checked, so it is not released."""
+
+
+class Malformed(Unfit):
+    """The bytes are truncated, damaged or hostile."""
+
+
+class Odd(Unfit):
+    """Readable perhaps, but not by the scanner: hand it to the careful codec."""
+
+
+class StopRun(DeidError):
+    """Going on would release something that nobody could prove."""

@@ -1,0 +1,113 @@
+"""What became of one source file: exactly one of four outcomes, never lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Always(Enum):
+    """Places that are cleaned whatever the profile says; the value is the audit's ``rule``."""
+
+    PREAMBLE = "always: preamble"
+    FILE_META = "always: file meta"
+    GROUP_LENGTH = "always: group length"
+    TRAILING = "always: bytes after the last element"
+    SYNC = "always: MediaStorageSOPInstanceUID follows SOPInstanceUID"
+    SOP_INSTANCE_UID = "always: SOPInstanceUID is never removed"
+    ZIP_COMMENT = "always: zip comment"
+    ZIP_EXTRA = "always: zip extra fields and member comments"
+    MEMBER_DROPPED = "always: member that no section takes"
+    NAME = "always: name carries an identifier"
+    LABEL = "always: label without a rule"
+    PLACE = "always: placed by the de-identified header"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change: a row of the audit.
+
+    Attributes
+    ----------
+    path : str
+        ``(0010,0010)``, ``(0008,1140)[0](0008,1155)``, ``filename``, ``zip comment``, ...
+    keyword : str
+        Keyword of the element, empty when the dictionary has none.
+    vr : str
+        Value representation, empty outside DICOM.
+    action : str
+        Key of the action as users write it.
+    rule : str
+        Profile line or option behind the change.
+    before, after : str
+        Text of the values. ``before`` is sensitive: only the opt-in columns and the memory of the worker see it.
+    """
+
+    path: str
+    keyword: str
+    vr: str
+    action: str
+    rule: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEdits:
+    """The edits of one member of an archive, or of the file itself (``member`` empty)."""
+
+    member: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """De-identified, verified, and (once the runner has put it) at the destination."""
+
+    name: str
+    """File name at the destination."""
+    members: int
+    bytes_in: int
+    bytes_out: int
+    sha256: str
+    audit: tuple[MemberEdits, ...]
+    warnings: tuple[str, ...] = ()
+    unmatched: frozenset[int] = frozenset()
+    """Indices of profile rules that found nothing to act on in this file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Cannot be de-identified and checked; ``reason`` names place and cause, never a value."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Left out by a rule or because it is there already."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An error of the machine or of this program stopped the work on this file."""
+
+    reason: str
+
+
+Outcome = Released | Refused | Skipped | Failed
+
+
+def state_of(outcome: Outcome) -> str:
+    """Return the word of ``files.csv`` for an outcome."""
+    match outcome:
+        case Released():
+            return "released"
+        case Refused():
+            return "refused"
+        case Skipped():
+            return "skipped"
+        case Failed():
+            return "failed"

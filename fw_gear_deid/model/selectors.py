@@ -1,0 +1,52 @@
+"""Where a rule points: the addressing forms of the profile language, as data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TagAt:
+    """One element by absolute tag, at the top level (or in the file meta for group 0002)."""
+
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathAt:
+    """An element below sequences: ``((sequence tag, item index or None for '*'), ...)`` and the element's tag."""
+
+    steps: tuple[tuple[int, int | None], ...]
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateAt:
+    """A private element by creator: every block that the creator has reserved (PS3.5 §7.8.1)."""
+
+    group: int
+    creator: str
+    element: int
+    """Low byte of the element number."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsAt:
+    """An element of the repeating groups 50xx or 60xx."""
+
+    group: int
+    """0x5000 or 0x6000."""
+    element: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegexAt:
+    """Every element, at any depth, whose dotted keyword path or dotted tag path matches from its start."""
+
+    pattern: re.Pattern[str]
+    hex_pattern: re.Pattern[str]
+    """The same, case-insensitive: hexadecimal paths match in either case."""
+
+
+Selector = TagAt | PathAt | PrivateAt | GroupsAt | RegexAt

@@ -1,0 +1,143 @@
+"""Files and a profile → before and after per element, for the person who holds the data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from fw_gear_deid.deid import Context, dicom
+from fw_gear_deid.deid.member import HEAD, is_cruft, is_index, takes
+from fw_gear_deid.formats import zips
+from fw_gear_deid.formats.dicom import part10
+from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.formats.dicom.select import select
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.dictionary import keyword_of, tag_of
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
+from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
+from fw_gear_deid.runner.workers import silence
+from fw_gear_deid.stores.folder import FolderSource
+
+LOG_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""Columns that ``fw deid test`` puts in front of the profile's fields."""
+
+
+def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path | None) -> int:
+    """Print every change of every DICOM instance below the paths; return how many could not be done.
+
+    Parameters
+    ----------
+    paths : list of Path
+    profile : Profile
+    keyring : Keyring
+    table : Path or None
+        Where to write the two-rows-per-file CSV. It holds identifiers in clear.
+    """
+    silence()
+    refused = 0
+    columns = _columns(profile)
+    rows: list[list[str]] = []
+    for name, data in _instances(paths, profile):
+        print(name)
+        try:
+            if isinstance(data, Unfit):
+                raise data
+            rows += _one(name, data, profile, keyring, columns)
+        except Unfit as error:
+            refused += 1
+            print(f"  refused: {error}")
+    if table is not None:
+        with table.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\r\n")
+            writer.writerow(["src_path", "type", *(label for label, _ in columns)])
+            writer.writerows(rows)
+        print(f"{table}: {len(rows) // 2} files, before and after; it holds identifiers", file=sys.stderr)
+    return refused
+
+
+def _instances(paths: list[Path], profile: Profile) -> Iterator[tuple[str, bytes | Unfit]]:
+    for path in paths:
+        source = FolderSource(path)
+        for item in source.items():
+            name = item.id if path.is_file() else f"{path}/{item.id}"
+            file = source.fetch(item, path)
+            try:
+                if item.problem:
+                    raise Unfit(item.problem)
+                with file.open("rb") as stream:
+                    head = stream.read(2048)
+                section = (
+                    None
+                    if is_cruft(item.name) or is_index(head)
+                    else takes(profile, item.name, head[:HEAD], archives=True)
+                )
+                if isinstance(section, DicomSection):
+                    yield name, file.read_bytes()
+                elif isinstance(section, ZipSection):
+                    yield from _members(name, file, profile)
+            except OSError as error:
+                yield name, Unfit(f"it cannot be read ({error.strerror})")
+            except Unfit as error:
+                yield name, error
+
+
+def _members(name: str, file: Path, profile: Profile) -> Iterator[tuple[str, bytes]]:
+    with zips.open_archive(file) as archive:
+        for member in zips.members(archive):
+            if is_cruft(member.name):
+                continue
+            data = zips.read_member(archive, member)
+            base = PurePosixPath(member.name).name
+            if not is_index(data) and isinstance(takes(profile, base, data[:HEAD]), DicomSection):
+                yield f"{name}!{member.name}", data
+
+
+Columns = list[tuple[str, Selector]]
+
+
+def _columns(profile: Profile) -> Columns:
+    columns: Columns = []
+    for keyword in LOG_FIELDS:
+        tag = tag_of(keyword)
+        assert tag is not None  # noqa: S101 -- keywords of the standard
+        columns.append((keyword, TagAt(tag)))
+    rules = profile.dicom.rules if profile.dicom else ()
+    by_place = sorted(rules, key=lambda rule: (int(rule.label.rpartition(":")[2]), rule.index))
+    for rule in by_place:
+        if rule.name not in (label for label, _ in columns):
+            columns.append((rule.name, rule.selector))
+    return columns
+
+
+def _one(name: str, data: bytes, profile: Profile, keyring: Keyring, columns: Columns) -> list[list[str]]:
+    section = profile.dicom
+    assert section is not None  # noqa: S101 -- _instances yields what the section takes
+    draft = part10.read(data)
+    before = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
+    edited = dicom.edit(draft, section, Context(profile, keyring, None, datetime.now(UTC).date(), "off"))
+    after = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
+    for edit in edited.edits:
+        shown = edit.after if edit.action != "remove" else "(removed)"
+        print(f"  {edit.path} {edit.keyword} {edit.vr}: {edit.before!r} -> {shown!r}  [{edit.action}, {edit.rule}]")
+    return [[name, "before", *before], [name, "after", *after]]
+
+
+def _cell(draft: Draft, selector: Selector, *, recurse: bool) -> str:
+    """Return the text of a field; several places, or a regex, as a JSON object of path to value."""
+    places = select(draft, selector, recurse=recurse)
+    shown = {
+        (keyword_of(tag) if ds is draft.body and keyword_of(tag) else draft.path(ds, tag)): draft.shown(
+            ds.elements[tag]
+        )
+        for ds, tag in places
+    }
+    if isinstance(selector, RegexAt):
+        return json.dumps(shown, ensure_ascii=False)
+    if len(shown) > 1:
+        return json.dumps(shown, ensure_ascii=False)
+    return next(iter(shown.values()), "")

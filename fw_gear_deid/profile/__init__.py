@@ -1,0 +1,1 @@
+"""The profile language: text → problems or a compiled profile."""

@@ -1,0 +1,106 @@
+"""Entries of ``fields`` → selectors and actions, in file order (profile language §4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fw_gear_deid.actions import Replace
+from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.selectors import GroupsAt, PathAt, RegexAt, Selector
+from fw_gear_deid.profile import build
+from fw_gear_deid.profile.section import Section
+from fw_gear_deid.profile.selectors import BadName, parse_name, parse_regex
+from fw_gear_deid.profile.text import Listing, Mapping, Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of ``fields``, compiled."""
+
+    selector: Selector | None
+    action: Action
+    name: str
+    insert: bool
+    line: int
+    column: int
+    where: str
+    label: str
+    references: dict[str, Selector] = field(default_factory=dict)
+
+
+def parse_entries(section: Section, names: frozenset[str] | None = None) -> list[Entry]:
+    """Return the entries of ``fields`` in file order; wrong ones are complained about and left out.
+
+    Parameters
+    ----------
+    section : Section
+    names : frozenset of str, optional
+        The only names allowed, for sections whose fields are no DICOM elements.
+    """
+    node = section.options.get("fields")
+    if not isinstance(node, Listing):
+        return []
+    entries: list[Entry] = []
+    for index, item in enumerate(node.items):
+        where = f"{section.key}.fields[{index}]"
+        if not isinstance(item, Mapping):
+            section.problems.error(
+                item.line, item.column, where, "a field is a mapping: '- name: KEYWORD', then its action"
+            )
+            continue
+        entry = _entry(section, item, where, names)
+        if entry is not None:
+            _compare_with_earlier(section, entry, entries)
+            entries.append(entry)
+    return entries
+
+
+def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | None) -> Entry | None:
+    keys = [key.text for key, _ in item.entries]
+    if ("name" in keys) == ("regex" in keys):
+        why = "both a name and a regex; keep one" if "name" in keys else "neither a name nor a regex"
+        section.problems.error(item.line, item.column, where, why)
+        return None
+    by = "name" if "name" in keys else "regex"
+    node = item.get(by)
+    selector: Selector | None = None
+    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+        line, column = (node.line, node.column) if node else (item.line, item.column)
+        section.problems.error(line, column, where, f"{by} must be text")
+        build.action_keys(section, item, where)
+        return None
+    if names is not None:
+        if by == "regex" or node.text not in names:
+            section.problems.error(
+                node.line, node.column, where, f"this section knows the fields {', '.join(sorted(names))} only"
+            )
+            return None
+    else:
+        try:
+            selector = parse_name(node.text) if by == "name" else parse_regex(node.text)
+        except BadName as error:
+            section.problems.error(node.line, node.column, where, str(error))
+    references: dict[str, Selector] = {}
+    action = build.parse_action(section, item, where, selector, references, node.text)
+    if action is None or (names is None and selector is None):
+        return None
+    insert = isinstance(action, Replace) and action.insert
+    if isinstance(selector, RegexAt | GroupsAt) or (
+        isinstance(selector, PathAt) and any(index is None for _, index in selector.steps)
+    ):
+        insert = False
+    return Entry(
+        selector, action, node.text, insert, item.line, item.column, where, section.label(item.line), references
+    )
+
+
+def _compare_with_earlier(section: Section, entry: Entry, entries: list[Entry]) -> None:
+    """Warn of a field listed twice: the language runs both, and published profiles rely on it."""
+    for other in entries:
+        if other.selector != entry.selector or (entry.selector is None and other.name != entry.name):
+            continue
+        same = other.action == entry.action
+        what = "the same again; take one out" if same else "that one runs first, this one on its result"
+        section.problems.warn(
+            entry.line, entry.column, entry.where, f"field listed twice, first in line {other.line}: {what}"
+        )

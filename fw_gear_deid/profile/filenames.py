@@ -1,0 +1,72 @@
+"""``filenames`` of a section → templates for output names (profile language §7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fw_gear_deid.actions import IncrementDate
+from fw_gear_deid.actions.regexsub import VARIABLE
+from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.dictionary import keywords
+from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.profile.problems import Problems
+from fw_gear_deid.profile.profile import NameTemplate
+from fw_gear_deid.profile.section import Section
+from fw_gear_deid.profile.selectors import parse_name
+from fw_gear_deid.profile.templates import parse_groups, parse_template
+from fw_gear_deid.profile.text import Listing, Mapping
+
+
+def parse_filenames(section: Section, option: str, *, elements: bool, quiet: bool = False) -> tuple[NameTemplate, ...]:
+    """Return the templates of a section; wrong ones are complained about and left out.
+
+    Parameters
+    ----------
+    elements : bool
+        Variables may be DICOM keywords.
+    quiet : bool
+        Complain to nobody; for a second look.
+    """
+    node = section.options.get(option)
+    if quiet:
+        section = replace(section, problems=Problems())
+    if not isinstance(node, Listing):
+        return ()
+    templates = []
+    for index, item in enumerate(node.items):
+        where = f"{section.key}.{option}[{index}]"
+        parsed = parse_template(section, item, where)
+        if parsed is None or not isinstance(item, Mapping):
+            continue
+        pattern, output = parsed
+        at = item.get("output") or item
+        for capture in pattern.groupindex:
+            if elements and capture.lower() in keywords():
+                section.problems.error(
+                    item.line,
+                    item.column,
+                    where,
+                    f"capture {capture!r} has the name of a DICOM keyword; name it otherwise",
+                )
+        groups = parse_groups(section, item, where, pattern, None)
+        fields: list[tuple[str, Selector]] = []
+        for name in VARIABLE.findall(output):
+            if name in pattern.groupindex:
+                continue
+            keyword = keywords().get(name.lower()) if elements else None
+            if keyword is None:
+                what = "a DICOM keyword nor a named capture" if elements else "a named capture"
+                section.problems.error(at.line, at.column, where, f"{{{name}}} is not {what} of input-regex")
+            else:
+                fields.append((name, parse_name(keyword)))
+        if groups is not None:
+            label = section.label(item.line)
+            templates.append(NameTemplate(pattern, output, _loosened(groups), tuple(fields), label))
+    return tuple(templates)
+
+
+def _loosened(groups: tuple[tuple[str, Action], ...]) -> tuple[tuple[str, Action], ...]:
+    """Dates in file names may be spelt in more ways; they are written in the section's format."""
+    return tuple(
+        (name, replace(action, loose=True) if isinstance(action, IncrementDate) else action) for name, action in groups
+    )

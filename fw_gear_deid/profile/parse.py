@@ -1,0 +1,273 @@
+"""Profile text → Profile, or every problem at once."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
+from fw_gear_deid.profile import lint, schema
+from fw_gear_deid.profile.entries import Entry, parse_entries
+from fw_gear_deid.profile.filenames import parse_filenames
+from fw_gear_deid.profile.problems import Problems, ProfileError, did_you_mean
+from fw_gear_deid.profile.profile import (
+    DicomSection,
+    FileMatch,
+    FilenameSection,
+    LaterSection,
+    Profile,
+    Rule,
+    ZipSection,
+)
+from fw_gear_deid.profile.section import Section
+from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar, read
+
+
+def parse_profile(text: str, file: str) -> Profile:
+    """Read a profile.
+
+    Parameters
+    ----------
+    text : str
+        YAML or JSON.
+    file : str
+        Name to use in messages.
+
+    Raises
+    ------
+    ProfileError
+        With every problem, in the order of the file.
+    """
+    problems = Problems()
+    root = read(text, problems, schema.SECTION_OPTIONS)
+    profile = None
+    if root is not None:
+        profile = _document(root, text, file, problems)
+    if profile is None or problems.fatal:
+        raise ProfileError(file, problems.all())
+    return profile
+
+
+def _document(root: Node, text: str, file: str, problems: Problems) -> Profile | None:
+    if not isinstance(root, Mapping) or not root.entries:
+        problems.error(root.line, root.column, "", "the profile is empty: write sections such as 'dicom:'")
+        return None
+    sections: dict[str, Section] = {}
+    name = ""
+    for key, node in root.entries:
+        if key.text in schema.SECTIONS:
+            section = _open(key, node, file, problems)
+            if section is not None:
+                sections[key.text] = section
+        elif key.text in schema.TOP:
+            Section(key.text, root, file, problems).check(node, schema.TOP[key.text], key.text)
+            if key.text == "name":
+                name = node.text if isinstance(node, Scalar) else ""
+        else:
+            _unknown_top(key, problems)
+    _top_options(root, sections, problems)
+    if not sections:
+        problems.error(
+            root.line, root.column, "", "no section for a file type, such as 'dicom:': nothing would be done"
+        )
+        return None
+    if sections.keys() == {"zip"}:
+        key = root.key("zip")
+        problems.error(
+            key.line, key.column, "zip", "no section for the members, such as 'dicom:': nothing would be done"
+        )
+    dicom = _dicom(sections["dicom"]) if "dicom" in sections else None
+    archive = sections.get("zip") or Section("zip", Mapping((), 1, 1), file, problems)
+    renames = _filename(sections["filename"]) if "filename" in sections else None
+    later = tuple(LaterSection(key, _match(section)) for key, section in sections.items() if key not in schema.BUILT)
+    zip_section = _zip(archive)
+    lint.warn(sections, problems)
+    return Profile(
+        name=name or file,
+        file=file,
+        sha256=sha256(text.encode()).hexdigest(),
+        dicom=dicom,
+        zip=zip_section,
+        filename=renames,
+        later=later,
+        warnings=problems.all(),
+    )
+
+
+def _open(key: Scalar, node: Node, file: str, problems: Problems) -> Section | None:
+    """Check a section's options and return it as a mapping with defaults."""
+    if isinstance(node, Scalar) and node.kind == "null":
+        if key.text in ("zip", "filename"):
+            node = Mapping((), node.line, node.column)
+        else:
+            problems.error(
+                key.line, key.column, key.text, "the section is empty: its files would come out as they went in"
+            )
+            return None
+    if not isinstance(node, Mapping):
+        problems.error(node.line, node.column, key.text, "a section is a mapping of options, indented below its name")
+        return None
+    section = Section(key.text, node, file, problems)
+    options = schema.SECTIONS[key.text]
+    for option, value in node.entries:
+        if option.text not in options:
+            outer = "; it belongs at the left margin, outside of sections" if option.text in schema.TOP else ""
+            hint = outer or did_you_mean(option.text, options)
+            problems.error(option.line, option.column, key.text, f"unknown option {option.text!r}{hint}")
+        else:
+            section.check(value, options[option.text], f"{key.text}.{option.text}")
+    return section
+
+
+def _unknown_top(key: Scalar, problems: Problems) -> None:
+    if key.text in schema.SECTION_OPTIONS:
+        hint = "; it is an option of a section: indent it below 'dicom:' (or the section it is meant for)"
+    else:
+        hint = did_you_mean(key.text, schema.SECTIONS.keys() | schema.TOP.keys() | schema.SECTION_OPTIONS)
+    problems.error(key.line, key.column, "", f"unknown key {key.text!r}{hint}")
+
+
+def _top_options(root: Mapping, sections: dict[str, Section], problems: Problems) -> None:
+    log = root.get("deid-log")
+    if isinstance(log, Scalar):
+        if "/" in log.text:
+            problems.warn(log.line, log.column, "deid-log", "not written: audit.csv holds every change; see --reports")
+        else:
+            problems.error(
+                log.line, log.column, "deid-log", "not supported; audit.csv holds every change, see --reports"
+            )
+    for key in ("map-subjects", "secret-key"):
+        node = root.get(key)
+        if node is not None:
+            problems.error(node.line, node.column, key, "not supported by this version; take it out")
+
+
+def _match(section: Section) -> FileMatch:
+    globs, offset, signatures = schema.FILTERS[section.key]
+    node = section.options.get("file-filter")
+    patterns: list[re.Pattern[str]] = []
+    if node is not None:
+        texts = [item for item in (node.items if isinstance(node, Listing) else (node,)) if isinstance(item, Scalar)]
+        globs = tuple(item.text for item in texts if not item.text.startswith("r!"))
+        for item in texts:
+            if item.kind != "str":
+                section.problems.error(
+                    item.line, item.column, f"{section.key}.file-filter", "a file filter is text; write it in quotes"
+                )
+            elif item.text.startswith("r!"):
+                pattern = section.regex(item, item.text[2:], f"{section.key}.file-filter")
+                patterns += [pattern] if pattern else []
+    return FileMatch(globs, tuple(patterns), section.flag("enforce-file-filter"), offset, signatures)
+
+
+def _dicom(section: Section) -> DicomSection:
+    entries = parse_entries(section)
+    problems, node = section.problems, section.options
+    units = section.text("patient-age-units", "")
+    if units not in ("", "D", "M", "Y"):
+        section.complain("patient-age-units", "not an age unit; write D, M or Y")
+    for key in ("retain", "asymmetric-encryption"):
+        if section.flag(key):
+            section.complain(key, "encryption is not supported by this version")
+    for key in ("alter_pixels", "alter-pixels", "secret-key", "public-key", "private-key", "force-nonce"):
+        if node.get(key) is not None:
+            section.complain(key, "not supported by this version; take it out")
+    remove_undefined, recurse = section.flag("remove-undefined"), section.flag("recurse-sequence")
+    if remove_undefined and not entries:
+        section.complain("remove-undefined", "no fields: it would remove everything; list what to keep")
+    if recurse:
+        for entry in entries:
+            if isinstance(entry.selector, PathAt | RegexAt):
+                what = "a regex" if isinstance(entry.selector, RegexAt) else "a path into sequences"
+                problems.error(
+                    entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
+                )
+    changes = entries or any(
+        section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined")
+    )
+    if not changes:
+        problems.error(
+            node.line,
+            node.column,
+            "dicom",
+            "no fields and no option that changes anything: DICOM would come out as it went in",
+        )
+    filenames = parse_filenames(section, "filenames", elements=True)
+    if remove_undefined:
+        _names_listed(section, entries)
+    rules = tuple(
+        Rule(entry.selector, entry.action, entry.name, entry.label, index, entry.insert)
+        for index, entry in enumerate(_execution_order(entries))
+        if entry.selector is not None
+    )
+    references: dict[str, Selector] = {}
+    for entry in entries:
+        references.update(entry.references)
+    return DicomSection(
+        match=_match(section),
+        rules=rules,
+        filenames=filenames,
+        remove_private=section.flag("remove-private-tags"),
+        remove_undefined=remove_undefined,
+        recurse=recurse,
+        age=section.flag("patient-age-from-birthdate"),
+        age_units=units,
+        date_format=section.text("date-format", "%Y%m%d"),
+        references=tuple(references.items()),
+        uid=section.hashuid(node),
+    )
+
+
+def _execution_order(entries: list[Entry]) -> list[Entry]:
+    """Fields in file order, but every regex-sub first, the last of them foremost (profile language §2.2)."""
+    first = [entry for entry in reversed(entries) if entry.action.key == "regex-sub"]
+    return first + [entry for entry in entries if entry.action.key != "regex-sub"]
+
+
+# UIDs and the pixel module stay under remove-undefined; a name may use them
+_STAYS = frozenset({"SOPInstanceUID", "SOPClassUID"})
+
+
+def _names_listed(section: Section, entries: list[Entry]) -> None:
+    listed = {entry.selector for entry in entries}
+    for template in parse_filenames(section, "filenames", elements=True, quiet=True):
+        for name, selector in template.fields:
+            if selector not in listed and name not in _STAYS:
+                section.complain(
+                    "filenames", f"{{{name}}} is not among the fields, so remove-undefined takes it away: list it"
+                )
+
+
+def _zip(section: Section) -> ZipSection:
+    comment: tuple[Action, str] | None = None
+    for entry in parse_entries(section, names=frozenset({"comment"})):
+        comment = (entry.action, entry.label)
+    if section.flag("allow-unmatched-files"):
+        key = section.options.key("allow-unmatched-files")
+        section.problems.warn(
+            key.line,
+            key.column,
+            "zip",
+            "allow-unmatched-files is not honoured: members that no section takes are dropped",
+        )
+    return ZipSection(
+        match=_match(section),
+        filenames=parse_filenames(section, "filenames", elements=True),
+        comment=comment,
+        hash_subdirectories=section.flag("hash-subdirectories"),
+        salt=section.text("salt", ""),
+        validate_members=section.flag("validate-zip-members"),
+    )
+
+
+def _filename(section: Section) -> FilenameSection:
+    filenames = parse_filenames(section, "filenames", elements=False)
+    if not filenames and not section.problems.fatal:
+        section.problems.error(
+            section.options.line,
+            section.options.column,
+            "filename",
+            "no filenames: files would come out as they went in",
+        )
+    return FilenameSection(_match(section), filenames)

@@ -1,0 +1,72 @@
+"""What is wrong with a profile, all of it, each with line, column and a remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fw_gear_deid.model.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One finding in a profile."""
+
+    line: int
+    column: int
+    severity: str
+    """``error`` or ``warning``."""
+    where: str
+    """``dicom.fields[4]``, empty for the document."""
+    message: str
+
+
+class Problems:
+    """Collects findings while a profile is read."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+
+    def error(self, line: int, column: int, where: str, message: str) -> None:
+        """Note something that must be mended before anything is read."""
+        self._found.append(Problem(line, column, "error", where, message))
+
+    def warn(self, line: int, column: int, where: str, message: str) -> None:
+        """Note something that works as the language says, and leaves a risk."""
+        self._found.append(Problem(line, column, "warning", where, message))
+
+    def all(self) -> tuple[Problem, ...]:
+        """Return the findings in the order of the file, each once."""
+        return tuple(sorted(set(self._found)))
+
+    @property
+    def fatal(self) -> bool:
+        """Whether an error is among them."""
+        return any(problem.severity == "error" for problem in self._found)
+
+
+class ProfileError(UsageError):
+    """A profile that cannot be used; carries every problem that was found."""
+
+    def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(name, problems)
+        self.name = name
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(show(self.name, problem) for problem in self.problems)
+
+
+def show(name: str, problem: Problem) -> str:
+    """Return one line: ``profile.yaml:31:9 error dicom.fields[4]: unknown key ...``."""
+    where = f" {problem.where}" if problem.where else ""
+    return f"{name}:{problem.line}:{problem.column} {problem.severity}{where}: {problem.message}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest known word, or nothing."""
+    lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower().replace("_", "-"), lower, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
+    return f"; did you mean {lower[near[0]]!r}?" if near else ""

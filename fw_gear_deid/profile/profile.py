@@ -1,0 +1,160 @@
+"""What a profile means, compiled: sections, rules in the order they run, names (picklable)."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+
+from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.profile.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry of ``fields``.
+
+    Attributes
+    ----------
+    selector : Selector
+    action : Action
+    name : str
+        As written.
+    label : str
+        ``site.yaml:31``, for the audit.
+    index : int
+        Position in the order of execution; stands for the rule in reports.
+    insert : bool
+        May create what is absent.
+    """
+
+    selector: Selector
+    action: Action
+    name: str
+    label: str
+    index: int
+    insert: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileMatch:
+    """Which files a section takes (profile language §2.1)."""
+
+    globs: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    enforce: bool
+    offset: int
+    signatures: tuple[bytes, ...]
+
+    def by_name(self, name: str) -> bool:
+        """Tell whether the base name passes the filter."""
+        return any(fnmatch.fnmatchcase(name, glob) for glob in self.globs) or any(
+            pattern.fullmatch(name) for pattern in self.patterns
+        )
+
+    def by_content(self, head: bytes) -> bool:
+        """Tell whether the first bytes carry the section's signature, where that counts."""
+        return not self.enforce and head[self.offset :].startswith(self.signatures or ())
+
+
+@dataclass(frozen=True, slots=True)
+class NameTemplate:
+    """One entry of ``filenames``.
+
+    Attributes
+    ----------
+    pattern : re.Pattern
+        Matched from the start of the source's base name.
+    output : str
+    groups : tuple of (str, Action)
+        Captures with an action of their own.
+    fields : tuple of (str, Selector)
+        Variables that are elements of the de-identified data set.
+    label : str
+    """
+
+    pattern: re.Pattern[str]
+    output: str
+    groups: tuple[tuple[str, Action], ...]
+    fields: tuple[tuple[str, Selector], ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class DicomSection:
+    """The ``dicom`` section."""
+
+    match: FileMatch
+    rules: tuple[Rule, ...]
+    filenames: tuple[NameTemplate, ...]
+    remove_private: bool
+    remove_undefined: bool
+    recurse: bool
+    age: bool
+    age_units: str
+    """``D``, ``M``, ``Y``, or empty: whichever fits first."""
+    date_format: str
+    references: tuple[tuple[str, Selector], ...]
+    """Other fields that regex-sub reads: name as written → where."""
+    uid: Action
+    """The section's hashuid, for UIDs that may not go."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZipSection:
+    """The ``zip`` section; archives of DICOM need none and get an empty one."""
+
+    match: FileMatch
+    filenames: tuple[NameTemplate, ...]
+    comment: tuple[Action, str] | None
+    """Action and label for the archive comment; None clears it."""
+    hash_subdirectories: bool
+    salt: str
+    validate_members: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FilenameSection:
+    """The ``filename`` section: a copy under another name."""
+
+    match: FileMatch
+    filenames: tuple[NameTemplate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaterSection:
+    """A section that this version cannot carry out: what it takes is refused."""
+
+    key: str
+    match: FileMatch
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile without errors.
+
+    Attributes
+    ----------
+    name : str
+        ``name`` of the profile, else its file's.
+    file : str
+        Name for places in messages.
+    sha256 : str
+        Of the text.
+    warnings : tuple of Problem
+        Risks that the profile leaves.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    dicom: DicomSection | None
+    zip: ZipSection
+    filename: FilenameSection | None
+    later: tuple[LaterSection, ...]
+    warnings: tuple[Problem, ...]
+
+    def rule_labels(self) -> tuple[str, ...]:
+        """Return ``name (place)`` of the dicom rules by index."""
+        return () if self.dicom is None else tuple(f"{rule.name} ({rule.label})" for rule in self.dicom.rules)

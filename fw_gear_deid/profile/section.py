@@ -1,0 +1,101 @@
+"""A section of a profile while it is read: typed access to its options, and where to complain."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fw_gear_deid.actions import HashUid
+from fw_gear_deid.model.legal import problem
+from fw_gear_deid.profile.problems import Problems
+from fw_gear_deid.profile.text import Mapping, Node, Scalar
+
+_TYPES = {
+    "bool": ("bool",),
+    "int": ("int",),
+    "number": ("int", "float"),
+    "str": ("str", "date"),
+    "list": ("list",),
+}
+_TYPE_NAMES = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "number": "a number",
+    "str": "text; write it in quotes",
+    "list": "a list: lines that start with '- '",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section while it is read: its options, and where to complain."""
+
+    key: str
+    options: Mapping
+    file: str
+    problems: Problems
+
+    def check(self, node: Node, expected: str, where: str) -> bool:
+        """Complain about a node of the wrong type; return whether it is right."""
+        if expected == "any" or any(node.kind in _TYPES[one] for one in expected.split("|")):
+            return True
+        needed = " or ".join(_TYPE_NAMES[one] for one in expected.split("|"))
+        self.problems.error(node.line, node.column, where, f"must be {needed}")
+        return False
+
+    def complain(self, option: str, message: str) -> None:
+        """Note an error at an option."""
+        key = self.options.key(option)
+        self.problems.error(key.line, key.column, f"{self.key}.{option}", message)
+
+    def flag(self, option: str) -> bool:
+        """Return a boolean option, false when absent."""
+        node = self.options.get(option)
+        return isinstance(node, Scalar) and node.kind == "bool" and node.truth
+
+    def text(self, option: str, default: str) -> str:
+        """Return a text option."""
+        node = self.options.get(option)
+        return node.text if isinstance(node, Scalar) and node.kind in _TYPES["str"] else default
+
+    def number(self, option: str, default: float | None) -> float | None:
+        """Return a number option."""
+        node = self.options.get(option)
+        return float(node.text) if isinstance(node, Scalar) and node.kind in _TYPES["number"] else default
+
+    def label(self, line: int) -> str:
+        """Return the place of a rule for the audit."""
+        return f"{self.file}:{line}"
+
+    def regex(self, node: Node, text: str, where: str) -> re.Pattern[str] | None:
+        """Compile a pattern, or complain."""
+        try:
+            return re.compile(text)
+        except re.error as error:
+            self.problems.error(
+                node.line, node.column, where, f"not a regular expression: {error.msg} at position {error.pos}"
+            )
+            return None
+
+    def hashuid(self, at: Mapping) -> HashUid:
+        """Return the section's hashuid."""
+        prefix, suffix = self._count("uid-prefix-fields", 4), self._count("uid-suffix-fields", 1)
+        numeric = self.text("uid-numeric-name", "")
+        if numeric:
+            if problem(numeric, "UI"):
+                self.complain("uid-numeric-name", "not a UID prefix: numbers and dots, in quotes")
+            elif len(numeric.split(".")) != prefix:
+                self.complain(
+                    "uid-numeric-name",
+                    f"has {len(numeric.split('.'))} components and uid-prefix-fields is {prefix}: they must agree",
+                )
+            elif numeric.startswith("2.16.840.1.114570") and numeric != "2.16.840.1.114570.2.2":
+                self.complain("uid-numeric-name", "under Flywheel's root only 2.16.840.1.114570.2.2 may be used")
+        return HashUid(prefix, suffix, numeric, self.text("salt", ""))
+
+    def _count(self, option: str, default: int) -> int:
+        value = self.number(option, default)
+        if value is None or value < 0 or value != int(value):
+            self.complain(option, "must be 0 or more")
+            return default
+        return int(value)

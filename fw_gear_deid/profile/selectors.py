@@ -1,0 +1,109 @@
+"""Field names of the ``dicom`` section → selectors (profile language §6.1)."""
+
+from __future__ import annotations
+
+import re
+
+from fw_gear_deid.model import dictionary
+from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.profile.problems import did_you_mean
+
+_HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8})")
+_TUPLE = re.compile(r"\(\s*([0-9a-fA-F]{4})\s*,\s*([0-9a-fA-F]{4})\s*\)")
+_GROUPS = re.compile(
+    r"\(\s*([0-9a-fA-F]{2})[xX]{2}\s*,\s*([0-9a-fA-F]{4})\s*\)|([0-9a-fA-F]{2})[xX]{2}([0-9a-fA-F]{4})"
+)
+_PRIVATE = re.compile(r'\(\s*([0-9a-fA-F]{4})\s*,\s*"?([^\\"()]{1,64}?)"?\s*,\s*([0-9a-fA-F]{2})\s*\)')
+
+
+class BadName(ValueError):
+    """The text is no address of an element; says why and what may have been meant."""
+
+
+def parse_name(text: str) -> Selector:
+    """Return the selector of a ``name``.
+
+    Raises
+    ------
+    BadName
+    """
+    name = text.strip()
+    if match := _TUPLE.fullmatch(name):
+        return TagAt(int(match.group(1) + match.group(2), 16))
+    if match := _HEX.fullmatch(name):
+        return TagAt(int(match.group(1), 16))
+    if match := _GROUPS.fullmatch(name):
+        group, element = match.group(1) or match.group(3), match.group(2) or match.group(4)
+        if group not in ("50", "60"):
+            raise BadName("only the groups 50xx and 60xx repeat")
+        return GroupsAt(int(group, 16) << 8, int(element, 16))
+    if name.startswith("("):
+        match = _PRIVATE.fullmatch(name)
+        if match is None:
+            raise BadName('not a tag; write (gggg,eeee), or (gggg, "creator", ee) for a private element')
+        if not int(match.group(1), 16) & 1:
+            raise BadName("not a private tag: the group of a private element is odd")
+        return PrivateAt(int(match.group(1), 16), match.group(2).strip(), int(match.group(3), 16))
+    if "." in name:
+        return _parse_path(name)
+    keyword = dictionary.keywords().get(name.lower())
+    if keyword is None:
+        raise BadName(f"not in the DICOM dictionary: {name!r}{did_you_mean(name, dictionary.keywords().values())}")
+    tag = dictionary.tag_of(keyword)
+    assert tag is not None  # noqa: S101 -- keywords() lists what tag_of() knows
+    return TagAt(tag)
+
+
+def _parse_path(name: str) -> PathAt:
+    parts = name.split(".")
+    if len(parts) < 3 or not len(parts) % 2:
+        raise BadName("a path is SEQUENCE.INDEX.ELEMENT; write an item index or '*' between the elements")
+    steps = []
+    for sequence, index in zip(parts[:-1:2], parts[1:-1:2], strict=True):
+        tag = _parse_step(sequence)
+        if dictionary.public_vr(tag) not in ("SQ", None):
+            raise BadName(f"{sequence!r} is no sequence, so nothing can be below it")
+        if index != "*" and not index.isdecimal():
+            raise BadName(f"{index!r} is no item index; write a number from 0, or '*' for every item")
+        if index != "*" and int(index) > 9999:
+            raise BadName(f"item index {index} is beyond any real sequence")
+        steps.append((tag, None if index == "*" else int(index)))
+    return PathAt(tuple(steps), _parse_step(parts[-1]))
+
+
+def _parse_step(part: str) -> int:
+    if match := _HEX.fullmatch(part):
+        return int(match.group(1), 16)
+    tag = dictionary.tag_of(part)
+    if tag is None:
+        raise BadName(
+            f"not in the DICOM dictionary, in this spelling: {part!r}"
+            f"{did_you_mean(part, dictionary.keywords().values())}"
+        )
+    return tag
+
+
+def parse_regex(text: str) -> RegexAt:
+    """Return the selector of a ``regex``.
+
+    Raises
+    ------
+    BadName
+    """
+    try:
+        return RegexAt(re.compile(text), re.compile(text, re.IGNORECASE))
+    except re.error as error:
+        raise BadName(f"not a regular expression: {error.msg} at position {error.pos}") from None
+
+
+def vr_of(selector: Selector) -> str | None:
+    """Return the VR of what a selector points at, as far as the dictionaries know."""
+    match selector:
+        case TagAt(tag) | PathAt(_, tag):
+            return dictionary.public_vr(tag)
+        case PrivateAt(group, creator, element):
+            return dictionary.private_vr(group << 16 | 0x1000 | element, creator)
+        case GroupsAt(group, element):
+            return dictionary.public_vr(group << 16 | element)
+        case RegexAt():
+            return None

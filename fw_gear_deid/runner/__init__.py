@@ -1,0 +1,1 @@
+"""Every source file, one after the other or side by side."""

@@ -1,0 +1,236 @@
+"""Task → Worked, in this process or another; the one boundary where an error becomes an outcome."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, survey
+from fw_gear_deid.deid.survey import Surveyed
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released
+from fw_gear_deid.model.ports import Item, Source
+from fw_gear_deid.profile.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every task of a run shares; sent to each worker once."""
+
+    source: Source
+    profile: Profile
+    keyring: Keyring
+    today: date
+    verify: str
+    workspace: Path
+    originals: bool
+    """Let values before a change leave the worker, for the audit that asks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One source file, or the instances of one series.
+
+    Attributes
+    ----------
+    number : int
+        Position in the run; names the result in the workspace.
+    items : tuple of Item
+    subject : str or None
+        Whose draws count; None: the PatientID in the file.
+    series : bool
+        Pack the items into one archive.
+    """
+
+    number: int
+    items: tuple[Item, ...]
+    subject: str | None
+    series: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What a worker sends back: small, and without identifiers unless asked for."""
+
+    outcome: Outcome
+    result: Path | None
+    seconds: float
+
+
+def process(settings: Settings, task: Task) -> Worked:
+    """Fetch, de-identify and verify one task; never raises for a bad file."""
+    begin = time.perf_counter()
+    result = settings.workspace / f"{task.number:08d}"
+    try:
+        outcome = _process(settings, task, result)
+    except Unfit as error:
+        outcome = Refused(str(error))
+    except OSError as error:
+        outcome = Failed(f"{error.strerror or type(error).__name__} (while reading or writing)")
+    except MemoryError:
+        outcome = Failed("not enough memory")
+    except Exception as error:  # noqa: BLE001 -- the boundary: nothing may stop the other files
+        outcome = Failed(f"unexpected {type(error).__name__} in {_where(error)}; please report it")
+    if not isinstance(outcome, Released):
+        result.unlink(missing_ok=True)
+        return Worked(outcome, None, time.perf_counter() - begin)
+    return Worked(outcome, result, time.perf_counter() - begin)
+
+
+def _process(settings: Settings, task: Task, result: Path) -> Outcome:
+    for item in task.items:
+        if item.problem:
+            return Refused(item.problem)
+    ctx = Context(settings.profile, settings.keyring, task.subject, settings.today, settings.verify)
+    paths = [settings.source.fetch(item, settings.workspace) for item in task.items]
+    if task.series:
+        done: object = deidentify_series(
+            [(path, item.name) for path, item in zip(paths, task.items, strict=True)], ctx, result
+        )
+    else:
+        done = deidentify(paths[0], task.items[0].name, ctx, result)
+    if not isinstance(done, Result):
+        return done  # type: ignore[return-value]
+    return done.released if settings.originals else _without_originals(done.released)
+
+
+def _without_originals(released: Released) -> Released:
+    return replace(
+        released,
+        audit=tuple(
+            MemberEdits(member.member, tuple(replace(edit, before="") for edit in member.edits))
+            for member in released.audit
+        ),
+    )
+
+
+def look(settings: Settings, task: Task) -> Surveyed | str:
+    """Return what the header of a source says for placing it, or why it cannot be read."""
+    item = task.items[0]
+    if item.problem:
+        return item.problem
+    ctx = Context(settings.profile, settings.keyring, task.subject, settings.today, settings.verify)
+    try:
+        return survey(settings.source.fetch(item, settings.workspace), item.name, ctx)
+    except Unfit as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.strerror or type(error).__name__} (while reading)"
+    except Exception as error:  # noqa: BLE001 -- the boundary
+        return f"unexpected {type(error).__name__} in {_where(error)}; please report it"
+
+
+def _where(error: BaseException) -> str:
+    """Return module and line of an error: its text may quote a value, so it is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "fw_gear_deid" in frame.filename] or list(frames)
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+
+
+def silence() -> None:
+    """Keep libraries from printing what they read: their warnings and logs quote values."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+_settings: list[Settings] = []  # set once per worker process, before its first task
+
+
+def _start(settings: Settings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    silence()
+    _settings.append(settings)
+
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Work = Callable[[Settings, Task], Out]
+
+
+def _call(work: Work[Out], task: Task) -> Out:
+    return work(_settings[-1], task)
+
+
+class Pool:
+    """Runs tasks in source order over processes, a bounded number of them ahead."""
+
+    def __init__(self, settings: Settings, workers: int) -> None:
+        self._settings = settings
+        self._workers = workers
+        self._executor: Executor | None = None
+
+    def run(self, work: Work[Out], tasks: Iterable[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
+        """Yield task and result in the order of the tasks.
+
+        Parameters
+        ----------
+        work : callable
+            ``process`` or ``look``.
+        tasks : iterable of Task
+        lost : callable
+            Makes the result of a task whose worker died.
+        """
+        if self._workers == 1:
+            for task in tasks:
+                yield task, work(self._settings, task)
+            return
+        source = iter(tasks)
+        window: deque[tuple[Task, Future[Out]]] = deque()
+        while True:
+            while len(window) < 2 * self._workers and (upcoming := next(source, None)) is not None:
+                window.append((upcoming, self._submit(work, upcoming)))
+            if not window:
+                return
+            task, future = window.popleft()
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                # somebody killed a worker, or a task did: run what was under way again, alone, to see which
+                result = self._alone(work, task, lost)
+                window = deque((other, self._submit(work, other)) for other, _ in window)
+            yield task, result
+
+    def _alone(self, work: Work[Out], task: Task, lost: Callable[[], Out]) -> Out:
+        self.close()
+        try:
+            return self._submit(work, task).result()
+        except BrokenProcessPool:
+            self.close()
+            return lost()
+
+    def _submit(self, work: Work[Out], task: Task) -> Future[Out]:
+        if self._executor is None:
+            context = get_context("forkserver")
+            context.set_forkserver_preload(["fw_gear_deid.runner.workers"])
+            self._executor = ProcessPoolExecutor(
+                self._workers, mp_context=context, initializer=_start, initargs=(self._settings,)
+            )
+        try:
+            return self._executor.submit(_call, work, task)
+        except BrokenProcessPool as error:
+            future: Future[Out] = Future()
+            future.set_exception(error)
+            return future
+
+    def close(self) -> None:
+        """Stop the workers; what they were at is lost."""
+        if self._executor is not None:
+            processes = list((getattr(self._executor, "_processes", None) or {}).values())
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            for process_ in processes:
+                process_.terminate()
+            self._executor.shutdown(wait=True)
+            self._executor = None

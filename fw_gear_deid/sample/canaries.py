@@ -1,0 +1,113 @@
+"""Subject and place → a planted identifier, and text or data set → those that it carries.
+
+One word marks them all, so ``MARKER`` alone finds any of them but a birth date or a name in another script.
+Each is one word of its own that shares no part with another: a leak names the element that it came from, and
+an element that a profile keeps on purpose is not taken for a leak of the one beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+MARKER = "ZZ7F3A"
+IDEOGRAPHIC = "金糸雀"  # canary
+PHONETIC = "カナリア"
+MAX_SUBJECTS = 364  # a birth date is one of the days of 1901
+_CANARY = re.compile(rf"{MARKER}\d{{3}}[A-Z]+\d?|(?:{IDEOGRAPHIC}|{PHONETIC})\d{{3}}|\b1901\d{{4}}\b", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One identifier at one place.
+
+    Attributes
+    ----------
+    path : str
+        The file, or the folder whose name it is; relative to the sample, ``/`` between its parts.
+    place : str
+        ``folder name``, ``file name``, ``content``, ``preamble``, ``(0002,0016)``,
+        ``(0010,1002)[0](0010,0020)``, ``(0009,"GEMS_IDEN_01",30)``, ``bytes after the data set``,
+        ``zip comment``. Inside an archive with the member in front: ``FOLDER/IM0001: (0010,0010)``,
+        ``FOLDER/IM0001: name``, ``FOLDER/IM0001: comment``.
+    value : str
+        The identifier, as its bytes spell it.
+    """
+
+    path: str
+    place: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of a file or of a member, and what is planted in them.
+
+    Attributes
+    ----------
+    data : bytes
+    planted : tuple of (str, str)
+        Place and value.
+    """
+
+    data: bytes
+    planted: tuple[tuple[str, str], ...]
+
+
+def canary(subject: int, place: str) -> str:
+    """Return the identifier of a subject for a place.
+
+    Parameters
+    ----------
+    subject : int, from 1
+    place : str
+        Capitals, at most one digit after them; up to 7 characters where it must fit VR SH or AE.
+
+    >>> canary(1, "ACC2")
+    'ZZ7F3A001ACC2'
+    """
+    return f"{MARKER}{subject:03d}{place}"
+
+
+def birth_date(subject: int) -> str:
+    """Return the birth date of a subject as DA: nobody who is alive has it.
+
+    >>> birth_date(1)
+    '19010102'
+    """
+    return f"{date(1901, 1, 1) + timedelta(days=subject):%Y%m%d}"
+
+
+def in_text(text: str | bytes) -> tuple[str, ...]:
+    """Return the identifiers that a text carries, each once.
+
+    >>> in_text("ZZ7F3A001FAMILY^ZZ7F3A001GIVEN, born 19010102")
+    ('ZZ7F3A001FAMILY', 'ZZ7F3A001GIVEN', '19010102')
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return tuple(dict.fromkeys(_CANARY.findall(text)))
+
+
+def in_dataset(ds: Dataset, above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield place and value of each identifier in a data set, at every depth."""
+    for element in ds:
+        place = above + _place(element)
+        if element.VR == "SQ":
+            for index, item in enumerate(element.value):
+                yield from in_dataset(item, f"{place}[{index}]")
+        else:
+            text = element.value if isinstance(element.value, bytes) else str(element.value)
+            yield from ((place, value) for value in in_text(text))
+
+
+def _place(element: DataElement) -> str:
+    tag = element.tag
+    if tag.is_private and not tag.is_private_creator:
+        return f'({tag.group:04X},"{element.private_creator}",{tag.element & 0xFF:02X})'
+    return f"({tag.group:04X},{tag.element:04X})"

@@ -1,0 +1,118 @@
+"""A folder ⇄ items and results."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fw_gear_deid.model.ports import Item
+
+TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """A tree ``SUBJECT/SESSION/ACQUISITION/FILE``, any folder of files, or one file. Only ever read."""
+
+    root: Path
+
+    def items(self) -> Iterator[Item]:
+        """Yield regular files in the order of their paths; links that leave the folder are not followed."""
+        if self.root.is_file():
+            yield self._item(self.root, self.root.name)
+            return
+        yield from self._walk(self.root, self.root.resolve(), frozenset())
+
+    def _walk(self, folder: Path, top: Path, above: frozenset[Path]) -> Iterator[Item]:
+        relative = folder.relative_to(self.root).as_posix()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield Item(relative, folder.name, (), "", 0, f"the folder cannot be read ({error.strerror})")
+            return
+        for entry in entries:
+            path = folder / entry.name
+            name = path.relative_to(self.root).as_posix()
+            real = path.resolve() if entry.is_symlink() else None
+            if real is not None and not real.is_relative_to(top):
+                yield Item(name, entry.name, (), "", 0, "a link that leaves the source folder is not followed")
+            elif entry.is_dir():
+                here = path.resolve()
+                if here not in above:  # a link to a folder above would never end
+                    yield from self._walk(path, top, above | {here})
+            else:
+                yield self._item(path, name)
+
+    def _item(self, path: Path, name: str) -> Item:
+        parts = name.split("/")
+        labels = tuple(parts[:3]) if len(parts) == TREE_DEPTH else ()
+        try:
+            status = path.stat()
+        except OSError as error:
+            return Item(name, path.name, labels, "", 0, f"it cannot be read ({error.strerror})")
+        if not stat.S_ISREG(status.st_mode):
+            return Item(name, path.name, labels, "", 0, "it is no regular file")
+        return Item(name, path.name, labels, f"{status.st_size} {status.st_mtime_ns}", status.st_size)
+
+    def fetch(self, item: Item, workspace: Path) -> Path:
+        """Return the path of the file itself: nothing is copied."""
+        return self.root if self.root.is_file() else self.root / item.id
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSink:
+    """A folder that receives ``SUBJECT/SESSION/ACQUISITION/FILE``."""
+
+    root: Path
+
+    def exists(self, destination: str) -> bool:
+        """Tell whether something stands at a destination."""
+        return os.path.lexists(self.root / destination)
+
+    def put(self, result: Path, destination: str, *, replace: bool) -> None:
+        """Move a result into place: a whole file under its final name, or nothing."""
+        target = self.root / destination
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".partial")
+        try:
+            result.replace(partial)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copyfile(result, partial)  # the workspace is on another file system
+        try:
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+            if replace:
+                partial.replace(target)
+            else:
+                os.link(partial, target)  # unlike replace, fails when something is there
+                partial.unlink()
+            _sync(target.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def withdraw(self, destination: str) -> None:
+        """Remove a file, and folders that are empty without it."""
+        target = self.root / destination
+        target.unlink(missing_ok=True)
+        target.with_name(target.name + ".partial").unlink(missing_ok=True)
+        for folder in list(target.parents)[: TREE_DEPTH - 1]:
+            try:
+                folder.rmdir()
+            except OSError:
+                break  # not empty: others live there
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

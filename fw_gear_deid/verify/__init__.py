@@ -1,0 +1,1 @@
+"""Checks that run on every result before it may leave."""

@@ -1,0 +1,99 @@
+"""Draft and written bytes of a DICOM file → nothing, or why it may not leave (interfaces §4, points 1 and 2)."""
+
+from __future__ import annotations
+
+from fw_gear_deid.formats.dicom import part10
+from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.formats.dicom.scan import PIXEL_TAGS, Dataset
+from fw_gear_deid.model.errors import Unfit
+
+SOP_INSTANCE_UID = 0x00080018
+MEDIA_INSTANCE_UID = 0x00020003
+
+
+def check(source: bytes, draft: Draft, data: bytes) -> None:
+    """Read the result again, by its bytes alone, and compare it with what was asked for.
+
+    Parameters
+    ----------
+    source : bytes
+        The file as it came.
+    draft : Draft
+        With every change that rules made.
+    data : bytes
+        The file as it would leave.
+
+    Raises
+    ------
+    Unfit
+        The result does not parse, a change is missing, or something that no rule asked for is different.
+    """
+    result = part10.check_readable(data)
+    if part10.looks_like_dicom(data) and data[:128].strip(b"\0"):
+        raise Unfit("verification: the preamble is not empty")
+    if part10.has_trailing_bytes(result):
+        raise Unfit("verification: bytes follow the last element")
+    uid, media = result.text(SOP_INSTANCE_UID), result.text(MEDIA_INSTANCE_UID)
+    if uid and result.meta.elements and media != uid:
+        raise Unfit("verification: MediaStorageSOPInstanceUID is not SOPInstanceUID")
+    _check_pixels(draft, result)
+    _check_changes(draft, result)
+    _check_rest(draft, draft.meta, result, result.meta)
+    _check_rest(draft, draft.body, result, result.body)
+
+
+def _check_pixels(draft: Draft, result: Draft) -> None:
+    for tag in PIXEL_TAGS & draft.body.elements.keys():
+        before, after = draft.body.elements[tag], result.body.elements.get(tag)
+        if before.raw is not None:
+            continue  # a rule replaced it, which _check_changes looks at
+        old = memoryview(draft.body_src)[before.value : before.end]
+        if after is None or memoryview(result.body_src)[after.value : after.end] != old:
+            raise Unfit("verification: the pixel data changed")
+
+
+def _check_changes(draft: Draft, result: Draft) -> None:
+    """Every change stands in the result: gone, or with its new value."""
+    for ds, tag, _, wanted in draft.changes():
+        there = _find(result, draft, ds)
+        el = None if there is None else there.elements.get(tag)
+        if wanted is None:
+            if el is not None:
+                raise Unfit(f"verification: {draft.path(ds, tag)} is still there")
+        elif el is None:
+            raise Unfit(f"verification: {draft.path(ds, tag)} is missing")
+        elif wanted.items is None and result.raw(el) != draft.raw(wanted):
+            raise Unfit(f"verification: {draft.path(ds, tag)} does not have its new value")
+
+
+def _find(result: Draft, draft: Draft, ds: Dataset) -> Dataset | None:
+    """Return the data set of the result that stands where ``ds`` stands in the draft."""
+    if ds is draft.meta:
+        return result.meta
+    if ds.parent is None:
+        return result.body
+    above = _find(result, draft, ds.parent.owner)
+    if above is None:
+        return None
+    items = ds.parent.items or []
+    index = next((i for i, item in enumerate(items) if item is ds), None)
+    el = above.elements.get(ds.parent.tag)
+    if index is None or el is None or el.items is None or index >= len(el.items):
+        return None
+    return el.items[index]
+
+
+def _check_rest(draft: Draft, asked: Dataset, result: Draft, there: Dataset) -> None:
+    """The result has the elements that the draft has, in its order, and unchanged ones have their old bytes."""
+    if asked.elements.keys() != there.elements.keys():
+        raise Unfit("verification: the elements of the result are not those that should be there")
+    for tag, el in asked.elements.items():
+        other = there.elements[tag]
+        if el.items is not None:
+            items = other.items or []
+            if len(items) != len(el.items):
+                raise Unfit(f"verification: {draft.path(asked, tag)} has another number of items")
+            for mine, its in zip(el.items, items, strict=True):
+                _check_rest(draft, mine, result, its)
+        elif not el.dirty and (el.vr, draft.raw(el)) != (other.vr, result.raw(other)):
+            raise Unfit(f"verification: {draft.path(asked, tag)} changed without a rule")

@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""Gear entry: arguments go to the command line; none, and the gear of this folder runs."""
+
+import sys
+
+
+def main() -> int:
+    """Return the exit code of the command line or of the gear."""
+    if sys.argv[1:]:
+        from fw_gear_deid.cli import main as command_line
+
+        return command_line()
+    from fw_gear_deid.main import main as gear
+
+    return gear()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

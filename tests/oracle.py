@@ -1,0 +1,231 @@
+"""A second opinion by pydicom: what a file holds, and what it should hold after some changes."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pydicom
+from pydicom import datadict
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_sequence
+from pydicom.filewriter import write_data_element
+from pydicom.sequence import Sequence as Items
+from pydicom.tag import Tag
+
+from fw_gear_deid.formats.dicom import part10, scan
+from fw_gear_deid.formats.dicom.draft import Draft
+
+Step = tuple[int, int]
+"""A sequence's tag and an item's index."""
+Snapshot = tuple[tuple[int, str, object], ...]
+"""Tag, VR (empty where none is on the wire) and value bytes or items of each element, in the order of tags."""
+_ITEM = b"\xfe\xff\x00\xe0"
+_META_LENGTH = 0x00020000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing to do: make the items of ``path``, then remove an element (``texts`` None) or give it values."""
+
+    path: tuple[Step, ...]
+    tag: int
+    vr: str = ""
+    texts: tuple[str, ...] | None = None
+
+
+# -- the codec's way -----------------------------------------------------------------------------------
+
+
+def apply(draft: Draft, changes: Sequence[Change]) -> None:
+    """Carry out changes on a draft as rules do."""
+    for change in changes:
+        ds = draft.dataset_for(change.tag) if not change.path else draft.body
+        for tag, index in change.path:
+            ds = draft.item(ds, tag, index, "replace-with", "test")
+        if change.texts is None:
+            draft.remove(ds, change.tag, "remove", "test")
+        else:
+            draft.put(ds, change.tag, change.vr, change.texts, "replace-with", "test")
+
+
+def written(draft: Draft) -> bytes:
+    """Return the bytes of a draft."""
+    return b"".join(part10.write(draft))
+
+
+def unedited(data: bytes) -> bytes:
+    """Return the bytes of a file that went through scan and splice without a change."""
+    return written(part10.read(data))
+
+
+def places(
+    draft: Draft, ds: scan.Dataset | None = None, path: tuple[Step, ...] = ()
+) -> Iterator[tuple[tuple[Step, ...], scan.Element]]:
+    """Yield path and element of everything in a draft's data set."""
+    for tag, el in list((ds or draft.body).elements.items()):
+        yield path, el
+        for index, item in enumerate(el.items or ()):
+            yield from places(draft, item, (*path, (tag, index)))
+
+
+# -- pydicom's way -------------------------------------------------------------------------------------
+
+
+def read(data: bytes) -> pydicom.FileDataset:
+    """Read a file by pydicom, which may warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pydicom.dcmread(io.BytesIO(data), force=data[128:132] != b"DICM")
+
+
+def changed(data: bytes, changes: Sequence[Change]) -> pydicom.FileDataset:
+    """Return a file's data set after changes that pydicom made."""
+    file = read(data)
+    for change in changes:
+        ds: Dataset = file.file_meta if change.tag >> 16 == 2 else file
+        for tag, index in change.path:
+            ds = _item(ds, tag, index)
+        if change.texts is None:
+            if change.tag in ds:
+                del ds[Tag(change.tag)]
+        elif change.vr == "SQ":
+            ds[Tag(change.tag)] = DataElement(Tag(change.tag), "SQ", Items())
+        else:
+            _put(ds, change.tag, change.vr, change.texts)
+    return file
+
+
+def _item(ds: Dataset, tag: int, index: int) -> Dataset:
+    """Return an item, creating it as the codec does."""
+    elem = ds.get_item(Tag(tag)) if tag in ds else None
+    items = list(_items(elem, ds) or ()) if elem is not None else []
+    while len(items) <= index:
+        item = Dataset()
+        as_un = elem is not None and elem.VR == "UN"
+        item.set_original_encoding(as_un or ds.original_encoding[0], as_un or ds.original_encoding[1], _charset(ds))
+        items.append(item)
+    ds[Tag(tag)] = DataElement(Tag(tag), "SQ", Items(items))
+    return items[index]
+
+
+def _charset(ds: Dataset) -> list[str]:
+    names = ds.original_character_set
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _put(ds: Dataset, tag: int, vr: str, texts: tuple[str, ...]) -> None:
+    implicit, little = ds.original_encoding
+    old = ds.get_item(Tag(tag)) if tag in ds else None
+    wire = vr if old is None or not old.VR else str(old.VR)
+    little = bool(little) or wire == "UN"
+    raw = encoded(vr, texts, _charset(ds), little=little)
+    ds[Tag(tag)] = RawDataElement(Tag(tag), None if implicit else wire, len(raw), raw, 0, bool(implicit), little)
+
+
+def encoded(vr: str, texts: tuple[str, ...], encodings: list[str], *, little: bool = True) -> bytes:
+    """Return value bytes as pydicom writes them."""
+    values: list[object] = list(texts)
+    if vr in ("US", "SS", "UL", "SL", "UV", "SV"):
+        values = [int(text) for text in texts if text]
+    elif vr in ("FL", "FD"):
+        values = [float(text) for text in texts if text]
+    elif vr == "AT":
+        values = [int(text, 16) for text in texts if text]
+    elif vr == "UN":
+        values = ["\\".join(texts).encode("ascii")]
+    value = values[0] if len(values) == 1 else values
+    out = DicomBytesIO()
+    out.is_little_endian, out.is_implicit_VR = little, True
+    write_data_element(out, DataElement(Tag(0x00090000), vr, value or None if value == "" else value), encodings)
+    return out.getvalue()[8:]
+
+
+def snapshot(ds: Dataset) -> Snapshot:
+    """Return what a data set holds, to be compared."""
+    return tuple(
+        (int(elem.tag), *_content(elem, ds))
+        for elem in sorted(ds.elements(), key=lambda elem: elem.tag)
+        if elem.tag != _META_LENGTH
+    )
+
+
+def _content(elem: DataElement | RawDataElement, ds: Dataset) -> tuple[str, object]:
+    items = _items(elem, ds)
+    if items is not None:
+        return "SQ", tuple(snapshot(item) for item in items)
+    if isinstance(elem, RawDataElement):
+        return elem.VR or "", elem.value or b""
+    implicit, little = ds.original_encoding
+    out = DicomBytesIO()
+    out.is_little_endian, out.is_implicit_VR = bool(little), True
+    write_data_element(out, elem, _charset(ds))
+    return "" if implicit else str(elem.VR), out.getvalue()[8:]
+
+
+def _items(elem: DataElement | RawDataElement, ds: Dataset) -> list[Dataset] | None:
+    """Return the items of a sequence, known as one by its VR, the dictionary or its bytes."""
+    if not isinstance(elem, RawDataElement):
+        return list(elem.value) if elem.VR == "SQ" else None
+    value = elem.value or b""
+    as_un = elem.VR == "UN"
+    vr = str(elem.VR or "")
+    if vr in ("", "UN"):
+        vr = datadict.dictionary_VR(elem.tag) if datadict.dictionary_has_tag(elem.tag) else "UN"
+    if vr != "SQ" and not (vr == "UN" and value[:4] == _ITEM):
+        return None
+    source = io.BytesIO(value)
+    little = as_un or elem.is_little_endian
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            items = list(read_sequence(source, as_un or elem.is_implicit_VR, little, len(value), _charset(ds)))
+        except Exception:
+            if vr == "SQ":
+                raise
+            return None
+    return items if source.tell() == len(value) and not any(map(_is_cut, items)) else None
+
+
+def _is_cut(ds: Dataset) -> bool:
+    """Tell whether a value is shorter than its header says: pydicom does not mind."""
+    return any(
+        isinstance(elem, RawDataElement) and elem.length not in (0xFFFFFFFF, len(elem.value or b""))
+        for elem in ds.elements()
+    )
+
+
+def meta_snapshot(ds: pydicom.FileDataset) -> Snapshot:
+    """Return what the file meta holds but its length."""
+    return snapshot(ds.file_meta)
+
+
+def differences(wanted: pydicom.FileDataset, data: bytes) -> list[str]:
+    """Return the places where a file is not what pydicom made of it; empty when they are equal."""
+    got = read(data)
+    return [
+        *_differences(meta_snapshot(wanted), meta_snapshot(got), ""),
+        *_differences(snapshot(wanted), snapshot(got), ""),
+    ]
+
+
+def _differences(wanted: Snapshot, got: Snapshot, path: str) -> Iterator[str]:
+    left = {tag: (vr, value) for tag, vr, value in wanted}
+    right = {tag: (vr, value) for tag, vr, value in got}
+    for tag in sorted(left.keys() | right.keys()):
+        here = f"{path}({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        if tag not in left or tag not in right:
+            yield f"{here} {'is too much' if tag in right else 'is missing'}"
+            continue
+        (vr, value), (other_vr, other) = left[tag], right[tag]
+        if isinstance(value, tuple) and isinstance(other, tuple):
+            if len(value) != len(other):
+                yield f"{here} has {len(other)} items, not {len(value)}"
+            for index, (item, its) in enumerate(zip(value, other, strict=False)):
+                yield from _differences(item, its, f"{here}[{index}]")
+        elif value != other or (vr != other_vr and vr and other_vr):
+            yield f"{here} is {other_vr} {str(other)[:60]}, not {vr} {str(value)[:60]}"

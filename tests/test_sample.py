@@ -1,0 +1,241 @@
+"""What the sample says it planted is there, all that is there is listed, and it is sound DICOM."""
+
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.sample import MARKER, MAX_SUBJECTS, MR_PHYSICS, UID_ROOT, Planted, make_sample
+from fw_gear_deid.sample.canaries import birth_date, canary
+
+SUBJECTS = 3
+WORD = re.compile(rf"{MARKER}\d+[A-Z]+\d?|19010\d\d\d".encode())
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planted]]:
+    folder = tmp_path_factory.mktemp("sample") / "project"
+    return folder, make_sample(folder, SUBJECTS)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder by relative path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def members(data: bytes) -> dict[str, bytes]:
+    """Return the members of an archive, or a file that is none under an empty name."""
+    if not data.startswith(b"PK"):
+        return {"": data}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def plain(data: bytes) -> bytes:
+    """Return the bytes of a file with its data set inflated."""
+    if data[128:132] != b"DICM":
+        return data
+    start = 144 + int.from_bytes(data[140:144], "little")  # PS3.10 §7.1: the group length comes first
+    if DeflatedExplicitVRLittleEndian.encode() not in data[132:start]:
+        return data
+    return data[:start] + zlib.decompress(data[start:], -15)
+
+
+def instances(folder: Path) -> Iterator[pydicom.FileDataset]:
+    """Yield every DICOM instance, in archives or not."""
+    for data in contents(folder).values():
+        for member in members(data).values():
+            if member[128:132] == b"DICM":
+                yield pydicom.dcmread(io.BytesIO(member))
+
+
+def where(planted: Planted, data: bytes) -> bytes:
+    """Return the bytes that a place stands for: no more than the member, name or comment that it names."""
+    member, _, place = planted.place.rpartition(": ")
+    if planted.place == "zip comment" or place in ("name", "comment"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if not member:
+                return archive.comment
+            return archive.getinfo(member).comment if place == "comment" else member.encode()
+    found = plain(members(data)[member])
+    return found[:128] if place == "preamble" else found
+
+
+def test_every_planted_value_is_at_its_place(sample: tuple[Path, list[Planted]]) -> None:
+    folder, planted = sample
+    files = contents(folder)
+    for one in planted:
+        if one.place in ("folder name", "file name"):
+            assert one.value in Path(one.path).name
+            assert (folder / one.path).is_dir() == (one.place == "folder name")
+        else:
+            assert one.value.encode() in where(one, files[one.path]), one
+
+
+def test_nothing_is_planted_that_is_not_listed(sample: tuple[Path, list[Planted]]) -> None:
+    folder, planted = sample
+    for path, data in contents(folder).items():
+        listed = {one.value.encode() for one in planted if one.path == path}
+        named = {one.value.encode() for one in planted if path.startswith(one.path)}
+        assert set(WORD.findall(path.encode())) <= named
+        pieces = [plain(piece) for piece in members(data).values()]
+        around = data.replace(b"PK", b" ")  # names and comments of an archive, up to its next signature
+        assert {word for piece in [around, *pieces] for word in WORD.findall(piece)} <= listed
+
+
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [
+        ("folder name", "MRN"),
+        ("folder name", "ACC2"),
+        ("folder name", "ACQUIS"),
+        ("file name", "FAMILY"),
+        ("zip comment", "ZIPNOTE"),
+        ("{m}: name", "MRN"),
+        ("{m}: comment", "ENTRY"),
+        ("{m}: preamble", "PREAMB"),
+        ("{m}: (0002,0016)", "SENDER"),
+        ("{m}: (0008,0050)", "ACC1"),
+        ("{m}: (0008,0080)", "INST"),
+        ("{m}: (0008,0090)", "REFER"),
+        ("{m}: (0008,1010)", "STATION"),
+        ("{m}: (0008,1030)", "STUDY"),
+        ("{m}: (0008,1070)", "OPERA"),
+        ("{m}: (0008,1070)", "OPERB"),
+        ("{m}: (0010,0010)", "FAMILY"),
+        ("{m}: (0010,0010)", "GIVEN"),
+        ("{m}: (0010,0020)", "MRN"),
+        ("{m}: (0010,1002)[0](0010,0020)", "OTHERA"),
+        ("{m}: (0010,1002)[0](0010,0024)[0](0040,0036)[0](0040,0031)", "CLINIC"),
+        ("{m}: (0010,1002)[1](0010,0020)", "OTHERB"),
+        ("{m}: (0010,1040)", "STREET"),
+        ("{m}: (0018,1000)", "SERIAL"),
+        ('{m}: (0019,"SIEMENS MR HEADER",09)', "SIEMENS"),
+        ("{m}: (0020,4000)", "COMMENT"),
+        ('{m}: (0021,"ACME RECON 2.1",01)', "UNKNOWN"),
+        ('{m}: (0021,"ACME RECON 2.1",02)', "BLOB"),
+        ('{m}: (0021,"ACME RECON 2.1",03)', "UNSEQ"),
+        ("{m}: (0040,0275)[0](0032,1060)", "REQUEST"),
+        ("{last}: bytes after the data set", "TRAILER"),
+        ("{top}/.DS_Store: content", "FINDER"),
+        ("__MACOSX/{top}/._IM0001: content", "MACOS"),
+        ("{uid}/1.dcm: (0009,\"GEMS_IDEN_01\",30)", "GEMS"),
+        ("(0040,A730)[0](0040,A123)", "OBSERV"),
+        ("(0040,A730)[2](0040,A730)[0](0040,A160)", "CALL"),
+        ("content", "LETTER"),
+        ("content", "SIDECAR"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("subject", range(1, SUBJECTS + 1))
+def test_each_subject_has_it(sample: tuple[Path, list[Planted]], subject: int, place: str, word: str) -> None:
+    top = canary(subject, "MRN")
+    wanted = place.format(m=f"{top}/IM0001", last=f"{top}/IM0003.dcm", top=top, uid=f"{UID_ROOT}.{subject}.1.2")
+    mine = {(one.place, one.value) for one in sample[1] if one.path.startswith(top)}
+    assert (wanted, canary(subject, word)) in mine
+
+
+def test_birth_date_and_the_name_in_three_scripts(sample: tuple[Path, list[Planted]]) -> None:
+    by_place = {(one.place, one.value) for one in sample[1]}
+    assert {("(0010,0010)", "金糸雀001"), ("(0010,0010)", "カナリア001")} <= by_place
+    assert {("(0010,0030)", birth_date(subject)) for subject in (1, 2, 3)} <= by_place
+    names = [ds.PatientName for ds in instances(sample[0]) if ds.SpecificCharacterSet == "ISO_IR 192"]
+    assert names
+    assert {(name.ideographic, name.phonetic) for name in names} == {("金糸雀001", "カナリア001")}
+
+
+def test_two_runs_write_the_same(sample: tuple[Path, list[Planted]], tmp_path: Path) -> None:
+    folder, planted = sample
+    assert make_sample(tmp_path, SUBJECTS) == planted
+    assert contents(tmp_path) == contents(folder)
+
+
+def test_instances_are_sound(sample: tuple[Path, list[Planted]]) -> None:
+    uids = []
+    for ds in instances(sample[0]):
+        meta = ds.file_meta
+        assert meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
+        assert meta.MediaStorageSOPClassUID == ds.SOPClassUID
+        assert ds.SOPInstanceUID.is_valid
+        assert ds.SOPInstanceUID.startswith(f"{ds.SeriesInstanceUID}.")
+        assert ds.SeriesInstanceUID.startswith(f"{ds.StudyInstanceUID}.")
+        assert ds.StudyInstanceUID.startswith(f"{UID_ROOT}.")
+        assert len(list(ds.iterall())) > 40  # every element can be read
+        uids.append(ds.SOPInstanceUID)
+    assert len(set(uids)) == len(uids) == 9 * SUBJECTS
+
+
+def test_pixels_are_a_ramp(sample: tuple[Path, list[Planted]]) -> None:
+    images = [ds for ds in instances(sample[0]) if ds.Modality != "SR"]
+    assert len(images) == 8 * SUBJECTS
+    for ds in images:
+        frames = ds.pixel_array.reshape(-1, 256)
+        assert len(frames) == int(ds.get("NumberOfFrames", 1))
+        for index, frame in enumerate(frames):
+            first = ds.InstanceNumber + index
+            assert frame.tolist() == [(first + pixel) % 256 for pixel in range(256)]
+
+
+def test_every_way_to_encode_is_there(tmp_path: Path) -> None:
+    make_sample(tmp_path, 1)
+    assert {(ds.Modality, ds.file_meta.TransferSyntaxUID.keyword) for ds in instances(tmp_path)} == {
+        ("MR", "ExplicitVRLittleEndian"),
+        ("MR", "ImplicitVRLittleEndian"),
+        ("CT", "ExplicitVRBigEndian"),
+        ("US", "RLELossless"),
+        ("SR", "DeflatedExplicitVRLittleEndian"),
+    }
+
+
+def test_mr_has_the_scientific_values(sample: tuple[Path, list[Planted]]) -> None:
+    mr = [ds for ds in instances(sample[0]) if ds.Modality == "MR"]
+    assert len(mr) == 5 * SUBJECTS
+    for ds in mr:
+        assert {keyword: str(ds[keyword].value) for keyword in MR_PHYSICS} == MR_PHYSICS
+    sidecars = [json.loads(path.read_text("utf-8")) for path in sample[0].rglob("*.json")]
+    assert [sidecar["EchoTime"] for sidecar in sidecars] == [2.98] * SUBJECTS
+
+
+def test_archives_are_stored_and_deflated(sample: tuple[Path, list[Planted]]) -> None:
+    ways = {}
+    for path in sample[0].rglob("*.dicom.zip"):
+        with zipfile.ZipFile(path) as archive:
+            ways[path.parent.name] = {info.compress_type for info in archive.infolist()}
+    deflated, stored = {zipfile.ZIP_DEFLATED}, {zipfile.ZIP_STORED}
+    assert ways == {"T1_MPRAGE": deflated, "Abdomen": deflated, "DTI": stored}
+
+
+def test_it_is_small_and_has_four_levels(sample: tuple[Path, list[Planted]]) -> None:
+    files = contents(sample[0])
+    assert sum(map(len, files.values())) < 2 << 20
+    assert {path.count("/") for path in files} == {3}
+    assert len({path.rsplit("/", 2)[0] for path in files}) == 2 * SUBJECTS
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="no empty folder"):
+        make_sample(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(UsageError, match="no empty folder"):
+        make_sample(tmp_path / "mine.txt")
+
+
+@pytest.mark.parametrize("subjects", [0, -1, MAX_SUBJECTS + 1])
+def test_a_number_out_of_range_is_refused(tmp_path: Path, subjects: int) -> None:
+    with pytest.raises(UsageError, match="number of subjects"):
+        make_sample(tmp_path / "new", subjects)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_last_subject_is_born_in_1901_and_fits_a_short_string() -> None:
+    assert birth_date(MAX_SUBJECTS) == "19011231"
+    assert len(canary(MAX_SUBJECTS, "STATION")) == 16  # PS3.5 Table 6.2-1, SH and AE
