@@ -28,7 +28,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planted
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder by relative path."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def members(data: bytes) -> dict[str, bytes]:
@@ -138,7 +139,8 @@ def test_nothing_is_planted_that_is_not_listed(sample: tuple[Path, list[Planted]
 @pytest.mark.parametrize("subject", range(1, SUBJECTS + 1))
 def test_each_subject_has_it(sample: tuple[Path, list[Planted]], subject: int, place: str, word: str) -> None:
     top = canary(subject, "MRN")
-    wanted = place.format(m=f"{top}/IM0001", last=f"{top}/IM0003.dcm", top=top, uid=f"{UID_ROOT}.{subject}.1.2")
+    uid = f"{UID_ROOT}.{subject}.1.2"
+    wanted = place.format(m=f"{top}/IM0001", last=f"{top}/IM0003.dcm", top=top, uid=uid)
     mine = {(one.place, one.value) for one in sample[1] if one.path.startswith(top)}
     assert (wanted, canary(subject, word)) in mine
 

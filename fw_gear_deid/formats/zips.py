@@ -45,6 +45,58 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """
     try:
         archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError):
+        raise Malformed("the archive is damaged or no ZIP archive") from None
+    with archive:
+        yield archive
+
+
+def members(archive: zipfile.ZipFile) -> list[Member]:
+    """Return the files of an archive in their order; folders are not listed.
+
+    Raises
+    ------
+    Malformed
+        Members that lie about themselves: too many, absolute or upward paths, one name twice, encrypted, bombs.
+    """
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise Malformed(f"the archive has more than {MAX_MEMBERS} members")
+    found: list[Member] = []
+    seen: set[str] = set()
+    total = packed = 0
+    for position, info in enumerate(infos, 1):
+        if info.is_dir():
+            continue
+        name = info.filename.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name or name[1:2] == ":":
+            raise Malformed(f"member {position}: its path leads out of the archive")
+        if name in seen:
+            raise Malformed(f"member {position}: its name stands twice in the archive")
+        if info.flag_bits & 0x1:
+            raise Unfit(f"member {position}: it is encrypted")
+        total, packed = total + info.file_size, packed + info.compress_size
+        if info.file_size > MAX_MEMBER or info.file_size > _FREE + _RATIO * info.compress_size:
+            raise Malformed(f"member {position}: it would grow beyond any real one")
+        seen.add(name)
+        found.append(Member(name, info))
+    if total > 4 * _FREE + _RATIO * packed:
+        raise Malformed("the archive would grow beyond any real one")
+    return found
+
+
+def read_member(archive: zipfile.ZipFile, member: Member) -> bytes:
+    """Return the bytes of a member, checked against size and CRC.
+
+    Raises
+    ------
+    Malformed
+    """
+    try:
+        with archive.open(member.info) as stream:
+            if member.info.compress_type == zipfile.ZIP_DEFLATED:
+                stream._decompressor = isal_zlib.decompressobj(-15)  # type: ignore[attr-defined]
+            data = stream.read(member.info.file_size + 1)
     except OSError as error:
         if error.errno is not None:
             raise  # the disk's fault, not the archive's

@@ -84,8 +84,8 @@ def _first_visit(visit: Visit) -> Files:
     yield f"T1_MPRAGE/T1_{family}.json", _text(reports.sidecar(visit))
     diffusion = Series(visit, 2, "MR", "DTI")
     slices = {
-        f"{diffusion.uid}/{number}.dcm": encode(images.ge_mr(diffusion, number), ImplicitVRLittleEndian, sender=sender)
-        for number in (1, 2)
+        f"{diffusion.uid}/{n}.dcm": encode(images.ge_mr(diffusion, n), ImplicitVRLittleEndian, sender=sender)
+        for n in (1, 2)
     }
     yield "DTI/dti.dicom.zip", pack(slices, zipfile.ZIP_STORED)
     report = reports.structured_report(Series(visit, 3, "SR", "Report"))
@@ -98,8 +98,7 @@ def _second_visit(visit: Visit) -> Files:
     sender = visit.canary("SENDER")
     abdomen = Series(visit, 1, "CT", "Abdomen")
     slices = {
-        f"CT{number:04d}": encode(images.big_endian_ct(abdomen, number), ExplicitVRBigEndian, sender=sender)
-        for number in (1, 2)
+        f"CT{n:04d}": encode(images.big_endian_ct(abdomen, n), ExplicitVRBigEndian, sender=sender) for n in (1, 2)
     }
     yield f"Abdomen/{abdomen.uid}.dicom.zip", pack(slices, zipfile.ZIP_DEFLATED)
     loop = encode(
@@ -132,7 +131,7 @@ def _anatomy(series: Series) -> Part:
         members,
         zipfile.ZIP_DEFLATED,
         comment=f"Exported for {visit.canary('ZIPNOTE')}",
-        entry_comment=f"from {visit.canary('ENTRY')}",
+        entry=f"from {visit.canary('ENTRY')}",
     )
 
 

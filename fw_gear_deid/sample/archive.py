@@ -11,7 +11,7 @@ from fw_gear_deid.sample.canaries import Part, in_text
 _MADE = (2021, 3, 5, 8, 0, 0)  # a fixed time stamp, so that every sample is the same
 
 
-def pack(members: Mapping[str, Part], compression: int, *, comment: str = "", entry_comment: str = "") -> Part:
+def pack(members: Mapping[str, Part], compression: int, *, comment: str = "", entry: str = "") -> Part:
     """Pack members in their order.
 
     Parameters
@@ -20,8 +20,8 @@ def pack(members: Mapping[str, Part], compression: int, *, comment: str = "", en
         By path in the archive.
     compression : int
         ``zipfile.ZIP_DEFLATED`` or ``zipfile.ZIP_STORED``.
-    comment, entry_comment : str
-        Of the archive, and of its first member.
+    comment, entry : str
+        Comments of the archive and of its first member.
     """
     stream = BytesIO()
     planted: list[tuple[str, str]] = []
@@ -32,7 +32,7 @@ def pack(members: Mapping[str, Part], compression: int, *, comment: str = "", en
             info.compress_type = compression
             info.create_system = 3  # Unix, wherever this runs
             info.external_attr = 0o644 << 16
-            info.comment = b"" if index else entry_comment.encode()
+            info.comment = b"" if index else entry.encode()
             archive.writestr(info, part.data)
             planted += [(f"{name}: name", value) for value in in_text(name)]
             planted += [(f"{name}: comment", value) for value in in_text(info.comment)]

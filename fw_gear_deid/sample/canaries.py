@@ -19,7 +19,8 @@ MARKER = "ZZ7F3A"
 IDEOGRAPHIC = "金糸雀"  # canary
 PHONETIC = "カナリア"
 MAX_SUBJECTS = 364  # a birth date is one of the days of 1901
-_CANARY = re.compile(rf"{MARKER}\d{{3}}[A-Z]+\d?|(?:{IDEOGRAPHIC}|{PHONETIC})\d{{3}}|\b1901\d{{4}}\b", re.ASCII)
+_OTHER_SCRIPT = f"(?:{IDEOGRAPHIC}|{PHONETIC})"
+_CANARY = re.compile(rf"{MARKER}\d{{3}}[A-Z]+\d?|{_OTHER_SCRIPT}\d{{3}}|\b1901\d{{4}}\b", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ def ramp(start: int, layout: str) -> bytes:
     layout : str
         Byte order and type as ``struct`` writes them: ``<H``, ``>H`` or ``<B``.
     """
-    return pack(f"{layout[0]}{SIDE * SIDE}{layout[1]}", *((start + pixel) % 256 for pixel in range(SIDE * SIDE)))
+    order, kind = layout
+    pixels = [(start + index) % 256 for index in range(SIDE * SIDE)]
+    return pack(f"{order}{len(pixels)}{kind}", *pixels)
 
 
 def siemens_mr(series: Series, instance: int) -> Dataset:
