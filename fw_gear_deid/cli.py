@@ -185,8 +185,9 @@ def _tell(reports: Path) -> None:
     summary = json.loads((reports / "summary.json").read_text(encoding="utf-8"))
     states = ", ".join(f"{count} {state}" for state, count in summary["states"].items()) or "no files"
     print(f"{states}; {summary['totals'].get('changes', 0)} changes; reports in {reports}", file=sys.stderr)
-    for rule in summary["rules_without_a_match"]:
-        print(f"note: rule {rule} found nothing in any file", file=sys.stderr)
+    if summary["rules_without_a_match"]:
+        count = len(summary["rules_without_a_match"])
+        print(f"note: {count} rules found nothing in any file; summary.json names them", file=sys.stderr)
 
 
 def _preview(arguments: argparse.Namespace) -> int:

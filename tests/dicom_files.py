@@ -127,29 +127,42 @@ def _order(syntax: Syntax) -> str:
     return "little" if syntax.little else "big"
 
 
-def file_meta(syntax: Syntax, *more: Node, uid: str = UID) -> bytes:
-    """Return file meta information with a right group length."""
-    elements: list[Node] = [
+def meta_of(syntax: Syntax) -> tuple[Node, ...]:
+    """Return the elements that file meta information must have, without its length."""
+    return (
         Leaf(0x00020001, "OB", b"\0\1"),
         text(0x00020002, "UI", CT),
-        text(0x00020003, "UI", uid),
+        text(0x00020003, "UI", UID),
         text(0x00020010, "UI", syntax.uid),
-        *more,
-    ]
-    body = encode(sorted(elements, key=lambda node: node.tag), SYNTAXES["explicit"])
+    )
+
+
+def file_meta(elements: Iterable[Node]) -> bytes:
+    """Return file meta information with a right group length."""
+    body = encode(elements, SYNTAXES["explicit"])
     return encode([Leaf(0x00020000, "UL", len(body).to_bytes(4, "little"))], SYNTAXES["explicit"]) + body
 
 
 def part10(
-    elements: Iterable[Node], syntax: Syntax, *, preamble: bytes = bytes(128), meta: bytes | None = None
+    elements: Iterable[Node],
+    syntax: Syntax,
+    *,
+    preamble: bytes = bytes(128),
+    meta: bytes | None = None,
+    after: bytes = b"",
 ) -> bytes:
-    """Return a whole file."""
-    body = encode(elements, syntax)
-    if syntax.deflated:
-        stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-        body = stream.compress(body) + stream.flush()
-        body += b"\0" * (len(body) % 2)
-    return preamble + b"DICM" + (file_meta(syntax) if meta is None else meta) + body
+    """Return a whole file; ``after`` follows the last element."""
+    body = encode(elements, syntax) + after
+    return preamble + b"DICM" + (file_meta(meta_of(syntax)) if meta is None else meta) + (
+        deflate(body) if syntax.deflated else body
+    )
+
+
+def deflate(body: bytes) -> bytes:
+    """Return a deflated data set, padded to even length (PS3.5 §A.5)."""
+    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
+    deflated = stream.compress(body) + stream.flush()
+    return deflated + b"\0" * (len(deflated) % 2)
 
 
 IDENTITY: tuple[Node, ...] = (

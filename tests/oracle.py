@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pydicom
 from pydicom import datadict
@@ -19,6 +19,7 @@ from pydicom.tag import Tag
 
 from fw_gear_deid.formats.dicom import part10, scan
 from fw_gear_deid.formats.dicom.draft import Draft
+from tests.dicom_files import SYNTAXES, Item, Leaf, Node, Seq, Syntax
 
 Step = tuple[int, int]
 """A sequence's tag and an item's index."""
@@ -138,10 +139,11 @@ def encoded(vr: str, texts: tuple[str, ...], encodings: list[str], *, little: bo
         values = [int(text, 16) for text in texts if text]
     elif vr == "UN":
         values = ["\\".join(texts).encode("ascii")]
-    value = values[0] if len(values) == 1 else values
+    if not any(texts):
+        return b""
     out = DicomBytesIO()
     out.is_little_endian, out.is_implicit_VR = little, True
-    write_data_element(out, DataElement(Tag(0x00090000), vr, value or None if value == "" else value), encodings)
+    write_data_element(out, DataElement(Tag(0x00090000), vr, values[0] if len(values) == 1 else values), encodings)
     return out.getvalue()[8:]
 
 
@@ -222,6 +224,8 @@ def _differences(wanted: Snapshot, got: Snapshot, path: str) -> Iterator[str]:
             yield f"{here} {'is too much' if tag in right else 'is missing'}"
             continue
         (vr, value), (other_vr, other) = left[tag], right[tag]
+        if not value and not other:
+            continue  # no items and no bytes are the same
         if isinstance(value, tuple) and isinstance(other, tuple):
             if len(value) != len(other):
                 yield f"{here} has {len(other)} items, not {len(value)}"
@@ -229,3 +233,34 @@ def _differences(wanted: Snapshot, got: Snapshot, path: str) -> Iterator[str]:
                 yield from _differences(item, its, f"{here}[{index}]")
         elif value != other or (vr != other_vr and vr and other_vr):
             yield f"{here} is {other_vr} {str(other)[:60]}, not {vr} {str(value)[:60]}"
+
+
+# -- by description ------------------------------------------------------------------------------------
+
+
+def after(nodes: tuple[Node, ...], change: Change, syntax: Syntax) -> tuple[Node, ...]:
+    """Return the description of a data set after a change: what its bytes should be, to the last one."""
+    if change.path:
+        (tag, index), *rest = change.path
+        node = next((node for node in nodes if node.tag == tag), Seq(tag))
+        assert isinstance(node, Seq)
+        items = [*node.items, *[Item()] * (index + 1 - len(node.items))]
+        inside = SYNTAXES["implicit"] if node.vr == "UN" or items[index].implicit else syntax
+        deeper = replace(change, path=tuple(rest))
+        items[index] = replace(items[index], elements=after(items[index].elements, deeper, inside))
+        return _with(nodes, replace(node, items=tuple(items)))
+    node = next((node for node in nodes if node.tag == change.tag), Leaf(change.tag, change.vr))
+    if change.texts is None:
+        return tuple(other for other in nodes if other is not node)
+    if isinstance(node, Seq):
+        return _with(nodes, Seq(node.tag, vr=node.vr)) if node.items else nodes
+    little = syntax.little or node.vr == "UN"
+    return _with(nodes, Leaf(node.tag, node.vr, encoded(change.vr, change.texts, ["iso8859"], little=little)))
+
+
+def _with(nodes: tuple[Node, ...], new: Node) -> tuple[Node, ...]:
+    """Put a node where one of its tag stands, or before the first of a higher tag."""
+    if any(node.tag == new.tag for node in nodes):
+        return tuple(new if node.tag == new.tag else node for node in nodes)
+    at = next((index for index, node in enumerate(nodes) if node.tag > new.tag), len(nodes))
+    return (*nodes[:at], new, *nodes[at:])

@@ -14,10 +14,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.sample import MARKER, MAX_SUBJECTS, MR_PHYSICS, UID_ROOT, Planted, make_sample
-from fw_gear_deid.sample.canaries import birth_date, canary
+from fw_gear_deid.sample.canaries import birth_date, canary, in_text
 
 SUBJECTS = 3
-WORD = re.compile(rf"{MARKER}\d+[A-Z]+\d?|19010\d\d\d".encode())
+WORD = re.compile(rf"{MARKER}\d+[A-Z]+\d?|\b19[0-2]\d{{5}}\b".encode())
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +238,8 @@ def test_a_number_out_of_range_is_refused(tmp_path: Path, subjects: int) -> None
     assert not (tmp_path / "new").exists()
 
 
-def test_the_last_subject_is_born_in_1901_and_fits_a_short_string() -> None:
-    assert birth_date(MAX_SUBJECTS) == "19011231"
+def test_the_last_subject_fits_a_short_string_and_has_a_birth_date_of_its_own() -> None:
+    dates = {birth_date(subject) for subject in range(1, MAX_SUBJECTS + 1)}
+    assert len(dates) == MAX_SUBJECTS
+    assert all(in_text(born) == (born,) for born in dates)
     assert len(canary(MAX_SUBJECTS, "STATION")) == 16  # PS3.5 Table 6.2-1, SH and AE

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from isal import isal_zlib
 
@@ -20,9 +21,8 @@ _RATIO = 200  # a member that grows more than this, beyond _FREE bytes, is a bom
 _FREE = 64 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # no time stamps travel
 _LEVEL = 1  # isal's level 1: a twentieth of the time of zlib 6 for a tenth more bytes
-_DAMAGE: tuple[type[BaseException], ...] = (
-    zipfile.BadZipFile, zlib.error, isal_zlib.error, lzma.LZMAError, EOFError, ValueError,
-)  # fmt: skip
+# isal types its error as an instance; it is the class IsalError
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, cast(type[Exception], isal_zlib.error))
 _WRITABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 

@@ -98,7 +98,8 @@ def _second_visit(visit: Visit) -> Files:
     sender = visit.canary("SENDER")
     abdomen = Series(visit, 1, "CT", "Abdomen")
     slices = {
-        f"CT{n:04d}": encode(images.big_endian_ct(abdomen, n), ExplicitVRBigEndian, sender=sender) for n in (1, 2)
+        f"CT{number:04d}": encode(images.big_endian_ct(abdomen, number), ExplicitVRBigEndian, sender=sender)
+        for number in (1, 2)
     }
     yield f"Abdomen/{abdomen.uid}.dicom.zip", pack(slices, zipfile.ZIP_DEFLATED)
     loop = encode(

@@ -18,9 +18,10 @@ from pydicom.dataset import Dataset
 MARKER = "ZZ7F3A"
 IDEOGRAPHIC = "金糸雀"  # canary
 PHONETIC = "カナリア"
-MAX_SUBJECTS = 364  # a birth date is one of the days of 1901
+MAX_SUBJECTS = 200
+_BETWEEN_BIRTHS = timedelta(days=37)  # a shifted date should not be that of another subject
 _OTHER_SCRIPT = f"(?:{IDEOGRAPHIC}|{PHONETIC})"
-_CANARY = re.compile(rf"{MARKER}\d{{3}}[A-Z]+\d?|{_OTHER_SCRIPT}\d{{3}}|\b1901\d{{4}}\b", re.ASCII)
+_CANARY = re.compile(rf"{MARKER}\d{{3}}[A-Z]+\d?|{_OTHER_SCRIPT}\d{{3}}|\b19[0-2]\d{{5}}\b", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,19 @@ def canary(subject: int, place: str) -> str:
 
 
 def birth_date(subject: int) -> str:
-    """Return the birth date of a subject as DA: nobody who is alive has it.
+    """Return the birth date of a subject as DA, between 1901 and 1921.
 
     >>> birth_date(1)
-    '19010102'
+    '19010207'
     """
-    return f"{date(1901, 1, 1) + timedelta(days=subject):%Y%m%d}"
+    return f"{date(1901, 1, 1) + subject * _BETWEEN_BIRTHS:%Y%m%d}"
 
 
 def in_text(text: str | bytes) -> tuple[str, ...]:
     """Return the identifiers that a text carries, each once.
 
-    >>> in_text("ZZ7F3A001FAMILY^ZZ7F3A001GIVEN, born 19010102")
-    ('ZZ7F3A001FAMILY', 'ZZ7F3A001GIVEN', '19010102')
+    >>> in_text("ZZ7F3A001FAMILY^ZZ7F3A001GIVEN, born 19010207")
+    ('ZZ7F3A001FAMILY', 'ZZ7F3A001GIVEN', '19010207')
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")

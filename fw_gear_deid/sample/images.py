@@ -25,9 +25,8 @@ def ramp(start: int, layout: str) -> bytes:
     layout : str
         Byte order and type as ``struct`` writes them: ``<H``, ``>H`` or ``<B``.
     """
-    order, kind = layout
     pixels = [(start + index) % 256 for index in range(SIDE * SIDE)]
-    return pack(f"{order}{len(pixels)}{kind}", *pixels)
+    return pack(f"{layout[0]}{len(pixels)}{layout[1]}", *pixels)
 
 
 def siemens_mr(series: Series, instance: int) -> Dataset:

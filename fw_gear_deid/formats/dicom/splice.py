@@ -73,8 +73,9 @@ def _write(src: memoryview, el: Element, out: Pieces) -> int:
         return len(head) + len(value)
     content: Pieces = []
     size = sum(_write_item(src, item, content) for item in el.items)
-    order = "little" if encoding.little else "big"
     if el.undefined:
+        # what stands as UN is little endian inside, its delimiter included (PS3.5 §6.2.2)
+        order = "little" if encoding.little or el.wire == "UN" else "big"
         content.append(_tag_bytes(SEQUENCE_END, order) + bytes(4))
         size += 8
     head = header(el, encoding, UNDEFINED if el.undefined else size)
