@@ -15,9 +15,12 @@ from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.problems import ProfileError, show
+from fw_gear_deid.profile.text import plain_values
 from fw_gear_deid.runner.run import INTERRUPTED, OK, SOME_REFUSED, USAGE, Job, run
+from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
 from fw_gear_deid.sample import make_sample
-from fw_gear_deid.stores.folder import FolderSink, FolderSource
+from fw_gear_deid.stores import places
+from fw_gear_deid.stores.flywheel.settings import put_profile, stored_profile
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,9 +76,13 @@ Commands = argparse._SubParsersAction  # the type that add_subparsers returns; a
 
 def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("run", help="de-identify a folder into another", description=_run.__doc__)
-    one.add_argument("source", metavar="SOURCE", help="a folder, or one file; never written to")
-    one.add_argument("dest", metavar="DEST", help="receives SUBJECT/SESSION/ACQUISITION/FILE")
-    one.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
+    one.add_argument("source", metavar="SOURCE", help="a folder, one file, or fw://GROUP/PROJECT...; never written to")
+    one.add_argument(
+        "dest", metavar="DEST", help="receives SUBJECT/SESSION/ACQUISITION/FILE: a folder, or fw://GROUP/PROJECT"
+    )
+    one.add_argument("--profile", metavar="P", help="path or shipped name; a platform DEST may have one of its own")
+    one.add_argument("--mapping", type=Path, metavar="CSV", help="values for {{ variables }}, by subject.label")
+    one.add_argument("--session-level-profile", action="store_true", help="mapping rows by subject and session")
     one.add_argument(
         "--reports", type=Path, metavar="DIR", help="audit.csv, files.csv, summary.json (default DEST-report)"
     )
@@ -114,6 +121,15 @@ def _add_profile(commands: Commands[argparse.ArgumentParser]) -> None:
     one.set_defaults(command=_profile_check)
     one = subcommands.add_parser("list", help="the shipped profiles")
     one.set_defaults(command=_profile_list)
+    one = subcommands.add_parser(
+        "show", help="the profile that a project of a platform gets: its own, its group's, the site's"
+    )
+    one.add_argument("project", metavar="fw://GROUP/PROJECT")
+    one.set_defaults(command=_profile_show)
+    one = subcommands.add_parser("put", help="check a profile and store it in a project's settings")
+    one.add_argument("file", metavar="FILE", type=Path)
+    one.add_argument("project", metavar="fw://GROUP/PROJECT")
+    one.set_defaults(command=_profile_put)
 
 
 def _count(text: str) -> int:
@@ -124,17 +140,22 @@ def _count(text: str) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     """De-identify SOURCE into DEST by a profile and report every change."""
-    source, dest = Path(arguments.source), Path(arguments.dest)
-    reports = arguments.reports or dest.with_name(dest.name + "-report")
-    profile = store.load(arguments.profile)
-    _check_folders(source, dest, reports)
+    reports = arguments.reports or _default_reports(arguments.dest)
+    _check_folders(arguments.source, arguments.dest, reports)
+    ends = places.Ends.find(arguments.source, arguments.dest)
+    planned = _planned(arguments.profile, ends.destination)
+    source = ends.source(detail_of(planned))
+    items = list(source.items())
+    book = book_for(planned, arguments.mapping, source.containers(), by_session=arguments.session_level_profile)
     reports.mkdir(parents=True, exist_ok=True)
     job = Job(
-        source=FolderSource(source),
-        sink=FolderSink(dest),
-        profile=profile,
+        source=source,
+        sink=ends.sink(),
+        items=items,
+        profiles=book,
         keyring=_keyring(arguments.key_file, reports),
         reports=reports,
+        ledger=reports,
         exists=arguments.exists,
         verify=arguments.verify,
         labels=arguments.labels,
@@ -142,30 +163,64 @@ def _run(arguments: argparse.Namespace) -> int:
         originals=arguments.audit_originals,
         dry_run=arguments.dry_run,
         quiet=arguments.quiet,
+        facts={"profile_source": planned.level},
     )
     if not arguments.quiet:
-        for warning in profile.warnings:
-            print(show(profile.file, warning), file=sys.stderr)
+        for warning in planned.profile.warnings:
+            print(show(planned.file, warning), file=sys.stderr)
     code = run(job)
     if not arguments.quiet:
         _tell(reports)
     return code
 
 
-def _check_folders(source: Path, dest: Path, reports: Path) -> None:
+def _default_reports(dest: str) -> Path:
+    """Return ``DEST-report``, for a platform in the working directory."""
+    if places.on_platform(dest):
+        return Path(dest.rstrip("/").rpartition("/")[2] + "-report")
+    path = Path(dest)
+    return path.with_name(path.name + "-report")
+
+
+def _planned(name: str | None, destination: places.PlatformPlace | None) -> PlannedProfile:
+    """Return the profile that was named, or the one that the destination's project, group or site has."""
+    if name is not None:
+        path = store.path_of(name)
+        return PlannedProfile.read(store.read_text(path), path.name, "input")
+    if destination is None:
+        raise UsageError("--profile is missing: give a path, or the name of a shipped profile (see 'profile list')")
+    found = stored_profile(destination.platform, destination.project, destination.group)
+    if found is None:
+        raise UsageError(
+            "neither the destination project, its group nor the site has a de-id profile: "
+            "give --profile, or put one there with 'profile put'"
+        )
+    planned = PlannedProfile.read(found.text, f"{found.level}-settings", found.level)
+    print(f"profile: {planned.profile.name}, from the {found.level}'s settings", file=sys.stderr)
+    return planned
+
+
+def _check_folders(source_text: str, dest_text: str, reports: Path) -> None:
     """Refuse a source that does not exist, and folders that lie in one another."""
-    if not source.exists():
+    folders = {"DEST": dest_text, "SOURCE": source_text}
+    local = {name: Path(text) for name, text in folders.items() if not places.on_platform(text)}
+    source, dest = local.get("SOURCE"), local.get("DEST")
+    if source is not None and not source.exists():
         raise UsageError(f"{source}: no such file or folder")
-    if dest.exists() and not dest.is_dir():
+    if dest is not None and dest.exists() and not dest.is_dir():
         raise UsageError(f"{dest}: DEST must be a folder")
-    inner, outer, told = source.resolve(), dest.resolve(), reports.resolve()
-    if outer.is_relative_to(inner) or inner.is_relative_to(outer):
-        raise UsageError("SOURCE and DEST lie in one another; choose a DEST elsewhere")
-    if told.is_relative_to(outer):
+    if source is not None and dest is not None:
+        inner, outer = source.resolve(), dest.resolve()
+        if outer.is_relative_to(inner) or inner.is_relative_to(outer):
+            raise UsageError("SOURCE and DEST lie in one another; choose a DEST elsewhere")
+    told = reports.resolve()
+    if dest is not None and told.is_relative_to(dest.resolve()):
         raise UsageError("the reports lie inside DEST; they are not for those who receive it: choose another --reports")
-    if told.is_relative_to(inner):
+    if source is not None and told.is_relative_to(source.resolve()):
         raise UsageError("the reports lie inside SOURCE, which is never written to; choose another --reports")
     for folder in (dest, reports):
+        if folder is None:
+            continue
         parent = next(path for path in (folder, *folder.resolve().parents) if path.exists())
         if not os.access(parent, os.W_OK | os.X_OK):
             raise UsageError(f"{folder}: no permission to write there")
@@ -239,6 +294,29 @@ def _profile_list(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _profile_show(arguments: argparse.Namespace) -> int:
+    place = places.find(arguments.project)
+    found = stored_profile(place.platform, place.project, place.group)
+    if found is None:
+        print("none: neither the project, its group nor the site has a de-id profile", file=sys.stderr)
+        return SOME_REFUSED
+    print(f"# from the {found.level}'s settings", file=sys.stderr)
+    print(found.text)
+    parse_profile(found.text, f"{found.level}-settings")
+    return OK
+
+
+def _profile_put(arguments: argparse.Namespace) -> int:
+    text = store.read_text(arguments.file)
+    parse_profile(text, arguments.file.name)
+    place = places.find(arguments.project)
+    if place.level != "project":
+        raise UsageError("a profile is stored in a project: fw://GROUP/PROJECT")
+    put_profile(place.platform, place.project, plain_values(text))
+    print("stored in the project's settings; it goes before the group's and the site's")
+    return OK
+
+
 def _keygen(arguments: argparse.Namespace) -> int:
     keys.generate(arguments.file)
     print(f"{arguments.file}: a fresh secret; whoever has it can undo pseudonyms by guessing, so keep it apart")
@@ -247,6 +325,6 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
 def _sample(arguments: argparse.Namespace) -> int:
     planted = make_sample(arguments.folder, arguments.subjects)
-    files = len({one.path for one in planted})
+    files = len({one.path for one in planted if one.place != "folder name"})
     print(f"{arguments.folder}: {arguments.subjects} subjects, {len(planted)} planted identifiers in {files} files")
     return OK

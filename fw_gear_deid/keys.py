@@ -23,7 +23,8 @@ class Keyring:
     secret: bytes = field(repr=False)
 
     def _mac(self, *parts: str) -> bytes:
-        message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+        encoded = [part.encode("utf-8", "surrogatepass") for part in parts]  # file names may hold any bytes
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
         return hmac.digest(self.secret, message, "sha256")
 
     def draw(self, subject: str) -> Callable[[str], int]:
@@ -33,6 +34,10 @@ class Keyring:
     def name(self, kind: str, text: str) -> str:
         """Return a stable pseudonym such as ``sub-1f0c9a7e33b2``."""
         return f"{kind}-{self._mac('name', kind, text).hex()[:_NAME_DIGITS]}"
+
+    def stamp(self, *parts: str) -> str:
+        """Return what tells two sets of texts apart without telling any of them."""
+        return self._mac("stamp", *parts).hex()[:32]
 
     def fingerprint(self) -> str:
         """Return what tells two secrets apart without telling either."""

@@ -153,8 +153,11 @@ def part10(
 ) -> bytes:
     """Return a whole file; ``after`` follows the last element."""
     body = encode(elements, syntax) + after
-    return preamble + b"DICM" + (file_meta(meta_of(syntax)) if meta is None else meta) + (
-        deflate(body) if syntax.deflated else body
+    return (
+        preamble
+        + b"DICM"
+        + (file_meta(meta_of(syntax)) if meta is None else meta)
+        + (deflate(body) if syntax.deflated else body)
     )
 
 

@@ -64,14 +64,21 @@ def unedited(data: bytes) -> bytes:
     return written(part10.read(data))
 
 
-def places(
-    draft: Draft, ds: scan.Dataset | None = None, path: tuple[Step, ...] = ()
-) -> Iterator[tuple[tuple[Step, ...], scan.Element]]:
-    """Yield path and element of everything in a draft's data set."""
-    for tag, el in list((ds or draft.body).elements.items()):
+def places(ds: scan.Dataset, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], scan.Element]]:
+    """Yield path and element of everything in a data set."""
+    for tag, el in list(ds.elements.items()):
         yield path, el
         for index, item in enumerate(el.items or ()):
-            yield from places(draft, item, (*path, (tag, index)))
+            yield from places(item, (*path, (tag, index)))
+
+
+def path_of(ds: scan.Dataset, tag: int) -> str:
+    """Return a path as differences have it: private elements by number."""
+    here = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    if ds.parent is None:
+        return here
+    index = [item is ds for item in ds.parent.items or ()].index(True)
+    return f"{path_of(ds.parent.owner, ds.parent.tag)}[{index}]{here}"
 
 
 # -- pydicom's way -------------------------------------------------------------------------------------
@@ -92,25 +99,34 @@ def changed(data: bytes, changes: Sequence[Change]) -> pydicom.FileDataset:
         for tag, index in change.path:
             ds = _item(ds, tag, index)
         if change.texts is None:
-            if change.tag in ds:
-                del ds[Tag(change.tag)]
+            ds._dict.pop(Tag(change.tag), None)
         elif change.vr == "SQ":
-            ds[Tag(change.tag)] = DataElement(Tag(change.tag), "SQ", Items())
+            _set(ds, DataElement(Tag(change.tag), "SQ", Items()))
         else:
             _put(ds, change.tag, change.vr, change.texts)
     return file
 
 
+def _get(ds: Dataset, tag: int) -> DataElement | RawDataElement | None:
+    """Return an element as it was read: without ``keep_deferred`` pydicom converts an empty one."""
+    return ds.get_item(Tag(tag), keep_deferred=True)
+
+
+def _set(ds: Dataset, elem: DataElement | RawDataElement) -> None:
+    """Set an element and no more: ``ds[tag]`` converts private ones."""
+    ds._dict[elem.tag] = elem
+
+
 def _item(ds: Dataset, tag: int, index: int) -> Dataset:
     """Return an item, creating it as the codec does."""
-    elem = ds.get_item(Tag(tag)) if tag in ds else None
+    elem = _get(ds, tag)
     items = list(_items(elem, ds) or ()) if elem is not None else []
     while len(items) <= index:
         item = Dataset()
         as_un = elem is not None and elem.VR == "UN"
         item.set_original_encoding(as_un or ds.original_encoding[0], as_un or ds.original_encoding[1], _charset(ds))
         items.append(item)
-    ds[Tag(tag)] = DataElement(Tag(tag), "SQ", Items(items))
+    _set(ds, DataElement(Tag(tag), "SQ", Items(items)))
     return items[index]
 
 
@@ -121,11 +137,11 @@ def _charset(ds: Dataset) -> list[str]:
 
 def _put(ds: Dataset, tag: int, vr: str, texts: tuple[str, ...]) -> None:
     implicit, little = ds.original_encoding
-    old = ds.get_item(Tag(tag)) if tag in ds else None
+    old = _get(ds, tag)
     wire = vr if old is None or not old.VR else str(old.VR)
     little = bool(little) or wire == "UN"
     raw = encoded(vr, texts, _charset(ds), little=little)
-    ds[Tag(tag)] = RawDataElement(Tag(tag), None if implicit else wire, len(raw), raw, 0, bool(implicit), little)
+    _set(ds, RawDataElement(Tag(tag), None if implicit else wire, len(raw), raw, 0, bool(implicit), little))
 
 
 def encoded(vr: str, texts: tuple[str, ...], encodings: list[str], *, little: bool = True) -> bytes:
@@ -150,9 +166,9 @@ def encoded(vr: str, texts: tuple[str, ...], encodings: list[str], *, little: bo
 def snapshot(ds: Dataset) -> Snapshot:
     """Return what a data set holds, to be compared."""
     return tuple(
-        (int(elem.tag), *_content(elem, ds))
-        for elem in sorted(ds.elements(), key=lambda elem: elem.tag)
-        if elem.tag != _META_LENGTH
+        (tag, *_content(elem, ds))
+        for tag in sorted(map(int, ds.keys()))
+        if tag != _META_LENGTH and (elem := _get(ds, tag)) is not None
     )
 
 
@@ -196,8 +212,8 @@ def _items(elem: DataElement | RawDataElement, ds: Dataset) -> list[Dataset] | N
 def _is_cut(ds: Dataset) -> bool:
     """Tell whether a value is shorter than its header says: pydicom does not mind."""
     return any(
-        isinstance(elem, RawDataElement) and elem.length not in (0xFFFFFFFF, len(elem.value or b""))
-        for elem in ds.elements()
+        isinstance(elem := _get(ds, tag), RawDataElement) and elem.length not in (0xFFFFFFFF, len(elem.value or b""))
+        for tag in map(int, ds.keys())
     )
 
 

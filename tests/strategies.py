@@ -60,8 +60,8 @@ def _elements(draw: Draw, syntax: Syntax, depth: int) -> tuple[Node, ...]:
     tags = draw(st.lists(st.sampled_from(sorted(PLAIN)), unique=True, max_size=5))
     nodes: list[Node] = [draw(_leaf(tag, syntax)) for tag in tags]
     if depth:
-        for tag in draw(st.lists(st.sampled_from(SEQUENCES), unique=True, max_size=2)):
-            nodes.append(draw(_sequence(tag, syntax, depth - 1)))
+        tags = draw(st.lists(st.sampled_from(SEQUENCES), unique=True, max_size=2))
+        nodes += [draw(_sequence(tag, syntax, depth - 1)) for tag in tags]
     return tuple(sorted(nodes, key=lambda node: node.tag))
 
 

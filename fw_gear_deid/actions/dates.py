@@ -128,6 +128,28 @@ class IncrementDatetime:
         return _write(moment, form) + suffix
 
 
+_DIRECTIVES = frozenset("aAwdbBmyYHIpMSfzZjUWcxX%GuV")  # of strptime
+
+
+def format_problem(form: str) -> str:
+    """Say why dates cannot be read and written in a format; empty when they can.
+
+    >>> format_problem("%Y%m%d"), format_problem("%Q")
+    ('', '%Q is not a format code')
+    """
+    if form == "timestamp":
+        return ""
+    codes = re.findall(r"%(.?)", form)
+    bad = [code for code in codes if code not in _DIRECTIVES]
+    if bad or not codes:
+        return f"%{bad[0]} is not a format code" if bad else "no format code such as %Y"
+    try:
+        _parse(_write(datetime(2004, 3, 15, 13, 45, 1, 250000), form), form)  # noqa: DTZ001 -- any moment will do
+    except (Unfit, re.error):
+        return "a date written in this format cannot be read back"
+    return ""
+
+
 def limit(text: str, today: date) -> datetime:
     """Return the moment of a ``datetime-min`` or ``-max``: ``YYYYMMDD``, or ``-2years`` from today.
 
@@ -140,7 +162,11 @@ def limit(text: str, today: date) -> datetime:
     if relative is None:
         return _parse(text, "%Y%m%d")
     days = {"y": 365.25, "w": 7, "d": 1}[relative.group(2)[0]]  # a year as the reference engine counts it
-    return datetime(today.year, today.month, today.day) + timedelta(days=int(relative.group(1)) * days)  # noqa: DTZ001
+    try:
+        distance = timedelta(days=float(relative.group(1)) * days)
+    except OverflowError:
+        raise Unfit("the limit leaves the calendar") from None
+    return _add(datetime(today.year, today.month, today.day), distance)  # noqa: DTZ001 -- a calendar day
 
 
 def _clamp(moment: datetime, low: str, high: str, at: At) -> datetime:

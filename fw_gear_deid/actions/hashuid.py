@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.model.errors import Unfit
 
 UID_MAX = 64  # characters, PS3.5 §9.1
-_BLOCKS = 6  # of six digits each, as the reference engine cuts them
+_BLOCKS, _BLOCK = 6, 6  # of six digits each, as the reference engine cuts them
 _TAIL = 6  # characters kept of each suffix component
 
 
@@ -39,7 +40,13 @@ class HashUid:
     key: str = "hashuid"
 
     def __call__(self, texts: Texts, at: At) -> Texts:
-        """Return one UID per value; an empty one stays empty."""
+        """Return one UID per value; an empty one stays empty.
+
+        Raises
+        ------
+        Unfit
+            What is kept of a UID fills it, so that it would come out as it went in.
+        """
         return tuple(self.uid(text) if text else "" for text in texts)
 
     def uid(self, text: str) -> str:
@@ -51,13 +58,15 @@ class HashUid:
             head = parts[: min(self.prefix, max(0, len(parts) - self.suffix))]
         digest = sha256((self.salt + text).encode("utf-8", "surrogatepass")).digest()
         digits = "".join(str(byte) for byte in digest)
-        blocks = [_no_leading_zero(digits[i : i + 6], "1") for i in range(0, 6 * _BLOCKS, 6)]
-        tail = [_component(part[-_TAIL:]) for part in parts[len(parts) - self.suffix :]] if self.suffix else []
+        blocks = [_no_leading_zero(digits[i : i + _BLOCK], "1") for i in range(0, _BLOCK * _BLOCKS, _BLOCK)]
+        tail = [_component(part[-_TAIL:]) for part in parts[-self.suffix :]] if self.suffix else []
         out = [*head, *blocks, *tail]
         while len(".".join(out)) > UID_MAX and len(out) > 1:
             out[-2] = out[-2][:-1]
             if not out[-2]:
                 del out[-2]
+        if len(out) <= len(head) + len(tail) or len(out[len(head)]) < _BLOCK:
+            raise Unfit("the components that hashuid keeps leave no room for a hash; lower uid-prefix-fields")
         return ".".join(out)
 
 

@@ -10,6 +10,7 @@ from fw_gear_deid.model.errors import Unfit
 
 INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DS_MAX = 16  # characters, PS3.5 Table 6.2-1
+_EXPONENT_MAX = 300  # about what FD holds; beyond it lie hours of arithmetic
 
 
 def whole_offset(number: int, reach: int) -> int:
@@ -51,7 +52,7 @@ class Jitter:
         Raises
         ------
         Unfit
-            Several values, or one that is no number.
+            Several values, one that is no number, or one so large that the offset is lost in it.
         """
         if not any(texts):
             return texts
@@ -61,7 +62,9 @@ class Jitter:
             number = Decimal(texts[0])
         except InvalidOperation:
             raise Unfit("jitter works on numbers, and the value is none") from None
-        if not number.is_finite() or (self.whole and number != int(number)) or (self.whole and "." in texts[0]):
+        if not number.is_finite() or number.adjusted() > _EXPONENT_MAX:
+            raise Unfit("jitter works on numbers, and the value is none or too large")
+        if (self.whole and number != int(number)) or (self.whole and "." in texts[0]):
             raise Unfit("jitter with jitter-type int works on whole numbers, and the value is none")
         drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
         if self.whole:
@@ -82,6 +85,8 @@ class Jitter:
         return str(int(moved))
 
     def _real(self, number: float, offset: float, vr: str) -> str:
+        if number + offset == number:
+            raise Unfit("jitter-range is too small to change a value as large as this one")
         moved = self._clamp(number + offset)
         text = str(float(moved))
         digits = 15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 
 from fw_gear_deid.model.action import At, Gone
@@ -13,10 +14,10 @@ from fw_gear_deid.profile.profile import NameTemplate
 
 NAME_MAX = 200  # bytes; file systems take 255, and partial files add a suffix
 _T2STAR = re.compile(r"(t2)_?\*_?", re.IGNORECASE)
-_ILLEGAL = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_ILLEGAL = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')  # and bytes that were no text
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _COMPOUND = (".dicom.zip", ".nii.gz", ".tar.gz")
-_TEXT_MIN = 4  # characters; shorter values occur by chance
+_TEXT_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter values occur by chance
 _NAME_PART_MIN = 3
 
 
@@ -107,21 +108,25 @@ class Identifiers:
     def add(self, text: str, vr: str) -> None:
         """Remember one value; a person's name also by its parts."""
         for value in text.split("\\"):
-            plain = _plain(value)
-            if len(plain) >= _TEXT_MIN:
-                self._texts.add(plain)
+            groups = value.split("=") if vr == "PN" else [value]
+            self._texts |= {plain for plain in map(_plain, groups) if _weight(plain) >= _TEXT_MIN}
             if vr == "PN":
                 parts = (_plain(part) for part in re.split(r"[\^= ,]+", value))
-                self._parts |= {part for part in parts if len(part) >= _NAME_PART_MIN}
+                self._parts |= {part for part in parts if _weight(part) >= _NAME_PART_MIN}
 
     def found_in(self, name: str) -> bool:
         """Tell whether a name carries one of the values."""
         plain = _plain(name)
         if any(text in plain for text in self._texts):
             return True
-        tokens = {token for token in re.split(r"[\W_\d]+", name.casefold()) if token}
-        return bool(self._parts & tokens) or any(len(part) > _TEXT_MIN and part in plain for part in self._parts)
+        tokens = {_plain(token) for token in re.split(r"[^\w\u0300-\u036f]+|[_\d]+", name) if token}
+        return bool(self._parts & tokens) or any(_weight(part) > _TEXT_MIN and part in plain for part in self._parts)
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text.casefold())
+    """Text for comparing: letters and digits only, without case and accents, however these are encoded."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", text).casefold())
+
+
+def _weight(plain: str) -> int:
+    return len(plain.encode("utf-8", "surrogatepass"))

@@ -51,7 +51,9 @@ def _atomic(path: Path) -> Iterator[IO[str]]:
     partial.replace(path)
 
 
-def write(folder: Path, rows: Iterable[Row], summary: dict[str, object], rules: tuple[str, ...]) -> dict[str, object]:
+def write(
+    folder: Path, rows: Iterable[Row], summary: dict[str, object], rules: tuple[str, ...], containers: str = ""
+) -> dict[str, object]:
     """Write the three reports, each whole or not at all; return the summary.
 
     Parameters
@@ -63,6 +65,8 @@ def write(folder: Path, rows: Iterable[Row], summary: dict[str, object], rules: 
         What the run knows: versions, profile, times.
     rules : tuple of str
         Labels of the profile's rules by index, to name those that never found anything.
+    containers : str
+        Audit lines of containers; they stand in front.
     """
     states: Counter[str] = Counter()
     actions: Counter[str] = Counter()
@@ -70,6 +74,7 @@ def write(folder: Path, rows: Iterable[Row], summary: dict[str, object], rules: 
     unmatched: set[int] | None = None
     with _atomic(folder / "audit.csv") as audit, _atomic(folder / "files.csv") as files:
         csv.writer(audit, lineterminator="\r\n").writerow(AUDIT_COLUMNS)
+        audit.write(containers)
         table = csv.writer(files, lineterminator="\r\n")
         table.writerow(FILES_COLUMNS)
         for row in rows:

@@ -21,6 +21,9 @@ class Always(Enum):
     NAME = "always: name carries an identifier"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
+    CONTAINER = "always: container metadata without a rule"
+    CONTAINER_DATES = "always: container dates move with the dates in the files"
+    CONTAINER_LABEL = "always: a label that the platform takes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from fw_gear_deid.model.container import ContainerRecord
+
+LEVELS = ("subject", "session", "acquisition")
+"""Container levels below a project, outermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +23,125 @@ class Item:
         How the source is named in ``files.csv``: a relative path, or the ids of a platform.
     name : str
         Base name.
-    labels : tuple of str
-        Subject, session and acquisition at the source; empty when the file is not in such a tree.
+    containers : tuple of str
+        Keys of the containers that hold it, outermost first: up to subject, session and acquisition.
+    loose : bool
+        It stands in no such tree; its header has to say where it belongs.
     version : str
         Changes when the content does.
     size : int
         Bytes.
     problem : str
         Why it cannot be read, found while listing; empty when it can.
+    fields : mapping
+        The platform's metadata of the file, when the profile asks for it.
     """
 
     id: str
     name: str
-    labels: tuple[str, ...]
+    containers: tuple[str, ...]
+    loose: bool
     version: str
     size: int
-    problem: str = field(default="")
+    problem: str = ""
+    fields: Mapping[str, object] = field(default_factory=dict)
+    kind: str = ""
+    """The platform's type of the file, such as ``dicom``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A container at the destination.
+
+    Attributes
+    ----------
+    level : str
+    label : str
+    origin : str
+        Stands for the source container without telling it; empty where there is none.
+    fields : mapping
+        De-identified metadata, without the label.
+    """
+
+    level: str
+    label: str
+    origin: str = ""
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a result goes: its containers from the outside in, and its name."""
+
+    containers: tuple[Wanted, ...]
+    name: str
+
+    @property
+    def path(self) -> str:
+        """``SUBJECT/SESSION/ACQUISITION/FILE``."""
+        return "/".join((*(one.label for one in self.containers), self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What travels with a result.
+
+    Attributes
+    ----------
+    origin : str
+        Stands for the source file and its version without telling them.
+    fingerprint : str
+        Profile, key, options and program version.
+    members : int
+    sha256 : str
+    size : int
+    fields : mapping
+        De-identified metadata of the file: type, modality, classification, tags, info.
+    """
+
+    origin: str
+    fingerprint: str
+    members: int
+    sha256: str
+    size: int
+    fields: Mapping[str, object] = field(default_factory=dict)
+    kind: str = ""
+    """The platform's type of the file, such as ``dicom``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A file at the destination that an earlier run made of the same source."""
+
+    name: str
+    fingerprint: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A source container and the way to it.
+
+    Attributes
+    ----------
+    record : ContainerRecord
+    keys : tuple of str
+        Keys from the subject down to this container; the last is the record's id.
+    labels : tuple of str
+        Their labels at the source.
+    """
+
+    record: ContainerRecord
+    keys: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 class Source(Protocol):
     """Lists files and hands out their bytes; never changes anything. Picklable: workers fetch for themselves."""
+
+    def containers(self) -> Sequence[Branch]:
+        """Return the containers below the project, every one after the one that holds it. Call after ``items``."""
+        ...
 
     def items(self) -> Iterator[Item]:
         """Yield every file once, in a stable order."""
@@ -53,26 +157,43 @@ class Source(Protocol):
         """
         ...
 
+    def origin(self, *parts: str) -> str:
+        """Return what stands for a container or file of this source at the destination, empty without a platform."""
+        ...
+
 
 class Sink(Protocol):
     """Takes results. The parent process alone writes."""
 
-    def exists(self, destination: str) -> bool:
-        """Tell whether a file stands at ``SUBJECT/SESSION/ACQUISITION/FILE``."""
+    def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
+        """Return the file that an earlier run made of a source file, where the store itself knows that."""
         ...
 
-    def put(self, result: Path, destination: str, *, replace: bool) -> None:
-        """Move a whole, verified result to its place; afterwards it is there entirely or not at all.
+    def exists(self, destination: Destination) -> bool:
+        """Tell whether a file of this name stands at the destination."""
+        ...
+
+    def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
+        """Bring a whole, verified result to its place; afterwards it is there entirely or not at all.
 
         Raises
         ------
         FileExistsError
             Something is there and ``replace`` is false.
         OSError
-            It cannot be written.
+            It cannot be written, or what arrived is not what was sent.
         """
         ...
 
-    def withdraw(self, destination: str) -> None:
-        """Take back a file that this program put there."""
+    def withdraw(self, path: str) -> None:
+        """Take back a file that this program put at ``SUBJECT/SESSION/ACQUISITION/FILE``."""
+        ...
+
+    def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
+        """Bring containers to the destination that hold no files, and up to date those that do.
+
+        Raises
+        ------
+        OSError
+        """
         ...

@@ -49,4 +49,22 @@ class RegexAt:
     """The same, case-insensitive: hexadecimal paths match in either case."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeyAt:
+    """One value of a JSON record by the keys and list positions on the way: ``info.visits.0.site``."""
+
+    path: str
+    separator: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class KeysAt:
+    """Every value of a JSON record, groups and lists included, whose path matches from its start."""
+
+    pattern: re.Pattern[str]
+    separator: str = "."
+
+
 Selector = TagAt | PathAt | PrivateAt | GroupsAt | RegexAt
+"""Of a DICOM element."""
+AnySelector = Selector | KeyAt | KeysAt

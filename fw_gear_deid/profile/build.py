@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date
+from datetime import date, timedelta
 
 from fw_gear_deid.actions import LATER, Hash, IncrementDate, IncrementDatetime, Jitter, Keep, Remove, Replace
-from fw_gear_deid.actions.dates import UNITS, Shift, limit
+from fw_gear_deid.actions.dates import UNITS, Shift, format_problem, limit
 from fw_gear_deid.model.action import Action
-from fw_gear_deid.model.dictionary import BINARY_VRS
+from fw_gear_deid.model.dictionary import BINARY_VRS, SINGLE_TEXT_VRS
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import problem
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile import schema, templates
 from fw_gear_deid.profile.problems import did_you_mean
 from fw_gear_deid.profile.section import Section
 from fw_gear_deid.profile.selectors import vr_of
 from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.variables import settle
 
 # VRs that hexadecimal text is no legal value of
 _NOT_HASHABLE = (
@@ -46,7 +46,7 @@ _NOT_HASHABLE = (
     - {"AE"}
     | BINARY_VRS
 )
-_DIRECTIVES = frozenset("aAwdbBmyYHIpMSfzZjUWcxX%GuV")  # of strptime
+_DAYS_MAX = 3_700_000  # the years 1 to 9999
 
 
 def action_keys(section: Section, item: Mapping, where: str) -> list[Scalar]:
@@ -75,8 +75,8 @@ def parse_action(
     section: Section,
     item: Mapping,
     where: str,
-    selector: Selector | None,
-    references: dict[str, Selector],
+    selector: AnySelector | None,
+    references: dict[str, AnySelector],
     name: str,
 ) -> Action | None:
     """Return the action of an entry, or complain and return None."""
@@ -91,7 +91,7 @@ def parse_action(
         elif all(key.text in ("name", "regex") for key, _ in item.entries):
             section.problems.error(item.line, item.column, where, "no action, such as 'remove: true'")
         return None
-    if len(found) > 1:
+    if len({key.text for key in found}) > 1:
         listed = ", ".join(repr(key.text) for key in found)
         section.problems.error(found[1].line, found[1].column, where, f"several actions, {listed}: keep one")
         return None
@@ -110,7 +110,8 @@ def parse_action(
         section.problems.error(found[0].line, found[0].column, where, f"{key!r} is not supported by this version")
         return None
     vr = vr_of(selector) if selector is not None else None
-    return _build(section, item, key, value, where, vr, references, name)
+    action = _build(section, item, key, value, where, vr, references, name)
+    return action and settle(action, section.options, item)
 
 
 def _build(
@@ -120,7 +121,7 @@ def _build(
     value: Node,
     where: str,
     vr: str | None,
-    references: dict[str, Selector],
+    references: dict[str, AnySelector],
     name: str,
 ) -> Action | None:
     match key:
@@ -151,10 +152,13 @@ def _replace(section: Section, item: Mapping, value: Node, where: str, vr: str |
             wrong = "must be a value or a list of values"
         elif node.kind == "null":
             wrong = "no value: write '' to empty the field, or 'remove: true'"
+        elif node.unknown:
+            wrong = f"the value is {problem('0', vr)}" if vr is not None and (vr == "SQ" or vr[0] == "O") else ""
+            texts.append(node.text)
         else:
             text = node.text.replace("-", "") if node.kind == "date" and vr == "DA" else node.text
-            wrong = _wrong_kind(node.kind, text, vr)
-            for part in text.split("\\") if vr not in ("LT", "ST", "UT", "UR") else [text]:
+            wrong = _wrong_kind("int" if node.variables and vr in _NUMERIC else node.kind, text, vr)
+            for part in text.split("\\") if section.naming.multiple and vr not in SINGLE_TEXT_VRS else [text]:
                 wrong = wrong or (f"the value is {problem(part, vr)}" if vr and problem(part, vr) else "")
                 texts.append(part)
         if wrong:
@@ -172,6 +176,8 @@ def _wrong_kind(kind: str, text: str, vr: str | None) -> str:
     """Say why a YAML value of this kind is not what the VR takes."""
     if vr is None or not text:
         return ""
+    if vr in _NUMERIC | {"DS", "IS"} and len(text) > 64:
+        return "longer than any number"
     if vr in _NUMERIC:
         return "" if kind in ("int", "float") else f"VR {vr} takes a number, not text: write it without quotes"
     if kind in ("int", "float") and vr not in ("DS", "IS"):
@@ -216,7 +222,7 @@ def _increment(section: Section, item: Mapping, key: str, where: str) -> Action 
             f"{key} needs a 'date-increment' (days) in the section, or 'date-increment-override'",
         )
         return None
-    if abs(days) > 3_700_000:
+    if abs(days) > _DAYS_MAX:
         problems.error(item.line, item.column, where, "the increment leaves the calendar")
         return None
     jitter, unit = 0, "days"
@@ -235,6 +241,9 @@ def _increment(section: Section, item: Mapping, key: str, where: str) -> Action 
                     units.line, units.column, f"{where}.jitter-unit", f"not a unit; write one of {', '.join(UNITS)}"
                 )
                 return None
+        if jitter * (timedelta(**{unit: 1}) / timedelta(days=1)) > _DAYS_MAX:
+            problems.error(item.line, item.column, where, "the jitter-range leaves the calendar")
+            return None
     limits = []
     for option in ("datetime-min", "datetime-max"):
         node = own(option)
@@ -249,15 +258,13 @@ def _increment(section: Section, item: Mapping, key: str, where: str) -> Action 
             return None
     shift = Shift(days, jitter, unit)
     option = "date-format" if key == "increment-date" else "datetime-format"
-    default = "%Y%m%d" if key == "increment-date" else "%Y%m%d%H%M%S.%f"
-    written: Node | None = own(option) or section.options.get(option)
-    form = written.text if isinstance(written, Scalar) else default
-    if isinstance(written, Scalar) and form != "timestamp":
-        bad = [code for code in re.findall(r"%(.?)", form) if code not in _DIRECTIVES]
-        if bad or "%" not in form:
-            what = f"%{bad[0]} is not a format code" if bad else "no format code such as %Y"
-            problems.error(written.line, written.column, f"{where}.{option}", what)
-            return None
+    written = own(option)
+    if written is not None and (wrong := format_problem(written.text)):
+        problems.error(written.line, written.column, f"{where}.{option}", wrong)
+        return None
+    naming = section.naming
+    default = section.text(option, naming.date_format if key == "increment-date" else naming.datetime_format)
+    form = written.text if written is not None else default
     if key == "increment-date":
         return IncrementDate(shift, form, low=limits[0], high=limits[1])
     return IncrementDatetime(shift, form, limits[0], limits[1])

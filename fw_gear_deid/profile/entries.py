@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from fw_gear_deid.actions import Replace
 from fw_gear_deid.model.action import Action
-from fw_gear_deid.model.selectors import GroupsAt, PathAt, RegexAt, Selector
+from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
 from fw_gear_deid.profile import build
 from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import BadName, parse_name, parse_regex
+from fw_gear_deid.profile.selectors import BadName
 from fw_gear_deid.profile.text import Listing, Mapping, Scalar
 
 
@@ -17,7 +17,7 @@ from fw_gear_deid.profile.text import Listing, Mapping, Scalar
 class Entry:
     """One entry of ``fields``, compiled."""
 
-    selector: Selector | None
+    selector: AnySelector | None
     action: Action
     name: str
     insert: bool
@@ -25,7 +25,7 @@ class Entry:
     column: int
     where: str
     label: str
-    references: dict[str, Selector] = field(default_factory=dict)
+    references: dict[str, AnySelector] = field(default_factory=dict)
 
 
 def parse_entries(section: Section, names: frozenset[str] | None = None) -> list[Entry]:
@@ -63,7 +63,7 @@ def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | 
         return None
     by = "name" if "name" in keys else "regex"
     node = item.get(by)
-    selector: Selector | None = None
+    selector: AnySelector | None = None
     if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
         line, column = (node.line, node.column) if node else (item.line, item.column)
         section.problems.error(line, column, where, f"{by} must be text")
@@ -77,21 +77,27 @@ def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | 
             return None
     else:
         try:
-            selector = parse_name(node.text) if by == "name" else parse_regex(node.text)
+            selector = (section.naming.name if by == "name" else section.naming.regex)(node.text)
         except BadName as error:
             section.problems.error(node.line, node.column, where, str(error))
-    references: dict[str, Selector] = {}
+    references: dict[str, AnySelector] = {}
     action = build.parse_action(section, item, where, selector, references, node.text)
     if action is None or (names is None and selector is None):
         return None
     insert = isinstance(action, Replace) and action.insert
-    if isinstance(selector, RegexAt | GroupsAt) or (
+    if isinstance(selector, RegexAt | GroupsAt | KeysAt) or (
         isinstance(selector, PathAt) and any(index is None for _, index in selector.steps)
     ):
         insert = False
     return Entry(
         selector, action, node.text, insert, item.line, item.column, where, section.label(item.line), references
     )
+
+
+def execution_order(entries: list[Entry]) -> list[Entry]:
+    """Fields in file order, but every regex-sub first, the last of them foremost (profile language §2.2)."""
+    first = [entry for entry in reversed(entries) if entry.action.key == "regex-sub"]
+    return first + [entry for entry in entries if entry.action.key != "regex-sub"]
 
 
 def _compare_with_earlier(section: Section, entry: Entry, entries: list[Entry]) -> None:

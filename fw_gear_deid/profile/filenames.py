@@ -52,6 +52,9 @@ def parse_filenames(section: Section, option: str, *, elements: bool, quiet: boo
         fields: list[tuple[str, Selector]] = []
         for name in VARIABLE.findall(output):
             if name in pattern.groupindex:
+                if name not in dict(groups or ()):
+                    what = f"{{{name}}} is taken over from the name of the source as it is"
+                    section.problems.warn(at.line, at.column, where, what)
                 continue
             keyword = keywords().get(name.lower()) if elements else None
             if keyword is None:

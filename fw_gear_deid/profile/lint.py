@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fw_gear_deid.actions import IncrementDate, IncrementDatetime
+from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
 from fw_gear_deid.profile.entries import parse_entries
 from fw_gear_deid.profile.problems import Problems
@@ -38,8 +40,18 @@ def _dicom(section: Section, problems: Problems) -> None:
         _at(section, "text that no field names, and text drawn into the pixels, is not looked at", problems)
     if section.flag("patient-age-from-birthdate"):
         _at(section, "ages above 89 years are written as they are", problems)
+    if (
+        entries
+        and all(entry.action.key == "keep" for entry in entries)
+        and not any(
+            section.flag(key) for key in ("remove-undefined", "remove-private-tags", "patient-age-from-birthdate")
+        )
+    ):
+        _at(section, "every field is kept and no option changes anything: did you mean remove-undefined?", problems)
     for entry in entries:
         kind = entry.action.key
+        if _stands_still(entry.action):
+            problems.warn(entry.line, entry.column, entry.where, "moves by less than a day: the value stays as it is")
         if kind == "hashuid":
             vr = vr_of(entry.selector) if entry.selector is not None else None
             kept = "the last six characters of the value" if vr not in (None, "UI") else "the first and last components"
@@ -50,3 +62,14 @@ def _dicom(section: Section, problems: Problems) -> None:
             )
         if isinstance(entry.selector, TagAt) and not entry.selector.tag >> 16 & 1 and vr_of(entry.selector) is None:
             problems.warn(entry.line, entry.column, entry.where, "no element of this tag is in the DICOM dictionary")
+
+
+def _stands_still(action: Action) -> bool:
+    """Tell whether dates come out as they went in: a fraction of a day has no effect on a date without a time."""
+    match action:
+        case IncrementDate(shift, form):
+            return not shift.jitter and (not shift.days or (0 < shift.days < 1 and form == "%Y%m%d"))
+        case IncrementDatetime(shift):
+            return not shift.jitter and not shift.days
+        case _:
+            return False

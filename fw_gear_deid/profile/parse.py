@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping as Values
 from hashlib import sha256
 
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
 from fw_gear_deid.profile import lint, schema
-from fw_gear_deid.profile.entries import Entry, parse_entries
+from fw_gear_deid.profile.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.filenames import parse_filenames
+from fw_gear_deid.profile.filling import Filling
+from fw_gear_deid.profile.flywheel import parse_flywheel
 from fw_gear_deid.profile.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.profile import (
     DicomSection,
@@ -21,10 +24,11 @@ from fw_gear_deid.profile.profile import (
     ZipSection,
 )
 from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar, read
+from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.variables import Template, read_template, settle
 
 
-def parse_profile(text: str, file: str) -> Profile:
+def parse_profile(text: str, file: str, values: Values[str, str] | None = None) -> Profile:
     """Read a profile.
 
     Parameters
@@ -33,19 +37,25 @@ def parse_profile(text: str, file: str) -> Profile:
         YAML or JSON.
     file : str
         Name to use in messages.
+    values : mapping of str to str, optional
+        Of its ``{{ variables }}``; one without a value is an error. None checks only.
 
     Raises
     ------
     ProfileError
         With every problem, in the order of the file.
     """
+    return parse_template(read_template(text, file), values or {}, strict=values is not None)
+
+
+def parse_template(template: Template, values: Values[str, str], *, strict: bool) -> Profile:
+    """Compile a profile as ``parse_profile`` does; unless strict, what depends on a missing value refuses to act."""
     problems = Problems()
-    root = read(text, problems, schema.SECTION_OPTIONS)
-    profile = None
-    if root is not None:
-        profile = _document(root, text, file, problems)
+    filling = Filling(template, values, strict, problems)
+    root = filling.fill()
+    profile = None if root is None else _document(root, template.text, template.file, problems)
     if profile is None or problems.fatal:
-        raise ProfileError(file, problems.all())
+        raise ProfileError(template.file, filling.explain(problems.all()))
     return profile
 
 
@@ -67,12 +77,13 @@ def _document(root: Node, text: str, file: str, problems: Problems) -> Profile |
         else:
             _unknown_top(key, problems)
     _top_options(root, sections, problems)
-    if not sections:
+    if not sections and not any(key.text in schema.SECTIONS for key, _ in root.entries):
         problems.error(
             root.line, root.column, "", "no section for a file type, such as 'dicom:': nothing would be done"
         )
+    if not sections:
         return None
-    if sections.keys() == {"zip"}:
+    if sections.keys() == {"zip"} and not problems.fatal:
         key = root.key("zip")
         problems.error(
             key.line, key.column, "zip", "no section for the members, such as 'dicom:': nothing would be done"
@@ -82,6 +93,7 @@ def _document(root: Node, text: str, file: str, problems: Problems) -> Profile |
     renames = _filename(sections["filename"]) if "filename" in sections else None
     later = tuple(LaterSection(key, _match(section)) for key, section in sections.items() if key not in schema.BUILT)
     zip_section = _zip(archive)
+    flywheel = parse_flywheel(root, sections.get("dicom"), dicom, file, problems)
     lint.warn(sections, problems)
     return Profile(
         name=name or file,
@@ -92,6 +104,7 @@ def _document(root: Node, text: str, file: str, problems: Problems) -> Profile |
         filename=renames,
         later=later,
         warnings=problems.all(),
+        flywheel=flywheel,
     )
 
 
@@ -109,14 +122,7 @@ def _open(key: Scalar, node: Node, file: str, problems: Problems) -> Section | N
         problems.error(node.line, node.column, key.text, "a section is a mapping of options, indented below its name")
         return None
     section = Section(key.text, node, file, problems)
-    options = schema.SECTIONS[key.text]
-    for option, value in node.entries:
-        if option.text not in options:
-            outer = "; it belongs at the left margin, outside of sections" if option.text in schema.TOP else ""
-            hint = outer or did_you_mean(option.text, options)
-            problems.error(option.line, option.column, key.text, f"unknown option {option.text!r}{hint}")
-        else:
-            section.check(value, options[option.text], f"{key.text}.{option.text}")
+    section.check_options(schema.SECTIONS[key.text], schema.TOP)
     return section
 
 
@@ -148,10 +154,11 @@ def _match(section: Section) -> FileMatch:
     node = section.options.get("file-filter")
     patterns: list[re.Pattern[str]] = []
     if node is not None:
-        texts = [item for item in (node.items if isinstance(node, Listing) else (node,)) if isinstance(item, Scalar)]
-        globs = tuple(item.text for item in texts if not item.text.startswith("r!"))
-        for item in texts:
-            if item.kind != "str":
+        items = node.items if isinstance(node, Listing) else (node,)
+        texts = [item.text for item in items if isinstance(item, Scalar)]
+        globs = tuple(text for text in texts if not text.startswith("r!"))
+        for item in items:
+            if not isinstance(item, Scalar) or item.kind != "str":
                 section.problems.error(
                     item.line, item.column, f"{section.key}.file-filter", "a file filter is text; write it in quotes"
                 )
@@ -164,6 +171,8 @@ def _match(section: Section) -> FileMatch:
 def _dicom(section: Section) -> DicomSection:
     entries = parse_entries(section)
     problems, node = section.problems, section.options
+    fields = node.get("fields")
+    listed = isinstance(fields, Listing) and bool(fields.items)
     units = section.text("patient-age-units", "")
     if units not in ("", "D", "M", "Y"):
         section.complain("patient-age-units", "not an age unit; write D, M or Y")
@@ -174,7 +183,7 @@ def _dicom(section: Section) -> DicomSection:
         if node.get(key) is not None:
             section.complain(key, "not supported by this version; take it out")
     remove_undefined, recurse = section.flag("remove-undefined"), section.flag("recurse-sequence")
-    if remove_undefined and not entries:
+    if remove_undefined and not listed:
         section.complain("remove-undefined", "no fields: it would remove everything; list what to keep")
     if recurse:
         for entry in entries:
@@ -183,7 +192,7 @@ def _dicom(section: Section) -> DicomSection:
                 problems.error(
                     entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
                 )
-    changes = entries or any(
+    changes = listed or any(
         section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined")
     )
     if not changes:
@@ -198,12 +207,12 @@ def _dicom(section: Section) -> DicomSection:
         _names_listed(section, entries)
     rules = tuple(
         Rule(entry.selector, entry.action, entry.name, entry.label, index, entry.insert)
-        for index, entry in enumerate(_execution_order(entries))
-        if entry.selector is not None
+        for index, entry in enumerate(execution_order(entries))
+        if isinstance(entry.selector, Selector)
     )
     references: dict[str, Selector] = {}
     for entry in entries:
-        references.update(entry.references)
+        references |= {name: found for name, found in entry.references.items() if isinstance(found, Selector)}
     return DicomSection(
         match=_match(section),
         rules=rules,
@@ -215,14 +224,8 @@ def _dicom(section: Section) -> DicomSection:
         age_units=units,
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
-        uid=section.hashuid(node),
+        uid=settle(section.hashuid(node), node),
     )
-
-
-def _execution_order(entries: list[Entry]) -> list[Entry]:
-    """Fields in file order, but every regex-sub first, the last of them foremost (profile language §2.2)."""
-    first = [entry for entry in reversed(entries) if entry.action.key == "regex-sub"]
-    return first + [entry for entry in entries if entry.action.key != "regex-sub"]
 
 
 # UIDs and the pixel module stay under remove-undefined; a name may use them
@@ -262,6 +265,8 @@ def _zip(section: Section) -> ZipSection:
 
 
 def _filename(section: Section) -> FilenameSection:
+    if section.options.get("fields") is not None:
+        section.complain("fields", "this section renames only; list fields in the section of their file type")
     filenames = parse_filenames(section, "filenames", elements=False)
     if not filenames and not section.problems.fatal:
         section.problems.error(

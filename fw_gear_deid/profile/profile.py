@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fw_gear_deid.model.action import Action
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.container import LEVELS
+from fw_gear_deid.model.selectors import KeyAt, KeysAt, Selector
 from fw_gear_deid.profile.problems import Problem
 
 
@@ -131,6 +133,60 @@ class LaterSection:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRule:
+    """One entry of ``fields`` of a section whose fields are keys of a JSON record."""
+
+    selector: KeyAt | KeysAt
+    action: Action
+    name: str
+    label: str
+    insert: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRules:
+    """What the ``flywheel`` section says of one level.
+
+    Attributes
+    ----------
+    level : str
+    all : bool
+        Everything editable travels but what a rule removes; else only what a rule names.
+    include_info_header : bool
+        ``info.header`` of files may travel.
+    rules : tuple of KeyRule
+        In the order in which they run.
+    separator : str
+        Between the keys of a path.
+    references : tuple of (str, KeyAt)
+        Other fields that regex-sub reads, those of containers above included.
+    moves : Action, optional
+        How dates move that ``all`` lets travel and no rule names: as those in the files do.
+    """
+
+    level: str
+    all: bool
+    include_info_header: bool
+    rules: tuple[KeyRule, ...]
+    separator: str
+    references: tuple[tuple[str, KeyAt], ...]
+    moves: Action | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlywheelSection:
+    """The ``flywheel`` section: level → what travels of its containers. A level that is not there has no rules."""
+
+    levels: Mapping[str, LevelRules]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Levels whose fields something here is made from."""
+        named = {key.path.split(key.separator)[0] for rules in self.levels.values() for _, key in rules.references}
+        return frozenset(self.levels) | named & set(LEVELS)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A profile without errors.
 
@@ -144,6 +200,8 @@ class Profile:
         Of the text.
     warnings : tuple of Problem
         Risks that the profile leaves.
+    flywheel : FlywheelSection, optional
+        Without one, no metadata of a platform's containers travels.
     """
 
     name: str
@@ -154,6 +212,7 @@ class Profile:
     filename: FilenameSection | None
     later: tuple[LaterSection, ...]
     warnings: tuple[Problem, ...]
+    flywheel: FlywheelSection | None = None
 
     def rule_labels(self) -> tuple[str, ...]:
         """Return ``name (place)`` of the dicom rules by index."""

@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 
 from fw_gear_deid.actions import HashUid
+from fw_gear_deid.actions.dates import format_problem
 from fw_gear_deid.model.legal import problem
-from fw_gear_deid.profile.problems import Problems
+from fw_gear_deid.profile.naming import ELEMENTS, Naming
+from fw_gear_deid.profile.problems import Problems, did_you_mean
+from fw_gear_deid.profile.selectors import BadName, compile_pattern
 from fw_gear_deid.profile.text import Mapping, Node, Scalar
 
 _TYPES = {
@@ -34,6 +37,29 @@ class Section:
     options: Mapping
     file: str
     problems: Problems
+    naming: Naming = ELEMENTS
+
+    def check_options(self, known: dict[str, str], outside: dict[str, str]) -> None:
+        """Complain about options that the section does not have, and about values of the wrong type.
+
+        Parameters
+        ----------
+        known : dict
+            Option → type.
+        outside : dict
+            Keys that belong at the left margin.
+        """
+        for option, value in self.options.entries:
+            if option.text not in known:
+                outer = "; it belongs at the left margin, outside of sections" if option.text in outside else ""
+                hint = outer or did_you_mean(option.text, known)
+                self.problems.error(option.line, option.column, self.key, f"unknown option {option.text!r}{hint}")
+                continue
+            good = self.check(value, known[option.text], f"{self.key}.{option.text}")
+            if good and option.text in ("date-format", "datetime-format") and isinstance(value, Scalar):
+                wrong = format_problem(value.text)
+                if wrong:
+                    self.problems.error(value.line, value.column, f"{self.key}.{option.text}", wrong)
 
     def check(self, node: Node, expected: str, where: str) -> bool:
         """Complain about a node of the wrong type; return whether it is right."""
@@ -63,6 +89,11 @@ class Section:
         node = self.options.get(option)
         return float(node.text) if isinstance(node, Scalar) and node.kind in _TYPES["number"] else default
 
+    def is_unknown(self, option: str) -> bool:
+        """Tell whether an option holds a variable without a value."""
+        node = self.options.get(option)
+        return isinstance(node, Scalar) and node.unknown
+
     def label(self, line: int) -> str:
         """Return the place of a rule for the audit."""
         return f"{self.file}:{line}"
@@ -70,11 +101,9 @@ class Section:
     def regex(self, node: Node, text: str, where: str) -> re.Pattern[str] | None:
         """Compile a pattern, or complain."""
         try:
-            return re.compile(text)
-        except re.error as error:
-            self.problems.error(
-                node.line, node.column, where, f"not a regular expression: {error.msg} at position {error.pos}"
-            )
+            return compile_pattern(text)
+        except BadName as error:
+            self.problems.error(node.line, node.column, where, str(error))
             return None
 
     def hashuid(self, at: Mapping) -> HashUid:
@@ -84,7 +113,7 @@ class Section:
         if numeric:
             if problem(numeric, "UI"):
                 self.complain("uid-numeric-name", "not a UID prefix: numbers and dots, in quotes")
-            elif len(numeric.split(".")) != prefix:
+            elif len(numeric.split(".")) != prefix and not self.is_unknown("uid-prefix-fields"):
                 self.complain(
                     "uid-numeric-name",
                     f"has {len(numeric.split('.'))} components and uid-prefix-fields is {prefix}: they must agree",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 from fw_gear_deid.model import dictionary
-from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 from fw_gear_deid.profile.problems import did_you_mean
 
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8})")
@@ -39,8 +40,12 @@ def parse_name(text: str) -> Selector:
         return GroupsAt(int(group, 16) << 8, int(element, 16))
     if name.startswith("("):
         match = _PRIVATE.fullmatch(name)
+        if match is None and ")" not in name:
+            raise BadName("a tag, cut off at its comma: put it in quotes inside { }")
         if match is None:
             raise BadName('not a tag; write (gggg,eeee), or (gggg, "creator", ee) for a private element')
+        if not match.group(2).strip():
+            raise BadName("a private element needs the name of its creator")
         if not int(match.group(1), 16) & 1:
             raise BadName("not a private tag: the group of a private element is odd")
         return PrivateAt(int(match.group(1), 16), match.group(2).strip(), int(match.group(3), 16))
@@ -65,8 +70,8 @@ def _parse_path(name: str) -> PathAt:
             raise BadName(f"{sequence!r} is no sequence, so nothing can be below it")
         if index != "*" and not index.isdecimal():
             raise BadName(f"{index!r} is no item index; write a number from 0, or '*' for every item")
-        if index != "*" and int(index) > 9999:
-            raise BadName(f"item index {index} is beyond any real sequence")
+        if len(index.lstrip("0")) > 4:
+            raise BadName("an item index with more than 4 digits is beyond any real sequence")
         steps.append((tag, None if index == "*" else int(index)))
     return PathAt(tuple(steps), _parse_step(parts[-1]))
 
@@ -90,13 +95,29 @@ def parse_regex(text: str) -> RegexAt:
     ------
     BadName
     """
+    return RegexAt(compile_pattern(text), compile_pattern(text, re.IGNORECASE))
+
+
+def compile_pattern(text: str, flags: int = 0) -> re.Pattern[str]:
+    """Return a compiled regular expression.
+
+    Raises
+    ------
+    BadName
+    """
     try:
-        return RegexAt(re.compile(text), re.compile(text, re.IGNORECASE))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # '[[:alpha:]]' compiles, and means something else than it looks like
+            return re.compile(text, flags)
     except re.error as error:
         raise BadName(f"not a regular expression: {error.msg} at position {error.pos}") from None
+    except Warning as warning:
+        raise BadName(f"not a clear regular expression: {warning}") from None
+    except (OverflowError, RecursionError):
+        raise BadName("not a regular expression: too large") from None
 
 
-def vr_of(selector: Selector) -> str | None:
+def vr_of(selector: AnySelector) -> str | None:
     """Return the VR of what a selector points at, as far as the dictionaries know."""
     match selector:
         case TagAt(tag) | PathAt(_, tag):
@@ -105,5 +126,5 @@ def vr_of(selector: Selector) -> str | None:
             return dictionary.private_vr(group << 16 | 0x1000 | element, creator)
         case GroupsAt(group, element):
             return dictionary.public_vr(group << 16 | element)
-        case RegexAt():
+        case _:
             return None

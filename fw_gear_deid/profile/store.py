@@ -12,9 +12,9 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def shipped_folder() -> Path:
-    """Return where the shipped profiles are: beside the package in a checkout, inside it once installed."""
-    beside = _PACKAGE.parent / "profiles"
-    return beside if beside.is_dir() else _PACKAGE / "shipped_profiles"
+    """Return where the shipped profiles are: inside the package once installed, beside it in a checkout."""
+    inside = _PACKAGE / "shipped_profiles"
+    return inside if inside.is_dir() else _PACKAGE.parent / "profiles"  # site-packages/profiles is somebody else's
 
 
 def shipped() -> dict[str, Path]:
@@ -42,6 +42,23 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path}: the profile cannot be read ({error.strerror})") from None
 
 
+def path_of(name: str) -> Path:
+    """Return the path of a profile given by path or by the name of a shipped one.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    """
+    path = Path(name)
+    if not path.exists() and name in shipped():
+        path = shipped()[name]
+    if not path.is_file():
+        known = ", ".join(shipped())
+        raise UsageError(f"{name}: no such profile; give a path, or the name of a shipped one: {known}")
+    return path
+
+
 def load(name: str) -> Profile:
     """Read a profile by path, or by the name of a shipped one.
 
@@ -52,10 +69,5 @@ def load(name: str) -> Profile:
     ProfileError
         It has errors.
     """
-    path = Path(name)
-    if not path.exists() and name in shipped():
-        path = shipped()[name]
-    if not path.is_file():
-        known = ", ".join(shipped())
-        raise UsageError(f"{name}: no such profile; give a path, or the name of a shipped one: {known}")
+    path = path_of(name)
     return parse_profile(read_text(path), path.name)

@@ -7,15 +7,15 @@ import re
 from fw_gear_deid.actions import RegexSub
 from fw_gear_deid.actions.regexsub import VARIABLE, Substitution
 from fw_gear_deid.model.action import Action
-from fw_gear_deid.model.selectors import PathAt, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, KeyAt, PathAt, TagAt
 from fw_gear_deid.profile import build, schema
 from fw_gear_deid.profile.problems import did_you_mean
 from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import BadName, parse_name
+from fw_gear_deid.profile.selectors import BadName
 from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
 
 
-def parse_regex_sub(section: Section, value: Node, where: str, references: dict[str, Selector]) -> Action | None:
+def parse_regex_sub(section: Section, value: Node, where: str, references: dict[str, AnySelector]) -> Action | None:
     """Return the action of a ``regex-sub`` list, or complain and return None."""
     if not isinstance(value, Listing) or not value.items:
         section.problems.error(value.line, value.column, where, "must be a list of {input-regex, output, groups}")
@@ -29,7 +29,7 @@ def parse_regex_sub(section: Section, value: Node, where: str, references: dict[
     return RegexSub(tuple(substitutions))
 
 
-def _substitution(section: Section, item: Node, where: str, references: dict[str, Selector]) -> Substitution | None:
+def _substitution(section: Section, item: Node, where: str, references: dict[str, AnySelector]) -> Substitution | None:
     pattern_and_output = parse_template(section, item, where)
     if pattern_and_output is None or not isinstance(item, Mapping):
         return None
@@ -74,7 +74,7 @@ def parse_template(section: Section, item: Node, where: str) -> tuple[re.Pattern
 
 
 def parse_groups(
-    section: Section, item: Mapping, where: str, pattern: re.Pattern[str], references: dict[str, Selector] | None
+    section: Section, item: Mapping, where: str, pattern: re.Pattern[str], references: dict[str, AnySelector] | None
 ) -> tuple[tuple[str, Action], ...] | None:
     """Return the ``groups`` of a template: name → action.
 
@@ -93,7 +93,7 @@ def parse_groups(
             section.problems.error(group.line, group.column, here, "a group is '- name: CAPTURE', then its action")
             good = False
             continue
-        selector: Selector | None = None
+        selector: AnySelector | None = None
         if name.text not in pattern.groupindex:
             if references is None:
                 section.problems.error(
@@ -102,12 +102,12 @@ def parse_groups(
                 good = False
                 continue
             try:
-                selector = parse_name(name.text)
+                selector = section.naming.reference(name.text)
             except BadName as error:
                 section.problems.error(name.line, name.column, here, f"neither a capture nor a field: {error}")
                 good = False
                 continue
-            if not isinstance(selector, TagAt | PathAt):
+            if not isinstance(selector, TagAt | PathAt | KeyAt):
                 section.problems.error(
                     name.line, name.column, here, "a group reads one element: a keyword, tag or path"
                 )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
 from fw_gear_deid.profile.problems import Problems
 
-MAX_NODES = 200_000  # far above any profile; below what an alias bomb expands to
+MAX_CHARACTERS = 1_000_000  # both far above any profile; a larger file is none
+MAX_NODES = 200_000  # below what an alias bomb expands to
+_MAX_DEPTH = 50
 _INT = re.compile(r"[-+]?(0|[1-9]\d*)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?", re.ASCII)
 _TAGS = {
@@ -30,15 +35,21 @@ class Scalar:
         Source text: ``001`` stays ``001``, ``00100010`` is a tag.
     kind : str
         ``str``, ``int``, ``float``, ``bool``, ``null`` or ``date``. A number that YAML would read as another one
-        (leading zero, octal, sexagesimal, underscores) is ``str``.
+        (leading zero, octal, sexagesimal, underscores, beyond a float) is ``str``.
     line, column : int
         From 1.
+    variables : tuple of str
+        Names of the ``{{ variables }}`` in it; its kind is then what the option takes, and ``str`` elsewhere.
+    unknown : bool
+        One of them has no value: the text only stands for one.
     """
 
     text: str
     kind: str
     line: int
     column: int
+    variables: tuple[str, ...] = ()
+    unknown: bool = False
 
     @property
     def truth(self) -> bool:
@@ -77,6 +88,10 @@ class Mapping:
 Node = Scalar | Listing | Mapping
 
 
+class _TooMuch(Exception):
+    """More nodes, or deeper ones, than a profile has."""
+
+
 def read(text: str, problems: Problems, options: frozenset[str]) -> Node | None:
     """Parse a document; what is wrong goes to ``problems``, and None comes back.
 
@@ -87,48 +102,76 @@ def read(text: str, problems: Problems, options: frozenset[str]) -> Node | None:
     options : frozenset of str
         Names that belong inside a section, to explain wrong indentation with.
     """
+    if len(text) > MAX_CHARACTERS:
+        problems.error(1, 1, "", f"the profile has more than {MAX_CHARACTERS} characters")
+        return None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(_without_tabs(text), Loader=yaml.SafeLoader)
+        node = None if root is None else _convert(root, problems, iter(range(MAX_NODES)), 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problems.error(line, column, "", f"this is not YAML: {error.problem}{_indentation_hint(text, options)}")
+        problems.error(line, column, "", f"this is not YAML: {error.problem}{_hint(text, line, options)}")
         return None
-    except yaml.YAMLError as error:
-        problems.error(1, 1, "", f"this is not YAML: {type(error).__name__}")
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        problems.error(line, column, "", "this is not YAML: a character that cannot be printed")
         return None
-    if root is None:
+    except (ValueError, OverflowError):  # of an escape such as \U99999999
+        problems.error(1, 1, "", "this is not YAML: an escape that stands for no character")
+        return None
+    except (RecursionError, _TooMuch):
+        problems.error(1, 1, "", f"more than {MAX_NODES} values, or deeper than {_MAX_DEPTH}: no profile is that large")
+        return None
+    if node is None:
         problems.error(1, 1, "", "the profile is empty")
-        return None
-    budget = iter(range(MAX_NODES))
-    node = _convert(root, problems, budget, 0)
-    if next(budget, None) is None:
-        problems.error(1, 1, "", f"the profile has more than {MAX_NODES} nodes")
-        return None
     return node
 
 
 def _convert(node: yaml.Node, problems: Problems, budget: Iterator[int], depth: int) -> Node:
     line, column = node.start_mark.line + 1, node.start_mark.column + 1
-    if next(budget, None) is None or depth > 50:
-        return Scalar("", "null", line, column)
+    if next(budget, None) is None or depth > _MAX_DEPTH:
+        raise _TooMuch
     if isinstance(node, yaml.ScalarNode):
-        return Scalar(node.value, _kind(node), line, column)
+        return Scalar(_whole(node.value, line, column, problems), _kind(node), line, column)
     if isinstance(node, yaml.SequenceNode):
         return Listing(tuple(_convert(item, problems, budget, depth + 1) for item in node.value), line, column)
     entries: list[tuple[Scalar, Node]] = []
+    seen: set[str] = set()
     for key, value in node.value:
         name = _convert(key, problems, budget, depth + 1)
         if not isinstance(name, Scalar):
             problems.error(name.line, name.column, "", "a key must be plain text")
             continue
-        if any(name.text == other.text for other, _ in entries):
+        if name.text in seen:
             problems.error(name.line, name.column, "", f"key {name.text!r} stands twice in one mapping")
         if name.text == "<<":
             problems.error(name.line, name.column, "", "merge keys are not supported; write the keys out")
             continue
+        seen.add(name.text)
         entries.append((name, _convert(value, problems, budget, depth + 1)))
     return Mapping(tuple(entries), line, column)
+
+
+def _without_tabs(text: str) -> str:
+    """Return a JSON document with spaces for tabs, which JSON allows between values and YAML does not."""
+    if "\t" in text and text.lstrip().startswith("{"):
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return text.replace("\t", " ")
+    return text
+
+
+def _whole(text: str, line: int, column: int, problems: Problems) -> str:
+    """Return text with the two halves of a character, as JSON escapes them, put together."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        problems.error(line, column, "", "an escape that stands for half a character")
+        return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _kind(node: yaml.ScalarNode) -> str:
@@ -137,6 +180,8 @@ def _kind(node: yaml.ScalarNode) -> str:
     if node.tag in _TAGS:
         return _TAGS[node.tag]
     if node.tag.endswith((":int", ":float")):
+        if _FLOAT.fullmatch(node.value) and not math.isfinite(float(node.value)):
+            return "str"
         if _INT.fullmatch(node.value):
             return "int"
         if _FLOAT.fullmatch(node.value):
@@ -144,13 +189,43 @@ def _kind(node: yaml.ScalarNode) -> str:
     return "str"
 
 
-def _indentation_hint(text: str, options: frozenset[str]) -> str:
-    """Name the first option that stands at the left margin although it belongs into a section."""
-    for number, line in enumerate(text.splitlines(), 1):
-        name = re.match(r"([\w-]+)\s*:", line)
+def _hint(text: str, line: int, options: frozenset[str]) -> str:
+    """Say what usually lies behind a syntax error: a tab, a missing quote, or an option at the left margin."""
+    here = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
+    if "\t" in here[: len(here) - len(here.lstrip())]:
+        return "; YAML is indented with spaces, not tabs"
+    if re.search(r"(:|-)\s+[*&%@`{\[!]", here):
+        return "; put text that starts with a special character in quotes"
+    for number, other in enumerate(text.splitlines(), 1):
+        name = re.match(r"([\w-]+)\s*:", other)
         if name and name.group(1) in options:
             return (
                 f"; {name.group(1)!r} in line {number} belongs inside a section such as 'dicom:': "
                 "indent it like the other lines of that section"
             )
     return ""
+
+
+def plain_values(text: str) -> dict[str, Any]:
+    """Return a profile as the plain JSON object that a platform stores; scalars keep their source text.
+
+    The text must be one that ``read`` has found no fault with.
+    """
+    found = _plain(read(text, Problems(), frozenset()))
+    if not isinstance(found, dict):
+        raise TypeError("a profile is a mapping")
+    return found
+
+
+def _plain(node: Node | None) -> Any:
+    match node:
+        case None:
+            return None
+        case Mapping(entries):
+            return {key.text: _plain(value) for key, value in entries}
+        case Listing(items):
+            return [_plain(item) for item in items]
+        case Scalar(text, kind):
+            if kind in ("bool", "null"):
+                return {"bool": node.truth, "null": None}[kind]
+            return {"int": int, "float": float}.get(kind, str)(text)

@@ -8,24 +8,26 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from importlib.metadata import version as installed
 from pathlib import Path
 from types import FrameType
 
 from fw_gear_deid import __version__
+from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import reports
-from fw_gear_deid.ledger.state import RELEASING, Row, State
-from fw_gear_deid.model.errors import StopRun, UsageError
-from fw_gear_deid.model.outcome import Failed, Refused, Released, Skipped, state_of
-from fw_gear_deid.model.ports import Item, Sink, Source
-from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.runner.layout import Place, arrange, version_of
+from fw_gear_deid.ledger.state import State
+from fw_gear_deid.model.container import ContainerRecord
+from fw_gear_deid.model.errors import StopRun, Unfit, UsageError
+from fw_gear_deid.model.outcome import Failed, MemberEdits
+from fw_gear_deid.model.ports import Branch, Item, Sink, Source
+from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.runner.plan import Cleaned, Place, arrange, wanted_containers
 from fw_gear_deid.runner.progress import Progress
+from fw_gear_deid.runner.release import Releaser
 from fw_gear_deid.runner.workers import Pool, Settings, Task, Worked, look, process, silence
 
 OK, SOME_REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -39,9 +41,14 @@ class Job:
     ----------
     source : Source
     sink : Sink
-    profile : Profile
+    items : list of Item
+        Everything the source lists.
+    profiles : ProfileBook
     keyring : Keyring
     reports : Path
+        Where the three reports go.
+    ledger : Path
+        Where the ledger and the workspace live; not delivered to anybody.
     exists : str
         ``skip``, ``replace`` or ``fail``.
     verify : str
@@ -53,13 +60,17 @@ class Job:
         ``--audit-originals``.
     dry_run : bool
     quiet : bool
+    facts : dict
+        What else the summary should tell, such as where the profile came from.
     """
 
     source: Source
     sink: Sink
-    profile: Profile
+    items: list[Item]
+    profiles: ProfileBook
     keyring: Keyring
     reports: Path
+    ledger: Path
     exists: str = "skip"
     verify: str = "strict"
     labels: str = "rules"
@@ -67,18 +78,12 @@ class Job:
     originals: bool = False
     dry_run: bool = False
     quiet: bool = False
+    facts: dict[str, object] = field(default_factory=dict)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, labels: tuple[str, ...]) -> str:
         """Return what results depend on besides their source: another one makes a rerun do the work again."""
-        parts = (
-            __version__,
-            self.profile.sha256,
-            self.keyring.fingerprint(),
-            self.labels,
-            self.verify,
-            str(self.originals),
-        )
-        return sha256("\n".join(parts).encode()).hexdigest()
+        profile = self.profiles.page(labels).fingerprint
+        return self.keyring.stamp(__version__, profile, self.labels, self.verify, str(self.originals))
 
 
 def run(job: Job) -> int:
@@ -89,12 +94,13 @@ def run(job: Job) -> int:
     UsageError
         Another run has these reports open.
     StopRun
-        The ledger is lost; nothing further was released.
+        The ledger or the destination is lost; nothing further was released.
     """
     silence()
-    job.reports.mkdir(parents=True, exist_ok=True)
-    with _locked(job.reports), _workspace(job.reports) as workspace, _terminable():
-        state = State(None if job.dry_run else job.reports / "state.sqlite")
+    for folder in (job.reports, job.ledger):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _locked(job.ledger), _workspace(job.ledger) as workspace, _terminable():
+        state = State(None if job.dry_run else job.ledger / "state.sqlite")
         try:
             return _Run(job, state, workspace).go()
         finally:
@@ -107,254 +113,179 @@ class _Run:
     def __init__(self, job: Job, state: State, workspace: Path) -> None:
         self._job = job
         self._state = state
-        self._fingerprint = job.fingerprint()
-        self._settings = Settings(
-            job.source, job.profile, job.keyring, datetime.now(UTC).date(), job.verify, workspace, job.originals
-        )
-        self._listed: list[Item] = []
         self._began = datetime.now(UTC)
-        self._positions: dict[str, int] = {}
-        self._this_run: set[str] = set()
-        self._withdrawn: dict[str, list[Row]] = {}
-        """Destination → sources that were released there and taken back."""
+        self._settings = Settings(
+            job.source, job.profiles, job.keyring, self._began.date(), job.verify, workspace, job.originals
+        )
+        self._listed = job.items
+        self._containers: dict[str, Cleaned] = {}
+        self._releaser: Releaser | None = None
 
     def go(self) -> int:
         interrupted = False
         stopped: StopRun | None = None
+        trouble = False
         pool = Pool(self._settings, self._job.workers)
         try:
-            self._listed = list(self._job.source.items())
-            self._positions = {item.id: number for number, item in enumerate(self._listed)}
             places = self._plan(pool)
             self._work(pool, places)
+            trouble = not self._finish_containers(places)
         except KeyboardInterrupt:
             interrupted = True
         except StopRun as error:
             stopped = error
         finally:
             pool.close()
-        summary = self._report(interrupted=interrupted or stopped is not None)
+        summary = self._report(complete=not interrupted and stopped is None)
         if stopped is not None:
             raise stopped
         if interrupted:
             return INTERRUPTED
         states = summary["states"]
         assert isinstance(states, dict)  # noqa: S101 -- reports.write makes it
-        return SOME_REFUSED if states.get("refused") or states.get("failed") else OK
+        return SOME_REFUSED if states.get("refused") or states.get("failed") or trouble else OK
+
+    # -- before anything is written --------------------------------------------------------------------
 
     def _plan(self, pool: Pool) -> list[Place]:
-        """Look at the headers that places depend on, then arrange everything before anything is written."""
-        tasks = [Task(number, (item,), None) for number, item in enumerate(self._listed) if not item.problem]
-        wanted = self._one_per_acquisition(tasks)
+        """De-identify containers, look at the headers that places depend on, and arrange everything."""
+        job = self._job
+        branches = job.source.containers()
+        clean: dict[str, CleanContainer] = {}
+        problems: dict[str, str] = {}
+        for branch in branches:
+            record = branch.record
+            try:
+                clean[record.id] = self._clean(branch)
+            except Unfit as error:
+                clean[record.id] = CleanContainer(None, {}, ())
+                problems[record.id] = f"container {record.level}: {error}"
+        self._containers = wanted_containers(branches, clean, job.source, job.keyring, keep=job.labels == "keep")
+        loose = [
+            Task(number, (item,), None) for number, item in enumerate(self._listed) if item.loose and not item.problem
+        ]
         seen: dict[str, Surveyed | str] = {}
-        for task, result in pool.run(look, wanted, lambda: "its worker process died while reading it"):
+        for task, result in pool.run(look, loose, lambda: "its worker process died while reading it"):
             seen[task.items[0].id] = result
-        again = [
-            task for task in tasks
-            if task.items[0].labels and task.items[0].id not in seen
-            and not self._answered(task.items[0].labels, seen, tasks)
-        ]  # fmt: skip
-        for task, result in pool.run(look, again, lambda: "its worker process died while reading it"):
-            seen[task.items[0].id] = result
-        return arrange(self._listed, seen, self._job.keyring, keep=self._job.labels == "keep")
-
-    def _one_per_acquisition(self, tasks: list[Task]) -> list[Task]:
-        wanted, known = [], set()
-        for task in tasks:
-            labels = task.items[0].labels
-            if not labels or labels not in known:
-                wanted.append(task)
-                known.add(labels)
-        return wanted
+        places = arrange(self._listed, seen, self._containers, job.keyring, keep=job.labels == "keep")
+        return [self._with_container_problem(place, problems) for place in places]
 
     @staticmethod
-    def _answered(labels: tuple[str, ...], seen: dict[str, Surveyed | str], tasks: list[Task]) -> bool:
-        return any(
-            isinstance(header := seen.get(task.items[0].id), Surveyed) and bool(header.after)
-            for task in tasks
-            if task.items[0].labels == labels
-        )
+    def _with_container_problem(place: Place, problems: dict[str, str]) -> Place:
+        found = [problems[key] for key in place.task.items[0].containers if key in problems]
+        if not found or place.problem:
+            return place
+        return Place(place.task, place.containers, place.key, place.source_label, found[0])
+
+    def _clean(self, branch: Branch) -> CleanContainer:
+        job = self._job
+        profile = job.profiles.of(branch.labels)
+        draw = job.keyring.draw(branch.keys[0])
+        return deidentify_container(branch.record, profile.flywheel, draw, self._settings.today)
+
+    def _describe(self, item: Item) -> CleanContainer:
+        """De-identify what the platform knows of a file."""
+        if not item.fields or not item.containers:
+            return CleanContainer(None, {}, ())
+        branch = self._containers[item.containers[-1]].branch
+        above = branch.record
+        parents = {**above.parents, above.level: {**above.fields, "label": above.label}}
+        record = ContainerRecord("file", item.id, item.name, dict(item.fields), parents)
+        draw = self._job.keyring.draw(item.containers[0])
+        return deidentify_container(record, self._job.profiles.of(branch.labels).flywheel, draw, self._settings.today)
+
+    # -- the work --------------------------------------------------------------------------------------
 
     def _work(self, pool: Pool, places: list[Place]) -> None:
+        job = self._job
+        releaser = self._releaser = Releaser(
+            job.sink,
+            self._state,
+            job.keyring,
+            fingerprint=job.fingerprint,
+            exists=job.exists,
+            originals=job.originals,
+            dry_run=job.dry_run,
+            positions={item.id: number for number, item in enumerate(self._listed)},
+            origin=job.source.origin,
+            describe=self._describe,
+        )
         by_number = {place.task.number: place for place in places}
-        with Progress(len(self._listed), quiet=self._job.quiet) as progress:
+        with Progress(len(self._listed), quiet=job.quiet) as progress:
             pending = []
             for place in places:
-                early = self._decided_before(place)
+                early = releaser.early(place)
                 if early is None:
                     pending.append(place.task)
                 else:
-                    state, reason = early
-                    progress.step(state, reason, len(place.task.items))
-            results = pool.run(process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0))
-            for task, worked in results:
-                state, text = self._finish(by_number[task.number], worked)
-                progress.step(state, text, len(task.items))
-
-    def _decided_before(self, place: Place) -> tuple[str, str] | None:
-        """Record what needs no work: no place for it, or done in an earlier run."""
-        items = place.task.items
-        if place.problem:
-            self._record(place, Row("", 0, "", self._fingerprint, "", "refused", place.problem))
-            return "refused", place.problem
-        rows = [self._state.get(item.id) for item in items]
-        first = rows[0]
-        if first is None or not all(row is not None and row.task == version_of(items) for row in rows):
-            return None
-        unchanged = first.fingerprint == self._fingerprint and first.state in ("released", "skipped") and first.sha256
-        if not unchanged or not self._job.sink.exists(first.destination) or self._job.exists == "replace":
-            return None
-        if "/".join(place.labels) != first.destination.rpartition("/")[0]:
-            return None
-        for row in rows:
-            assert row is not None  # noqa: S101 -- checked above
-            self._state.record(
-                [replace(row, state="skipped", reason="released by an earlier run and unchanged since",
-                         position=self._positions[row.source])]
-            )  # fmt: skip
-            self._this_run.add(row.source)
-        return "skipped", "released by an earlier run and unchanged since"
-
-    def _finish(self, place: Place, worked: Worked) -> tuple[str, str]:
-        """Release a result, or note why not; return state and a text for the progress lines."""
-        outcome = worked.outcome
-        if isinstance(outcome, Released) and worked.result is not None:
-            outcome = self._release(place, worked.result, outcome, worked.seconds)
-        if isinstance(outcome, Released):
-            return "released", f"{'/'.join(place.labels)}/{outcome.name} ({outcome.members} members)"
-        row = Row("", 0, "", self._fingerprint, "", state_of(outcome), outcome.reason, seconds=worked.seconds)
-        self._record(place, row)
-        return state_of(outcome), outcome.reason
-
-    def _release(
-        self, place: Place, result: Path, released: Released, seconds: float
-    ) -> Released | Refused | Skipped | Failed:
-        try:
-            if not place.labels[0]:
-                return Refused(
-                    "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
-                )
-            destination = "/".join((*place.labels, released.name))
-            rivals = self._rivals(place, destination)
-            if rivals:
-                self._withdraw(rivals, destination)
-                return Refused("another source gets the same name at the destination")
-            earlier = [
-                row for row in self._state.at(destination) if row.source in {item.id for item in place.task.items}
-            ]
-            ours = bool(earlier)
-            if self._job.sink.exists(destination) and not ours and self._job.exists != "replace":
-                reason = "the destination has a file of this name that no run with these reports made"
-                return Skipped(reason) if self._job.exists == "skip" else Refused(reason)
-            row = self._row(place, released, destination, seconds)
-            if self._job.dry_run:
-                self._record(place, row)
-                return released
-            self._record(place, replace(row, state=RELEASING))
-            try:
-                self._job.sink.put(result, destination, replace=ours or self._job.exists == "replace")
-            except FileExistsError:
-                return Refused("the destination has a file of this name")
-            except OSError as error:
-                return Failed(f"{error.strerror or type(error).__name__} (while writing to the destination)")
-            self._leave_earlier_place(place, destination)
-            self._record(place, row)
-            return released
-        finally:
-            result.unlink(missing_ok=True)
-
-    def _leave_earlier_place(self, place: Place, destination: str) -> None:
-        """Remove what an earlier run made of the same source under another name."""
-        for item in place.task.items:
-            old = self._state.get(item.id)
-            if (
-                old is not None
-                and old.sha256
-                and old.destination != destination
-                and not self._state.at(old.destination)
+                    progress.step(*early, len(place.task.items))
+            for task, worked in pool.run(
+                process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
             ):
-                self._job.sink.withdraw(old.destination)
+                progress.step(*releaser.finish(by_number[task.number], worked), len(task.items))
 
-    def _rivals(self, place: Place, destination: str) -> list[Row]:
-        """Return other sources of this run that stand at a destination, or have stood there and were refused."""
-        own = {item.id for item in place.task.items}
-        return [
-            row
-            for row in self._state.at(destination) + self._withdrawn.get(destination, [])
-            if row.source not in own and row.source in self._positions
+    def _finish_containers(self, places: list[Place]) -> bool:
+        """Let the destination have what holds no files; return whether that went well."""
+        if self._job.dry_run or self._releaser is None:
+            return True
+        with_files = {key for place in places for key in place.task.items[0].containers}
+        empty = [
+            cleaned.chain
+            for key, cleaned in self._containers.items()
+            if key not in with_files and all(one.label for one in cleaned.chain)
         ]
+        try:
+            self._job.sink.finish([*self._releaser.chains.values(), *empty])
+        except OSError as error:
+            print(f"containers could not be brought up to date: {error}", file=sys.stderr)  # noqa: T201
+            return False
+        return True
 
-    def _withdraw(self, rivals: list[Row], destination: str) -> None:
-        """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
-        if not self._job.dry_run:
-            self._job.sink.withdraw(destination)
-        for row in rivals:
-            lost = replace(row, state="refused", reason="another source gets the same name at the destination",
-                           destination="", audit="", actions="", changes=0, sha256="", bytes_out=0)  # fmt: skip
-            self._state.record([lost])
-            self._withdrawn.setdefault(destination, []).append(row)
+    # -- afterwards ------------------------------------------------------------------------------------
 
-    def _row(self, place: Place, released: Released, destination: str, seconds: float) -> Row:
-        return Row(
-            source="",
-            position=0,
-            task="",
-            fingerprint=self._fingerprint,
-            destination=destination,
-            state="released",
-            reason="",
-            changes=sum(len(member.edits) for member in released.audit),
-            members=released.members,
-            bytes_in=released.bytes_in,
-            bytes_out=released.bytes_out,
-            sha256=released.sha256,
-            seconds=seconds,
-            audit=reports.audit_text(destination, released.audit, originals=self._job.originals),
-            actions=reports.count_actions(released.audit),
-            unmatched=" ".join(str(index) for index in sorted(released.unmatched)),
-        )
-
-    def _record(self, place: Place, row: Row) -> None:
-        """Write one row per source; of a series the first row carries its sums."""
-        version = version_of(place.task.items)
-        rows = []
-        for number, item in enumerate(place.task.items):
-            mine = replace(row, source=item.id, position=self._positions[item.id], task=version)
-            if row.members == 0:
-                mine = replace(mine, bytes_in=item.size)
-            elif number:
-                mine = replace(
-                    mine, changes=0, members=0, bytes_in=item.size, bytes_out=0, audit="", actions="", seconds=0.0
-                )
-            elif len(place.task.items) > 1:
-                mine = replace(mine, bytes_in=item.size)
-            rows.append(mine)
-            self._this_run.add(item.id)
-        self._state.record(rows)
-
-    def _report(self, *, interrupted: bool) -> dict[str, object]:
+    def _report(self, *, complete: bool) -> dict[str, object]:
         job = self._job
         ended = datetime.now(UTC)
+        profile = job.profiles.base
         summary: dict[str, object] = {
             "program": {"name": "fw-gear-deid", "version": __version__},
             "versions": {"python": sys.version.split()[0], "pydicom": installed("pydicom")},
-            "profile": {"name": job.profile.name, "sha256": job.profile.sha256},
+            "profile": {"name": profile.name, "sha256": job.profiles.sha256},
             "key": job.keyring.fingerprint(),
-            "options": {"exists": job.exists, "verify": job.verify, "labels": job.labels, "workers": job.workers,
-                        "dry_run": job.dry_run, "audit_originals": job.originals},
+            "options": {
+                "exists": job.exists,
+                "verify": job.verify,
+                "labels": job.labels,
+                "workers": job.workers,
+                "dry_run": job.dry_run,
+                "audit_originals": job.originals,
+            },
             "started": self._began.isoformat(timespec="seconds"),
             "ended": ended.isoformat(timespec="seconds"),
             "seconds": round((ended - self._began).total_seconds(), 3),
-            "complete": not interrupted,
-            "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in job.profile.warnings],
-        }  # fmt: skip
-        rows = self._state.listed(item.id for item in self._listed if item.id in self._this_run)
-        return reports.write(job.reports, rows, summary, job.profile.rule_labels())
+            "complete": complete,
+            "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
+        } | job.facts
+        done = self._releaser.done if self._releaser else set()
+        rows = self._state.listed(item.id for item in self._listed if item.id in done)
+        return reports.write(job.reports, rows, summary, profile.rule_labels(), self._container_audit())
+
+    def _container_audit(self) -> str:
+        """Return the audit lines of containers that are at the destination."""
+        chains = self._releaser.chains if self._releaser else {}
+        used = {labels[:depth] for labels in chains for depth in range(1, len(labels) + 1)}
+        text = ""
+        for cleaned in self._containers.values():
+            labels = tuple(one.label for one in cleaned.chain)
+            if labels in used:
+                edits = [MemberEdits("", cleaned.clean.edits)]
+                text += reports.audit_text("/".join(labels), edits, originals=self._job.originals)
+        return text
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one run at a time use a reports folder, and with it a destination."""
+    """Let one run at a time use a ledger, and with it a destination."""
     with (folder / ".lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +24,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released
 from fw_gear_deid.model.ports import Item, Source
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.book import ProfileBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Settings:
     """What every task of a run shares; sent to each worker once."""
 
     source: Source
-    profile: Profile
+    profiles: ProfileBook
     keyring: Keyring
     today: date
     verify: str
@@ -53,12 +54,15 @@ class Task:
         Whose draws count; None: the PatientID in the file.
     series : bool
         Pack the items into one archive.
+    labels : tuple of str
+        Labels of the source containers, which a profile may depend on.
     """
 
     number: int
     items: tuple[Item, ...]
     subject: str | None
     series: bool = False
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,43 +72,53 @@ class Worked:
     outcome: Outcome
     result: Path | None
     seconds: float
+    sorting: Mapping[str, str] = field(default_factory=dict)
+    """Texts of the sorting tags after de-identification."""
 
 
 def process(settings: Settings, task: Task) -> Worked:
     """Fetch, de-identify and verify one task; never raises for a bad file."""
     begin = time.perf_counter()
     result = settings.workspace / f"{task.number:08d}"
+    done: Result | Outcome
     try:
-        outcome = _process(settings, task, result)
+        done = _process(settings, task, result)
     except Unfit as error:
-        outcome = Refused(str(error))
+        done = Refused(str(error))
     except OSError as error:
-        outcome = Failed(f"{error.strerror or type(error).__name__} (while reading or writing)")
+        done = Failed(f"{error.strerror or type(error).__name__} (while reading or writing)")
     except MemoryError:
-        outcome = Failed("not enough memory")
+        done = Failed("not enough memory")
     except Exception as error:  # noqa: BLE001 -- the boundary: nothing may stop the other files
-        outcome = Failed(f"unexpected {type(error).__name__} in {_where(error)}; please report it")
-    if not isinstance(outcome, Released):
-        result.unlink(missing_ok=True)
-        return Worked(outcome, None, time.perf_counter() - begin)
-    return Worked(outcome, result, time.perf_counter() - begin)
+        done = Failed(f"unexpected {type(error).__name__} in {_where(error)}; please report it")
+    seconds = time.perf_counter() - begin
+    if isinstance(done, Result):
+        released = done.released if settings.originals else _without_originals(done.released)
+        return Worked(released, result, seconds, done.sorting)
+    result.unlink(missing_ok=True)
+    return Worked(done, None, seconds)
 
 
-def _process(settings: Settings, task: Task, result: Path) -> Outcome:
+def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
     for item in task.items:
         if item.problem:
             return Refused(item.problem)
-    ctx = Context(settings.profile, settings.keyring, task.subject, settings.today, settings.verify)
-    paths = [settings.source.fetch(item, settings.workspace) for item in task.items]
-    if task.series:
-        done: object = deidentify_series(
-            [(path, item.name) for path, item in zip(paths, task.items, strict=True)], ctx, result
-        )
-    else:
-        done = deidentify(paths[0], task.items[0].name, ctx, result)
-    if not isinstance(done, Result):
-        return done  # type: ignore[return-value]
-    return done.released if settings.originals else _without_originals(done.released)
+    ctx = _context(settings, task)
+    inbox = settings.workspace / f"{task.number:08d}.in"
+    inbox.mkdir(mode=0o700)
+    try:
+        paths = [settings.source.fetch(item, inbox) for item in task.items]
+        if task.series:
+            named = [(path, item.name) for path, item in zip(paths, task.items, strict=True)]
+            return deidentify_series(named, ctx, result)
+        return deidentify(paths[0], task.items[0].name, ctx, result)
+    finally:
+        shutil.rmtree(inbox, ignore_errors=True)
+
+
+def _context(settings: Settings, task: Task) -> Context:
+    profile = settings.profiles.of(task.labels)
+    return Context(profile, settings.keyring, task.subject, settings.today, settings.verify)
 
 
 def _without_originals(released: Released) -> Released:
@@ -122,9 +136,8 @@ def look(settings: Settings, task: Task) -> Surveyed | str:
     item = task.items[0]
     if item.problem:
         return item.problem
-    ctx = Context(settings.profile, settings.keyring, task.subject, settings.today, settings.verify)
     try:
-        return survey(settings.source.fetch(item, settings.workspace), item.name, ctx)
+        return survey(settings.source.fetch(item, settings.workspace), item.name, _context(settings, task))
     except Unfit as error:
         return str(error)
     except OSError as error:

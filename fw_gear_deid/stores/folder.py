@@ -6,11 +6,12 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fw_gear_deid.model.ports import Item
+from fw_gear_deid.model.container import ContainerRecord
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Earlier, Item, Upload, Wanted
 
 TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
 
@@ -33,14 +34,14 @@ class FolderSource:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            yield Item(relative, folder.name, (), "", 0, f"the folder cannot be read ({error.strerror})")
+            yield Item(relative, folder.name, (), True, "", 0, f"the folder cannot be read ({error.strerror})")
             return
         for entry in entries:
             path = folder / entry.name
             name = path.relative_to(self.root).as_posix()
             real = path.resolve() if entry.is_symlink() else None
             if real is not None and not real.is_relative_to(top):
-                yield Item(name, entry.name, (), "", 0, "a link that leaves the source folder is not followed")
+                yield Item(name, entry.name, (), True, "", 0, "a link that leaves the source folder is not followed")
             elif entry.is_dir():
                 here = path.resolve()
                 if here not in above:  # a link to a folder above would never end
@@ -50,14 +51,30 @@ class FolderSource:
 
     def _item(self, path: Path, name: str) -> Item:
         parts = name.split("/")
-        labels = tuple(parts[:3]) if len(parts) == TREE_DEPTH else ()
+        in_tree = len(parts) == TREE_DEPTH
+        keys = tuple("/".join(parts[:depth]) for depth in range(1, TREE_DEPTH)) if in_tree else ()
         try:
             status = path.stat()
         except OSError as error:
-            return Item(name, path.name, labels, "", 0, f"it cannot be read ({error.strerror})")
+            return Item(name, path.name, keys, not in_tree, "", 0, f"it cannot be read ({error.strerror})")
         if not stat.S_ISREG(status.st_mode):
-            return Item(name, path.name, labels, "", 0, "it is no regular file")
-        return Item(name, path.name, labels, f"{status.st_size} {status.st_mtime_ns}", status.st_size)
+            return Item(name, path.name, keys, not in_tree, "", 0, "it is no regular file")
+        return Item(name, path.name, keys, not in_tree, f"{status.st_size} {status.st_mtime_ns}", status.st_size)
+
+    def containers(self) -> list[Branch]:
+        """Return the folders of the tree: a label each, and nothing else is known of them."""
+        found: dict[str, Branch] = {}
+        for item in self.items():
+            labels = tuple(key.rpartition("/")[2] for key in item.containers)
+            for depth, key in enumerate(item.containers):
+                parents = {level: {"label": label} for level, label in zip(LEVELS[:depth], labels[:depth], strict=True)}
+                record = ContainerRecord(LEVELS[depth], key, labels[depth], {"label": labels[depth]}, parents)
+                found.setdefault(key, Branch(record, item.containers[: depth + 1], labels[: depth + 1]))
+        return list(found.values())
+
+    def origin(self, *parts: str) -> str:
+        """Return nothing: a folder leaves no trace at the destination."""
+        return ""
 
     def fetch(self, item: Item, workspace: Path) -> Path:
         """Return the path of the file itself: nothing is copied."""
@@ -70,13 +87,17 @@ class FolderSink:
 
     root: Path
 
-    def exists(self, destination: str) -> bool:
-        """Tell whether something stands at a destination."""
-        return os.path.lexists(self.root / destination)
+    def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
+        """Return nothing: what a folder's files were made of stands in the ledger."""
+        return None
 
-    def put(self, result: Path, destination: str, *, replace: bool) -> None:
+    def exists(self, destination: Destination) -> bool:
+        """Tell whether something stands at a destination."""
+        return os.path.lexists(self.root / destination.path)
+
+    def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
         """Move a result into place: a whole file under its final name, or nothing."""
-        target = self.root / destination
+        target = self.root / destination.path
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + ".partial")
         try:
@@ -98,9 +119,12 @@ class FolderSink:
             partial.unlink(missing_ok=True)
             raise
 
-    def withdraw(self, destination: str) -> None:
+    def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
+        """Do nothing: folders without files are not made."""
+
+    def withdraw(self, path: str) -> None:
         """Remove a file, and folders that are empty without it."""
-        target = self.root / destination
+        target = self.root / path
         target.unlink(missing_ok=True)
         target.with_name(target.name + ".partial").unlink(missing_ok=True)
         for folder in list(target.parents)[: TREE_DEPTH - 1]:

@@ -6,31 +6,49 @@ import io
 import warnings
 
 import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fw_gear_deid.model.errors import Odd
+
+_UNDEFINED = 0xFFFFFFFF
 
 
 def rewrite(src: bytes) -> bytes:
     """Read a file with pydicom and write it again.
 
-    pydicom is lenient: it warns, or stops quietly, where bytes make no sense. Here a warning, or bytes left over,
-    is a refusal.
+    pydicom is lenient: it warns, or stops quietly, where bytes make no sense. Here a warning, bytes left over, or a
+    value shorter than its header says is a refusal. So is a deflated data set, which pydicom inflates without limit.
 
     Raises
     ------
     Odd
         pydicom does not read it without a doubt either.
     """
+    if DeflatedExplicitVRLittleEndian.encode() in src:
+        raise Odd("it is not encoded as DICOM demands, and deflated")
     stream = io.BytesIO(src)
     out = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             ds = pydicom.dcmread(stream)
-            left = len(src) - stream.tell()
+            whole = stream.tell() == len(src) and not _is_cut(ds)
             ds.save_as(out, enforce_file_format=False)
         except Exception as error:  # noqa: BLE001 -- pydicom raises whatever broken bytes lead it to
             raise Odd(f"it is not encoded as DICOM demands ({type(error).__name__} in pydicom)") from None
-    if left or not len(ds):
+    if not whole or not len(ds):
         raise Odd("it is not encoded as DICOM demands (pydicom stopped before its end)")
     return out.getvalue()
+
+
+def _is_cut(ds: pydicom.Dataset) -> bool:
+    """Tell whether a value is shorter than its header says: the file ended before it."""
+    for tag in tuple(ds.keys()):  # iterating a data set converts its values
+        elem = ds.get_item(tag, keep_deferred=True)
+        if isinstance(elem, RawDataElement):
+            if elem.length not in (_UNDEFINED, len(elem.value or b"")):
+                return True
+        elif elem.VR == "SQ" and any(_is_cut(item) for item in elem.value):
+            return True
+    return False

@@ -64,6 +64,9 @@ def _read(src: bytes) -> Draft:
     else:
         raise Malformed("it is not DICOM: no prefix 'DICM' and no data set at its start")
     meta = scan_meta(src, start)
+    length = meta.elements.get(META_LENGTH)
+    if length is not None and (length.wire != "UL" or length.end - length.value != 4):
+        raise Odd("the length of its file meta information is no number")
     body_src, start = src, meta.end
     syntax = transfer_syntax(src, meta)
     if syntax == DEFLATED:
@@ -99,7 +102,8 @@ def _inflate(src: bytes, start: int) -> bytes:
         raise Malformed("its deflated data set grows beyond any real one")
     if not stream.eof:
         raise Malformed("its deflated data set is cut off")
-    return out
+    # what follows the stream (some writers leave a gzip trailer) counts as bytes after the last element
+    return out + stream.unused_data if stream.unused_data.strip(b"\0") else out
 
 
 def clean_preamble(draft: Draft) -> bytes:

@@ -241,7 +241,7 @@ def _undefined(src: bytes, el: Element, end: int, depth: int) -> int:
     if el.vr in ("SQ", "UN"):
         el.vr = "SQ"
         return _items(src, el, end, depth)
-    if el.wire in ("OB", "OW") and el.owner.encoding.explicit and el.owner.encoding.little:
+    if el.wire in ("OB", "OW") and el.owner.encoding.little:
         pos = el.value
         while end - pos >= 8:
             group, element, length = _PLAIN[True].unpack_from(src, pos)
@@ -314,7 +314,29 @@ def _peek(src: bytes, pos: int, end: int, encoding: Encoding) -> Encoding:
     group, _, code, _ = _SHORT[encoding.little].unpack_from(src, pos)
     if group == 0xFFFE:
         return encoding
-    return Encoding(explicit=code in _VR_OF, little=encoding.little)
+    explicit = code in _VR_OF
+    if explicit and not encoding.explicit:
+        # a 32-bit length such as 0x4C46 spells a VR, too: the element after must have one as well
+        explicit = _has_vr_after(src, pos, end, encoding)
+    return Encoding(explicit, encoding.little)
+
+
+def _has_vr_after(src: bytes, pos: int, end: int, encoding: Encoding) -> bool:
+    """Tell whether an element, read with its VR, is followed by another with a VR, an item or the end."""
+    _, _, code, length = _SHORT[encoding.little].unpack_from(src, pos)
+    pos += 8
+    if code in _LONG:
+        if end - pos < 4:
+            return False
+        (length,) = _LENGTH[encoding.little].unpack_from(src, pos)
+        if length == UNDEFINED:
+            return True
+        pos += 4
+    pos += length
+    if end - pos < 8:
+        return pos == end
+    group, _, code, _ = _SHORT[encoding.little].unpack_from(src, pos)
+    return group == 0xFFFE or code in _VR_OF
 
 
 def _last(ds: Dataset) -> str:

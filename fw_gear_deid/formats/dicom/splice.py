@@ -32,7 +32,7 @@ def splice(src: memoryview, ds: Dataset, out: Pieces) -> int:
         return ds.end - ds.start
     size = 0
     begin = cursor = ds.start
-    for el in _in_order(ds):
+    for el in in_order(ds):
         if not el.dirty:
             if el.start != cursor:
                 out.append(src[begin:cursor])
@@ -49,7 +49,7 @@ def splice(src: memoryview, ds: Dataset, out: Pieces) -> int:
     return size + cursor - begin
 
 
-def _in_order(ds: Dataset) -> list[Element]:
+def in_order(ds: Dataset) -> list[Element]:
     """Return the elements with each inserted one before the first of a higher tag."""
     order = list(ds.elements.values())
     if not ds.inserted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 from collections.abc import Sequence
@@ -25,8 +26,10 @@ UNKNOWN = ("unknown",)
 def encodings_of(raw: bytes | None) -> tuple[str, ...]:
     """Return the Python codecs of a SpecificCharacterSet value; empty when there is none."""
     names = [] if raw is None else [part.strip() for part in raw.decode("ascii", "replace").rstrip("\0 ").split("\\")]
-    if not any(names):
-        return ()
+    if all(name in ("", "ISO_IR 6", "ISO 2022 IR 6") for name in names):
+        return ()  # the default repertoire, which is ASCII: pydicom would write Latin 1
+    if any(name not in charset.python_encoding for name in names):
+        return UNKNOWN  # pydicom would take the name of any Python codec, and log the value
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -57,12 +60,18 @@ def decode(raw: bytes, vr: str, encodings: tuple[str, ...], *, little: bool) -> 
         return tuple(str(number) for (number,) in struct.iter_unpack(form, raw))
     if vr == "AT":
         order = "<" if little else ">"
+        if len(raw) % 4:
+            raise Unfit("the length of the value does not fit VR AT")
         return tuple(f"{group:04X}{element:04X}" for group, element in struct.iter_unpack(f"{order}HH", raw))
     if vr == "UN" and not raw.strip(b"\0").translate(None, _PRINTABLE):
         return tuple(part.rstrip("\0 ") for part in raw.decode("ascii").split("\\"))
     raise Unfit(f"VR {vr} has no text that a rule could work on")
 
 
+# What sets a name back to the first character set, PS3.5 §6.1.2.5.3
+_PN_DELIMS = PN_DELIMS | {ord("=")}
+# ISO 2022 IR 58, whose escape sequence pydicom neither writes nor takes out of the text
+_GB2312, _GB2312_ESCAPE = "iso_ir_58", "\x1b$)A"
 _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\n\r"
 
 
@@ -77,9 +86,9 @@ def _decode_text(raw: bytes, vr: str, encodings: tuple[str, ...]) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            if vr == "PN":
-                return "=".join(charset.decode_bytes(part, encodings, PN_DELIMS) for part in raw.split(b"="))
-            return charset.decode_bytes(raw, encodings, TEXT_VR_DELIMS)
+            # not by splitting the bytes: '=' and '^' may be halves of a character in ISO 2022
+            text = charset.decode_bytes(raw, encodings, _PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS)
+            return text.replace(_GB2312_ESCAPE, "") if _GB2312 in encodings else text
         except (UserWarning, UnicodeError, LookupError):
             raise Unfit("the text is not in the character set that (0008,0005) declares") from None
 
@@ -98,37 +107,66 @@ def encode(texts: Sequence[str], vr: str, encodings: tuple[str, ...], *, little:
             if wrong:
                 raise Unfit(f"the new value is {wrong}")
     if vr in TEXT_VRS or vr == "UN":
-        text = "\\".join(texts)
-        raw = _encode_text(text, vr, encodings)
+        raw = _encode_texts(texts, vr, encodings)
         return raw if len(raw) % 2 == 0 else raw + (b"\0" if vr in ("UI", "UN") else b" ")
-    texts = [text for text in texts if text]
-    if not texts:
-        return b""
     order = "<" if little else ">"
+    try:
+        return b"".join(_encode_number(text, vr, order) for text in texts if text)
+    except (ValueError, OverflowError, struct.error):
+        raise Unfit(f"the new value is no number that VR {vr} can hold") from None
+
+
+def _encode_number(text: str, vr: str, order: str) -> bytes:
     if vr == "AT":
-        return b"".join(struct.pack(f"{order}HH", int(text[:4], 16), int(text[4:], 16)) for text in texts)
-    if vr in ("FL", "FD"):
-        return struct.pack(f"{order}{len(texts)}{NUMBERS[vr]}", *(float(text) for text in texts))
-    return struct.pack(f"{order}{len(texts)}{NUMBERS[vr]}", *(int(text) for text in texts))
+        return struct.pack(f"{order}HH", int(text[:4], 16), int(text[4:], 16))
+    if vr not in ("FL", "FD"):
+        return struct.pack(order + NUMBERS[vr], int(text))
+    number = float(text)
+    if not math.isfinite(number):
+        raise OverflowError
+    return struct.pack(order + NUMBERS[vr], number)
 
 
-def _encode_text(text: str, vr: str, encodings: tuple[str, ...]) -> bytes:
-    if text.isascii():
+def _encode_texts(texts: Sequence[str], vr: str, encodings: tuple[str, ...]) -> bytes:
+    text = "\\".join(texts)
+    plain = vr not in CHARSET_VRS or not encodings
+    if text.isascii() and (plain or "\x1b" not in text):
         return text.encode("ascii")
-    if vr not in CHARSET_VRS or not encodings or encodings == UNKNOWN:
+    if plain:
         raise Unfit("the new value has characters outside ASCII and the file declares no character set for them")
+    delimiters = "=^" if vr == "PN" else ""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            if vr == "PN":
-                raw = b"=".join(
-                    b"^".join(charset.encode_string(part, encodings) for part in group.split("^"))
-                    for group in text.split("=")
-                )
-            else:
-                raw = charset.encode_string(text, encodings)
-        except (UserWarning, UnicodeError, LookupError):
-            raise Unfit("the new value cannot be written in the character set of the file") from None
-    if _decode_text(raw, vr, encodings) != text:
-        raise Unfit("the new value cannot be written in the character set of the file")
-    return raw
+            # each value by itself: a backslash sets back to the first character set, PS3.5 §6.1.2.5.3
+            raw = b"\\".join(_encode_text(text, encodings, delimiters) for text in texts)
+            if _decode_text(raw, vr, encodings) == text:
+                return raw
+        except (UserWarning, UnicodeError, LookupError, Unfit):
+            pass
+    raise Unfit("the new value cannot be written in the character set of the file")
+
+
+def _encode_text(text: str, encodings: tuple[str, ...], delimiters: str) -> bytes:
+    if text.isascii():
+        return text.encode("ascii")
+    if delimiters:
+        return (
+            delimiters[0]
+            .encode()
+            .join(_encode_text(part, encodings, delimiters[1:]) for part in text.split(delimiters[0]))
+        )
+    if _GB2312 in encodings[1:]:
+        try:
+            return text.encode(encodings[0])
+        except UnicodeEncodeError:
+            return _GB2312_ESCAPE.encode() + text.encode(_GB2312)
+    if encodings[0] == "shift_jis" and all(_is_jis_x_0201(char) for char in text):
+        return text.encode("shift_jis")  # pydicom writes no Latin beside katakana
+    if encodings == ("iso2022_jp",):
+        return text.encode("iso2022_jp")  # pydicom sets back to Japanese, its first character set, not to ASCII
+    return charset.encode_string(text, encodings)
+
+
+def _is_jis_x_0201(char: str) -> bool:
+    return char.isascii() or "\uff61" <= char <= "\uff9f"

@@ -1,0 +1,224 @@
+"""A gear's folder → a run from the platform to the platform, and its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fw_gear_deid import fanout, parser
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
+from fw_gear_deid.parser import GearConfig
+from fw_gear_deid.profile import store
+from fw_gear_deid.profile.problems import ProfileError, show
+from fw_gear_deid.runner.run import SOME_REFUSED, USAGE, Job, run
+from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
+from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
+from fw_gear_deid.stores.flywheel.settings import stored_profile
+from fw_gear_deid.stores.flywheel.sink import FlywheelSink
+from fw_gear_deid.stores.flywheel.source import FlywheelSource
+
+T = TypeVar("T")
+_LEVELS = ("project", "subject", "session", "acquisition")
+
+
+def main(folder: Path | None = None) -> int:
+    """Run the gear of a folder (default: the working directory); return the exit code."""
+    try:
+        return _gear(parser.parse(folder or Path.cwd()))
+    except ProfileError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return USAGE
+    except UsageError as error:
+        for line in str(error).splitlines():
+            print(f"fw-gear-deid: {line}", file=sys.stderr)  # noqa: T201
+        return USAGE
+    except (StopRun, DeidError) as error:
+        print(f"fw-gear-deid: {error}", file=sys.stderr)  # noqa: T201
+        return SOME_REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The two ends of a gear run, found and checked.
+
+    Attributes
+    ----------
+    source : FlywheelSource
+        Without the detail that only the profile can ask for.
+    project : object
+        The destination project.
+    """
+
+    source: FlywheelSource
+    project: Any
+
+
+def _gear(config: GearConfig) -> int:
+    options = config.options
+    problems: list[str] = []
+    _check_options(config, problems)
+    sites = _collect(problems, lambda: _sites(config))
+    planned = _collect(problems, lambda: _profile(config, sites)) if sites else None
+    if planned is not None:
+        for warning in planned.profile.warnings:
+            print(show(planned.profile.file, warning), file=sys.stderr)  # noqa: T201
+    if problems or sites is None or planned is None:
+        raise UsageError("\n".join(problems))
+    divided = options["fan_out"] == "session" and sites.source.level in ("project", "subject")
+    source = replace(sites.source, detail=detail_of(planned), above_sessions=divided)
+    items = list(source.items())
+    branches = source.containers()
+    mapping = config.files.get("mapping_csv")
+    book = book_for(
+        planned, mapping.path if mapping else None, branches, by_session=bool(options["session_level_profile"])
+    )
+    overwrite = str(options["overwrite_files"])
+    sink = FlywheelSink(
+        config.destination_key or config.key,
+        str(sites.project.id),
+        match_by_id=frozenset(options["match_by_id"] or ()),
+        cleanup=overwrite if overwrite.startswith("Cleanup") else "",
+        delete_reason=str(options["delete_reason"] or ""),
+    )
+    job = Job(
+        source=source,
+        sink=sink,
+        items=items,
+        profiles=book,
+        keyring=platform_keyring(source.project),
+        reports=config.work / "reports" if divided else config.output,
+        ledger=config.work,
+        exists="skip" if overwrite == "Skip" else "replace",
+        verify=str(options["verify"]),
+        labels=str(options["labels"]),
+        workers=int(options["workers"] or os.cpu_count() or 1),
+        originals=bool(options["audit_originals"]),
+        dry_run=bool(options["dry_run"]),
+        facts={"profile_source": planned.level},
+    )
+    code = run(job)
+    return fanout.run(config, source, planned.profile.sha256, job.reports, code) if divided else code
+
+
+def platform_keyring(project: str) -> Keyring:
+    """Return the keyring of a source project: pseudonyms come from its container ids, which only its users know."""
+    return Keyring(sha256(f"fw-gear-deid {project}".encode()).digest())
+
+
+def _collect(problems: list[str], work: Callable[[], T]) -> T | None:
+    """Do one check; what is wrong joins the other problems, so that all are shown at once."""
+    try:
+        return work()
+    except (UsageError, PlatformError) as error:
+        problems += str(error).splitlines()
+        return None
+
+
+def _check_options(config: GearConfig, problems: list[str]) -> None:
+    options = config.options
+    if not options["project_path"]:
+        problems.append("config project_path: the destination is missing; write GROUP/PROJECT")
+    elif str(options["project_path"]).strip("/").count("/") != 1:
+        problems.append("config project_path: must be GROUP/PROJECT")
+    problems += [
+        f"config {name}: encryption is not supported by this version; leave it empty"
+        for name in ("public_key", "private_key", "secret_key")
+        if options[name]
+    ]
+    if options["deid_log"] != "none":
+        problems.append("config deid_log: no log backend is supported by this version")
+
+
+def _sites(config: GearConfig) -> Sites:
+    """Find start, source project and destination project, and whether the keys may do what they must."""
+    problems: list[str] = []
+    source = _collect(problems, lambda: _start(config))
+    project = _collect(problems, lambda: _destination(config)) if config.options["project_path"] else None
+    if source is not None and project is not None and str(project.id) == source.project:
+        problems.append("config project_path: the destination is the source project; choose another one")
+    if problems:
+        raise UsageError("\n".join(problems))
+    assert source is not None  # noqa: S101 -- else there was a problem
+    return Sites(source, project)
+
+
+def _start(config: GearConfig) -> FlywheelSource:
+    """Return where the gear starts: the triggering file, the analysis' container, or the container itself."""
+    platform = Platform(config.key)
+    trigger = config.files.get("input_file")
+    if trigger is not None:
+        level, key, name = trigger.parent_type, trigger.parent_id, trigger.name
+    elif config.destination_type == "analysis":
+        parent = platform.get("analysis", config.destination_id).parent
+        level, key, name = str(parent.type), str(parent.id), ""
+    else:
+        level, key, name = config.destination_type, config.destination_id, ""
+    if level not in _LEVELS:
+        raise UsageError(
+            f"the gear runs on a project, subject, session, acquisition or file, not on a {level or 'nothing'}"
+        )
+    container = platform.get(level, key)
+    project = key if level == "project" else str(container.parents.project)
+    return FlywheelSource(config.key, level, key, project, name)
+
+
+def _destination(config: GearConfig) -> Any:
+    """Return the destination project, or say who cannot reach it and why."""
+    path = str(config.options["project_path"]).strip("/")
+    platform = Platform(config.destination_key or config.key)
+    try:
+        project = platform.lookup(path)
+    except PlatformError as error:
+        if error.status not in (403, 404):
+            raise
+        why = (
+            "it does not exist, or this key cannot see it"
+            if config.destination_key
+            else "it does not exist, or this key cannot see it. The key of a gear rule sees its own project only: "
+            "set the context value deid_destination_key, or start the gear as a user of both projects"
+        )
+        raise UsageError(f"config project_path: {why}") from None
+    if project.container_type != "project":
+        raise UsageError("config project_path: this is no project")
+    status = platform.call("checking the key", lambda sdk: sdk.get_auth_status())
+    users = [str(permission.id) for permission in project.permissions or []]
+    if not (status.user_is_admin or status.is_device or str(status.user_id) in users):
+        raise UsageError("config project_path: the user of this key has no permission entry in the destination project")
+    features = platform.config().get("features") or {}
+    if features.get("deid_log"):
+        raise UsageError(
+            "this site keeps a de-identification log (features.deid_log), and this version cannot write to it: "
+            "nothing would be released"
+        )
+    return project
+
+
+def _profile(config: GearConfig, sites: Sites | None) -> PlannedProfile:
+    """Return the profile that the job asks for, and where it came from."""
+    assert sites is not None  # noqa: S101 -- called with sites only
+    wanted, builtin = config.options["profile_source"], config.options["builtin_profile"]
+    file = config.files.get("deid_profile")
+    if wanted == "platform":
+        if file is not None:
+            raise UsageError("input deid_profile: profile_source is 'platform'; take one of the two away")
+        platform = Platform(config.destination_key or config.key)
+        found = stored_profile(platform, str(sites.project.id), str(sites.project.group))
+        if found is None:
+            raise UsageError(
+                "profile_source: neither the destination project, its group nor the site has a de-id profile"
+            )
+        return PlannedProfile.read(found.text, f"{found.level}-settings", found.level)
+    if wanted == "input" and file is not None:
+        return PlannedProfile.read(store.read_text(file.path), file.name, "input")
+    if builtin == "none":
+        raise UsageError(
+            "there is no profile: give input deid_profile, or set builtin_profile or profile_source: platform"
+        )
+    path = store.shipped()[builtin]
+    return PlannedProfile.read(store.read_text(path), path.name, "builtin")

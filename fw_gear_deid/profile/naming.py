@@ -1,0 +1,36 @@
+"""Text of a ``name``, ``regex`` or group → selector, in the way of the section that it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fw_gear_deid.actions.dates import DEFAULT_DATETIME
+from fw_gear_deid.model.selectors import AnySelector
+from fw_gear_deid.profile.selectors import parse_name, parse_regex
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How a section names its fields, and what its values look like.
+
+    Attributes
+    ----------
+    name, regex, reference : callable
+        Text of a ``name``, of a ``regex``, and of another field that regex-sub reads → selector; they raise BadName.
+    date_format, datetime_format : str
+        Where neither the rule nor the section says.
+    multiple : bool
+        A backslash separates several values, as in DICOM.
+    """
+
+    name: Callable[[str], AnySelector]
+    regex: Callable[[str], AnySelector]
+    reference: Callable[[str], AnySelector]
+    date_format: str = "%Y%m%d"
+    datetime_format: str = DEFAULT_DATETIME
+    multiple: bool = True
+
+
+ELEMENTS = Naming(parse_name, parse_regex, parse_name)
+"""DICOM elements (profile language §6.1)."""

@@ -1,0 +1,176 @@
+"""Profile text with ``{{ variables }}`` → nodes with tokens in their place."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from fw_gear_deid.model.action import Action, At, Result, Texts
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.profile import schema
+from fw_gear_deid.profile.problems import Problem, Problems
+from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar, read
+
+_BRACES = re.compile(r"\{\{[ \t]*([^{}\n]*?)[ \t]*\}\}")
+_NAME = re.compile(r"[^\W\d][\w.-]*")
+_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 §4.2
+# action → options of its section that it works with
+_READS = {
+    "increment-date": ("date-increment", "date-format"),
+    "increment-datetime": ("date-increment", "datetime-format"),
+    "jitter": ("jitter-range", "jitter-type"),
+    "hash": ("salt", "hash-digits"),
+    "hashuid": ("salt", "uid-prefix-fields", "uid-suffix-fields", "uid-numeric-name"),
+    "replace-with": ("replace-with-insert",),
+}
+_UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")  # controls, formats, separators
+_HIGH, _LOW = 0xF0000, 0x8000  # indexes are written as two private-use characters of plane 15
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One ``{{ name }}`` in a profile.
+
+    Attributes
+    ----------
+    name : str
+        Empty when what stands between the braces is no name.
+    line, column : int
+        Of the braces, from 1.
+    spelled : str
+        As written.
+    """
+
+    name: str
+    line: int
+    column: int
+    spelled: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A profile as nodes, its variables still open: tokens that no profile holds stand for them."""
+
+    text: str
+    file: str
+    root: Node | None
+    problems: tuple[Problem, ...]
+    """Of the YAML."""
+    spots: tuple[Spot, ...]
+    token: re.Pattern[str]
+
+    def spots_in(self, text: str) -> list[Spot]:
+        """Return the variables in the text of a scalar."""
+        return [self.spot(match) for match in self.token.finditer(text)]
+
+    def spot(self, token: re.Match[str]) -> Spot:
+        """Return what a token stands for."""
+        return self.spots[(ord(token.group(1)) - _HIGH) * _LOW + ord(token.group(2)) - _HIGH]
+
+    def spelled(self, text: str) -> str:
+        """Return text as it stands in the profile."""
+        return self.token.sub(lambda token: self.spot(token).spelled, text)
+
+
+def read_template(text: str, file: str) -> Template:
+    """Parse a profile, its variables replaced by tokens of the same length, which YAML takes for text.
+
+    Parameters
+    ----------
+    text : str
+    file : str
+        Name to use in messages.
+    """
+    lower = text.lower()
+    # two characters that are neither in the text nor written as an escape in it
+    free = (code for code in range(0x100000, 0x10FFF0) if chr(code) not in text and f"{code:x}" not in lower)
+    lead, tail = chr(next(free)), chr(next(free))
+    starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+    spots: list[Spot] = []
+
+    def hide(match: re.Match[str]) -> str:
+        inside, whole = match.group(1), match.group()
+        if not any(char.isalpha() or char == "_" for char in inside):
+            return whole  # such as a quantifier of a regular expression
+        line = bisect_right(starts, match.start())
+        column = match.start() - starts[line - 1] + 1
+        high, low = divmod(len(spots), _LOW)
+        spots.append(Spot(inside if _NAME.fullmatch(inside) else "", line, column, whole))
+        return f"{lead}{chr(_HIGH + high)}{chr(_HIGH + low)}".ljust(len(whole), tail)
+
+    problems = Problems()
+    root = read(_BRACES.sub(hide, text), problems, schema.SECTION_OPTIONS)
+    return Template(text, file, root, problems.all(), tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
+
+
+def names(text: str) -> tuple[tuple[str, int, int], ...]:
+    """Return the variables of a profile in file order: name, line and column. Comments do not count."""
+    return names_in(read_template(text, ""))
+
+
+def names_in(template: Template) -> tuple[tuple[str, int, int], ...]:
+    """Return the variables of a template in file order: name, line and column."""
+    scalars = [] if template.root is None else scalars_in(template.root)
+    used = {spot for scalar in scalars for spot in template.spots_in(scalar.text) if spot.name}
+    return tuple((spot.name, spot.line, spot.column) for spot in template.spots if spot in used)
+
+
+def scalars_in(node: Node) -> list[Scalar]:
+    """Return the scalars of a node, keys included."""
+    match node:
+        case Scalar():
+            return [node]
+        case Listing():
+            return [scalar for item in node.items for scalar in scalars_in(item)]
+        case Mapping():
+            return [scalar for key, value in node.entries for scalar in (key, *scalars_in(value))]
+
+
+def is_blank(value: str) -> bool:
+    """Tell whether nothing of a value can be seen."""
+    return all(unicodedata.category(char) in _UNSEEN for char in value)
+
+
+def spell(*listed: str) -> str:
+    """Return names as variables: ``{{ a }}, {{ b }}``."""
+    return ", ".join(f"{{{{ {name} }}}}" for name in listed)
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """An action that depends on a variable without a value: the file or container is refused."""
+
+    action: Action
+
+    @property
+    def key(self) -> str:
+        """Return the key of the action."""
+        return self.action.key
+
+    def __call__(self, texts: Texts, at: At) -> Result:
+        """Refuse.
+
+        Raises
+        ------
+        Unfit
+            Always.
+        """
+        raise Unfit("a variable of the profile has no value here")
+
+
+def settle(action: Action, options: Mapping, *entry: Node) -> Action:
+    """Return an action, or its refusal when it depends on a value that is not known.
+
+    Parameters
+    ----------
+    action : Action
+    options : Mapping
+        Those of the section.
+    *entry : Node
+        The entry that the action comes from.
+    """
+    read_too = [node for option in _READS.get(action.key, ()) if (node := options.get(option)) is not None]
+    unknown = any(scalar.unknown for node in (*entry, *read_too) for scalar in scalars_in(node))
+    return Unresolved(action) if unknown else action

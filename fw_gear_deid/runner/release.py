@@ -1,0 +1,288 @@
+"""Worked task → a file at the destination and its rows in the ledger, or rows that say why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from threading import RLock
+
+from fw_gear_deid.deid.container import CleanContainer
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.ledger import reports
+from fw_gear_deid.ledger.state import RELEASING, Row, State
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped, state_of
+from fw_gear_deid.model.ports import Destination, Item, Sink, Upload, Wanted
+from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
+from fw_gear_deid.runner.workers import Worked
+
+_SAME_NAME = "another source gets the same name at the destination"
+UNCHANGED = "released by an earlier run and unchanged since"
+
+
+class Releaser:
+    """Passes results on, one name to one source, and keeps the record.
+
+    Parameters
+    ----------
+    sink : Sink
+    state : State
+    keyring : Keyring
+    fingerprint : callable
+        Source labels → what results depend on besides their source.
+    exists : str
+        ``skip``, ``replace`` or ``fail``.
+    originals, dry_run : bool
+    positions : mapping of str to int
+        Source id → place in the listing.
+    origin : callable
+        From the source: parts → what stands for them at the destination.
+    describe : callable
+        Item → its metadata as it may travel.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        state: State,
+        keyring: Keyring,
+        *,
+        fingerprint: Callable[[tuple[str, ...]], str],
+        exists: str,
+        originals: bool,
+        dry_run: bool,
+        positions: Mapping[str, int],
+        origin: Callable[..., str],
+        describe: Callable[[Item], CleanContainer],
+    ) -> None:
+        self._sink = sink
+        self._state = state
+        self._keyring = keyring
+        self._fingerprint = fingerprint
+        self._exists = exists
+        self._originals = originals
+        self._dry_run = dry_run
+        self._positions = positions
+        self._origin = origin
+        self._describe = describe
+        self._labels: dict[str, str] = {}
+        """Key of an acquisition → its label, once decided."""
+        self._withdrawn: dict[str, list[Row]] = {}
+        """Destination → sources that were released there and taken back."""
+        self._lock = RLock()
+        self.done: set[str] = set()
+        """Sources with a row of this run."""
+        self.chains: dict[tuple[str, ...], tuple[Wanted, ...]] = {}
+        """Labels → containers that hold a released file."""
+
+    def early(self, place: Place) -> tuple[str, str] | None:
+        """Record what needs no work: no place for it, or done by an earlier run. Returns state and reason."""
+        if place.problem:
+            self._record(place, Row("", 0, "", self._fingerprint(place.task.labels), "", "refused", place.problem))
+            return "refused", place.problem
+        if self._exists == "replace":
+            return None
+        return self._known_here(place) or self._known_there(place)
+
+    def _known_here(self, place: Place) -> tuple[str, str] | None:
+        """By our own ledger: the same bytes, profile, key and options made a file that still stands."""
+        version, fingerprint = version_of(place.task.items), self._fingerprint(place.task.labels)
+        rows = [self._state.get(item.id) for item in place.task.items]
+        known = [row for row in rows if row is not None and row.task == version and row.fingerprint == fingerprint]
+        if len(known) != len(rows) or not all(row.sha256 and row.state in ("released", "skipped") for row in known):
+            return None
+        destination = known[0].destination
+        *labels, name = destination.split("/")
+        chain = tuple(replace(one, label=label) for one, label in zip(place.containers, labels, strict=False))
+        agrees = len(labels) == len(chain) and all(
+            not one.label or one.label == label for one, label in zip(place.containers, labels, strict=True)
+        )
+        if not agrees or not self._sink.exists(Destination(chain, name)):
+            return None
+        if place.key and not place.containers[-1].label:
+            self._labels.setdefault(place.key, labels[-1])
+        for row in known:
+            self._state.record([replace(row, state="skipped", reason=UNCHANGED, position=self._positions[row.source])])
+            self.done.add(row.source)
+        return "skipped", UNCHANGED
+
+    def _known_there(self, place: Place) -> tuple[str, str] | None:
+        """By what the store itself keeps with its files."""
+        if place.task.series or not place.containers:
+            return None
+        item = place.task.items[0]
+        found = self._sink.earlier(place.containers, self._origin(item.id, item.version))
+        if found is None:
+            return None
+        same = found.fingerprint == self._fingerprint(place.task.labels)
+        reason = (
+            UNCHANGED
+            if same
+            else "the destination has it, made with another profile, key or version; see overwrite_files"
+        )
+        row = Row("", 0, "", self._fingerprint(place.task.labels), "", "skipped", reason, bytes_out=found.size)
+        self._record(place, row)
+        return "skipped", reason
+
+    def finish(self, place: Place, worked: Worked) -> tuple[str, str]:
+        """Release a result, or note why not; return state and a text for the progress lines."""
+        outcome = worked.outcome
+        path = ""
+        if isinstance(outcome, Released) and worked.result is not None:
+            try:
+                with self._lock:
+                    outcome, path = self._release(place, worked, worked.result, outcome)
+            finally:
+                worked.result.unlink(missing_ok=True)
+        if isinstance(outcome, Released):
+            return "released", f"{path} ({outcome.members} members)"
+        row = Row(
+            "",
+            0,
+            "",
+            self._fingerprint(place.task.labels),
+            "",
+            state_of(outcome),
+            outcome.reason,
+            seconds=worked.seconds,
+        )
+        self._record(place, row)
+        return state_of(outcome), outcome.reason
+
+    def _release(self, place: Place, worked: Worked, result: Path, released: Released) -> tuple[Outcome, str]:
+        if not place.containers and place.task.items[0].loose:
+            return Refused(
+                "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
+            ), ""
+        chain = self._chain(place, worked)
+        destination = Destination(chain, released.name)
+        path = destination.path
+        own = {item.id for item in place.task.items}
+        rivals = [
+            row
+            for row in self._state.at(path) + self._withdrawn.get(path, [])
+            if row.source not in own and row.source in self._positions
+        ]
+        if rivals:
+            self._withdraw(rivals, path)
+            return Refused(_SAME_NAME), ""
+        ours = any(row.source in own for row in self._state.at(path))
+        if not ours and self._exists != "replace" and self._sink.exists(destination):
+            reason = "the destination has a file of this name that no run with these reports made"
+            return (Skipped(reason) if self._exists == "skip" else Refused(reason)), ""
+        try:
+            described = self._describe(place.task.items[0])
+        except Unfit as error:
+            return Refused(str(error)), ""
+        released = replace(released, audit=(*released.audit, MemberEdits("", self._shown(described))))
+        row = self._row(place, released, path, worked.seconds)
+        if not self._dry_run:
+            self._record(place, replace(row, state=RELEASING))
+            problem = self._put(
+                place, result, destination, released, described, replace_=ours or self._exists == "replace"
+            )
+            if problem is not None:
+                return problem, ""
+            self._leave_earlier_place(place, path)
+        self._record(place, row)
+        self.chains[tuple(one.label for one in chain)] = chain
+        return released, path
+
+    def _shown(self, described: CleanContainer) -> tuple:  # type: ignore[type-arg]
+        return tuple(edit if self._originals else replace(edit, before="") for edit in described.edits)
+
+    def _chain(self, place: Place, worked: Worked) -> tuple[Wanted, ...]:
+        """Return the containers with the acquisition's label decided."""
+        if not place.containers or place.containers[-1].label:
+            return place.containers
+        label = self._labels.setdefault(place.key, acquisition_label(place, worked.sorting, self._keyring))
+        return (*place.containers[:-1], replace(place.containers[-1], label=label))
+
+    def _put(
+        self,
+        place: Place,
+        result: Path,
+        destination: Destination,
+        released: Released,
+        described: CleanContainer,
+        *,
+        replace_: bool,
+    ) -> Outcome | None:
+        item = place.task.items[0]
+        upload = Upload(
+            origin=self._origin(item.id, item.version),
+            fingerprint=self._fingerprint(place.task.labels),
+            members=released.members,
+            sha256=released.sha256,
+            size=released.bytes_out,
+            fields=described.fields,
+            kind="dicom" if item.kind == "dicom" else "",
+        )
+        try:
+            self._sink.put(result, destination, upload, replace=replace_)
+        except FileExistsError:
+            reason = "the destination has a file of this name"
+            return Skipped(reason) if self._exists == "skip" else Refused(reason)
+        except OSError as error:
+            return Failed(f"{error.strerror or error or type(error).__name__} (while writing to the destination)")
+        return None
+
+    def _leave_earlier_place(self, place: Place, path: str) -> None:
+        """Remove what an earlier run made of the same source under another name."""
+        for item in place.task.items:
+            old = self._state.get(item.id)
+            if old is not None and old.sha256 and old.destination != path and not self._state.at(old.destination):
+                self._sink.withdraw(old.destination)
+
+    def _withdraw(self, rivals: list[Row], path: str) -> None:
+        """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
+        if not self._dry_run:
+            self._sink.withdraw(path)
+        for row in rivals:
+            lost = replace(
+                row,
+                state="refused",
+                reason=_SAME_NAME,
+                destination="",
+                audit="",
+                actions="",
+                changes=0,
+                sha256="",
+                bytes_out=0,
+            )
+            self._state.record([lost])
+            self._withdrawn.setdefault(path, []).append(row)
+
+    def _row(self, place: Place, released: Released, path: str, seconds: float) -> Row:
+        return Row(
+            source="",
+            position=0,
+            task="",
+            fingerprint=self._fingerprint(place.task.labels),
+            destination=path,
+            state="released",
+            reason="",
+            changes=sum(len(member.edits) for member in released.audit),
+            members=released.members,
+            bytes_in=released.bytes_in,
+            bytes_out=released.bytes_out,
+            sha256=released.sha256,
+            seconds=seconds,
+            audit=reports.audit_text(path, released.audit, originals=self._originals),
+            actions=reports.count_actions(released.audit),
+            unmatched=" ".join(str(index) for index in sorted(released.unmatched)),
+        )
+
+    def _record(self, place: Place, row: Row) -> None:
+        """Write one row per source; of a series the first row carries its sums."""
+        version = version_of(place.task.items)
+        rows = []
+        for number, item in enumerate(place.task.items):
+            mine = replace(row, source=item.id, position=self._positions[item.id], task=version, bytes_in=item.size)
+            if number:
+                mine = replace(mine, changes=0, members=0, bytes_out=0, audit="", actions="", seconds=0.0)
+            rows.append(mine)
+            self.done.add(item.id)
+        with self._lock:
+            self._state.record(rows)

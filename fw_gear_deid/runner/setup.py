@@ -1,0 +1,88 @@
+"""Profile text, mapping and source containers → what a run works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fw_gear_deid.model.ports import Branch
+from fw_gear_deid.profile import variables
+from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.profile.mapping import plan_profiles, read_mapping
+from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.profile.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedProfile:
+    """A profile that reads well, before its variables have values.
+
+    Attributes
+    ----------
+    profile : Profile
+    text : str
+    file : str
+        Name for messages.
+    level : str
+        Where it came from: ``input``, ``builtin``, ``project``, ``group``, ``site``.
+    """
+
+    profile: Profile
+    text: str
+    file: str
+    level: str
+
+    @staticmethod
+    def read(text: str, file: str, level: str) -> PlannedProfile:
+        """Check a profile.
+
+        Raises
+        ------
+        ProfileError
+        """
+        return PlannedProfile(parse_profile(text, file), text, file, level)
+
+
+def detail_of(planned: PlannedProfile) -> frozenset[str]:
+    """Return the container levels whose metadata the profile speaks about; the others need not be read in full."""
+    levels = {name.partition(".")[0] for name, _, _ in variables.names(planned.text)}
+    if planned.profile.flywheel is not None:
+        levels |= set(planned.profile.flywheel.levels)
+    return frozenset(levels & {"project", "subject", "session", "acquisition", "file"})
+
+
+def book_for(
+    planned: PlannedProfile, mapping: Path | None, branches: Sequence[Branch], *, by_session: bool
+) -> ProfileBook:
+    """Give every subject (or session) of the source its profile.
+
+    Raises
+    ------
+    UsageError, ProfileError
+        Variables without a value, rows that are missing or double: all of them.
+    """
+    depth = 2 if by_session else 1
+    subjects = [branch.labels for branch in branches if len(branch.labels) == depth]
+    known = {branch.labels: _metadata(branch) for branch in branches if len(branch.labels) == depth}
+    table = read_mapping(mapping, by_session=by_session) if mapping is not None else None
+    return plan_profiles(
+        planned.text, planned.file, table, subjects, lambda labels: known.get(labels, {}), by_session=by_session
+    )
+
+
+def _metadata(branch: Branch) -> dict[str, str]:
+    """Return ``project.*``, ``subject.*`` and ``session.*`` of a container as variables."""
+    values: dict[str, str] = {}
+    levels = {**branch.record.parents, branch.record.level: {**branch.record.fields, "label": branch.record.label}}
+    for level, fields in levels.items():
+        _flatten(level, fields, values)
+    return values
+
+
+def _flatten(prefix: str, value: object, values: dict[str, str]) -> None:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _flatten(f"{prefix}.{key}", item, values)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        values[prefix] = str(value)

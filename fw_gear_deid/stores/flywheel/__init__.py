@@ -1,0 +1,1 @@
+"""A Flywheel platform ⇄ items and results."""

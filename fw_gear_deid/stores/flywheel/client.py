@@ -1,0 +1,226 @@
+"""Key → a client of the platform whose errors never quote what they were about: the one door to flywheel-sdk."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
+from hashlib import sha384
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import flywheel
+from flywheel.rest import ApiException
+
+PAGE = 250
+_AGAIN = frozenset({429, 500, 502, 503, 504})  # states in which the same request may succeed later
+_TRIES = 4
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+
+class PlatformError(OSError):
+    """The platform did not do what it was asked for; the text tells status and remedy, not names.
+
+    Attributes
+    ----------
+    status : int
+        HTTP status, 0 when no answer came.
+    """
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(f"{what}: {_MEANING.get(status, f'the platform answered {status}')}")
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.status, str(self))
+
+
+def _page(page: Callable[..., Any], options: Mapping[str, Any], sdk: Any) -> list[Any]:
+    return list(page(sdk, limit=PAGE, **options))
+
+
+def _rebuild(status: int, text: str) -> PlatformError:
+    error = PlatformError(status, "")
+    error.args = (text,)
+    return error
+
+
+_MEANING = {
+    0: "no answer from the platform",
+    401: "the API key is not valid or has expired (401)",
+    402: "the platform asks for a permission that this key lacks (402)",
+    403: "this key has no permission (403)",
+    404: "not found, or out of reach of this key (404)",
+    409: "it is there already (409)",
+    413: "the platform finds it too large (413)",
+    507: "the platform has no space left (507)",
+}
+
+
+class Platform:
+    """A client of one site. Every method raises PlatformError instead of what the SDK raises."""
+
+    def __init__(self, key: str) -> None:
+        self._sdk = _connect(key)
+
+    def call(self, what: str, request: Callable[[Any], T], *, tries: int = 1) -> T:
+        """Do one request; again after a wait where that may help and is safe.
+
+        Parameters
+        ----------
+        what : str
+            For the message: "reading a project".
+        request : callable
+            SDK client → result.
+        tries : int
+            More than 1 only for requests that may be sent twice.
+        """
+        for attempt in range(1, tries + 1):
+            try:
+                return request(self._sdk)
+            except ApiException as error:
+                status = int(error.status or 0)
+                if status not in _AGAIN or attempt == tries:
+                    raise PlatformError(status, what) from None
+            except PlatformError:
+                if attempt == tries:
+                    raise
+            except (OSError, EOFError):
+                raise
+            except Exception as error:
+                # the SDK lets errors of its HTTP library through; they have no common base that it exports
+                if not _is_transport(error):
+                    raise
+                if attempt == tries:
+                    raise PlatformError(0, what) from None
+            time.sleep(wait(attempt))
+        raise AssertionError("unreachable")
+
+    def listed(self, what: str, page: Callable[..., Any], **options: Any) -> Iterator[Any]:
+        """Yield every result of a list request, page by page.
+
+        Parameters
+        ----------
+        page : callable
+            SDK client and paging options → one page.
+        """
+        after: dict[str, str] = {}
+        while True:
+            found: list[Any] = self.call(what, partial(_page, page, {**after, **options}), tries=_TRIES)
+            yield from found
+            if len(found) < PAGE:
+                return
+            after = {"after_id": found[-1].id}
+
+    def lookup(self, path: str) -> Any:
+        """Return the container at ``GROUP/PROJECT/...``."""
+        return self.call("looking up a path", lambda sdk: sdk.lookup(path), tries=_TRIES)
+
+    def get(self, level: str, key: str) -> Any:
+        """Return a container with its info and files."""
+        return self.call(f"reading a {level}", lambda sdk: getattr(sdk, f"get_{level}")(key), tries=_TRIES)
+
+    def download(self, container: str, name: str, version: int, target: Path) -> None:
+        """Bring a version of a file to a path; it may be cut short, so compare afterwards."""
+        self.call(
+            "downloading a file",
+            lambda sdk: sdk.download_file_from_container(container, name, str(target), version=version),
+        )
+
+    def upload(self, container: str, name: str, stream: BinaryIO, size: int, metadata: Json) -> list[Any]:
+        """Send a file with its metadata; never twice by itself."""
+        spec = flywheel.FileSpec(name, contents=stream, size=size)
+        signed = self.signed_uploads
+        return list(
+            self.call(
+                "uploading a file",
+                lambda sdk: sdk.upload_file_to_container(container, spec, signed=signed, metadata=dict(metadata)) or [],
+            )
+        )
+
+    @property
+    def signed_uploads(self) -> bool:
+        """Whether the site takes uploads by signed URL."""
+        return _signed(self)
+
+    def config(self) -> Any:
+        """Return the site's configuration."""
+        return self.call("reading the site's configuration", lambda sdk: sdk.get_config(), tries=_TRIES)
+
+    def raw(self, method: str, path: str, body: Json | None = None) -> Any:
+        """Send a request that the SDK has no helper for; returns the JSON of the answer."""
+
+        def request(sdk: Any) -> Any:
+            return sdk.api_client.call_api(
+                path, method, path_params={}, query_params=[], header_params={"Accept": "application/json"},
+                body=body, response_type=object, auth_settings=["ApiKey"], _return_http_data_only=True,
+                _preload_content=True, _request_timeout=None, collection_formats={},
+            )  # fmt: skip
+
+        return self.call("asking the platform", request, tries=_TRIES if method == "GET" else 1)
+
+
+@lru_cache(maxsize=8)
+def _signed(platform: Platform) -> bool:
+    config = platform.config()
+    features = config.get("features") or {}
+    return bool(features.get("signed_url") or config.get("signed_url"))
+
+
+@lru_cache(maxsize=8)
+def _connect(key: str) -> Any:
+    """One client per key and process: its connections are worth keeping."""
+    try:
+        return flywheel.Client(key, disable_auth_check=True)
+    except ApiException as error:
+        raise PlatformError(int(error.status or 0), "logging in") from None
+    except Exception as error:  # noqa: BLE001 -- a malformed key may be quoted in whatever is raised
+        raise PlatformError(0, f"logging in ({type(error).__name__})") from None
+
+
+def _is_transport(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in (
+        "httpx2",
+        "httpx",
+        "httpcore2",
+        "httpcore",
+        "h11",
+        "requests",
+        "urllib3",
+    )
+
+
+def wait(attempt: int) -> float:
+    """Return the seconds to wait after a failed attempt (from 1): 1, 2, 4, ... times the SDK's back-off factor."""
+    factor = float(os.environ.get("FLYWHEEL_SDK_BACKOFF_FACTOR") or 1)
+    return min(30.0, factor * 2.0 ** (attempt - 1))
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-384 that the platform keeps of a file, 96 hexadecimal digits."""
+    whole = sha384()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            whole.update(block)
+    return whole.hexdigest()
+
+
+def plain_digest(text: str | None) -> str:
+    """Return the hexadecimal part of a hash as the platform writes it, empty when it is none we can check."""
+    tail = (text or "").rpartition("-")[2].lower()
+    return tail if len(tail) == 96 else ""
+
+
+def plain(value: Any) -> Any:
+    """Turn models of the SDK into plain JSON values."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value

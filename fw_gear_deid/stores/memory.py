@@ -1,0 +1,81 @@
+"""A store in memory, for tests of whatever works on the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from fw_gear_deid.model.container import ContainerRecord
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Earlier, Item, Upload, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySource:
+    """Files by path ``SUBJECT/SESSION/ACQUISITION/FILE``."""
+
+    files: dict[str, bytes]
+
+    def items(self) -> Iterator[Item]:
+        """Yield the files in the order of their paths."""
+        for path, data in sorted(self.files.items()):
+            parts = path.split("/")
+            keys = tuple("/".join(parts[:depth]) for depth in range(1, len(parts)))
+            yield Item(path, parts[-1], keys, False, sha256(data).hexdigest(), len(data))
+
+    def containers(self) -> list[Branch]:
+        """Return the containers that the paths name."""
+        found: dict[str, Branch] = {}
+        for item in self.items():
+            labels = tuple(key.rpartition("/")[2] for key in item.containers)
+            for depth, key in enumerate(item.containers):
+                record = ContainerRecord(LEVELS[depth], key, labels[depth], {"label": labels[depth]}, {})
+                found.setdefault(key, Branch(record, item.containers[: depth + 1], labels[: depth + 1]))
+        return list(found.values())
+
+    def fetch(self, item: Item, workspace: Path) -> Path:
+        """Write a file's bytes below the workspace."""
+        target = workspace / "file"
+        target.write_bytes(self.files[item.id])
+        return target
+
+    def origin(self, *parts: str) -> str:
+        """Return a digest, as a platform's source does."""
+        return sha256("".join(parts).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class MemorySink:
+    """Files by path, with what travelled along."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
+    containers: set[tuple[Wanted, ...]] = field(default_factory=set)
+
+    def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
+        """Return the file that carries an origin."""
+        for path, upload in self.uploads.items():
+            if origin and upload.origin == origin:
+                return Earlier(path.rpartition("/")[2], upload.fingerprint, upload.size)
+        return None
+
+    def exists(self, destination: Destination) -> bool:
+        """Tell whether a file stands at a path."""
+        return destination.path in self.files
+
+    def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
+        """Keep a result."""
+        if destination.path in self.files and not replace:
+            raise FileExistsError(destination.path)
+        self.files[destination.path] = result.read_bytes()
+        self.uploads[destination.path] = upload
+
+    def withdraw(self, path: str) -> None:
+        """Forget a result."""
+        self.files.pop(path, None)
+        self.uploads.pop(path, None)
+
+    def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
+        """Remember which containers were asked for."""
+        self.containers.update(containers)

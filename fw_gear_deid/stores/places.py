@@ -1,0 +1,150 @@
+"""SOURCE and DEST as written on a command line → stores (``fw://GROUP/PROJECT...`` is on a platform)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.ports import LEVELS, Sink, Source
+from fw_gear_deid.stores.folder import FolderSink, FolderSource
+
+SCHEME = "fw://"
+_KEY_VARIABLES = ("FW_API_KEY", "FLYWHEEL_API_KEY")
+_LOGIN = Path(".config/flywheel/user.json")  # where the fw command line keeps its login, below the home folder
+
+
+def on_platform(text: str) -> bool:
+    """Tell whether a place is on a platform."""
+    return text.startswith(SCHEME)
+
+
+def api_key() -> str:
+    """Return the key of the environment or of the ``fw`` login.
+
+    Raises
+    ------
+    UsageError
+        There is neither.
+    """
+    for variable in _KEY_VARIABLES:
+        if os.environ.get(variable):
+            return os.environ[variable]
+    try:
+        found = json.loads((Path.home() / _LOGIN).read_text(encoding="utf-8")).get("key")
+    except (OSError, ValueError, AttributeError):
+        found = None
+    if not found:
+        raise UsageError(f"no API key: set {_KEY_VARIABLES[0]} in the environment, or log in with 'fw login'")
+    return str(found)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformPlace:
+    """A container of a platform that a command line names.
+
+    Attributes
+    ----------
+    platform : object
+        Client.
+    key : str
+    container : object
+    level : str
+    project : str
+        Id.
+    group : str
+    """
+
+    platform: Any
+    key: str
+    container: Any
+    level: str
+    project: str
+    group: str
+
+
+def find(text: str) -> PlatformPlace:
+    """Return the container at ``fw://GROUP/PROJECT[/SUBJECT[/SESSION[/ACQUISITION]]]``.
+
+    Raises
+    ------
+    UsageError
+        No such path, no key, or nothing there that this key may see.
+    """
+    from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
+
+    path = text.removeprefix(SCHEME).strip("/")
+    parts = path.split("/")
+    if not 2 <= len(parts) <= 5 or not all(parts):
+        raise UsageError("a place on a platform is fw://GROUP/PROJECT[/SUBJECT[/SESSION[/ACQUISITION]]]")
+    key = api_key()
+    try:
+        platform = Platform(key)
+        container = platform.lookup(path)
+    except PlatformError as error:
+        raise UsageError(f"{SCHEME}{parts[0]}/...: {error}") from None
+    level = str(container.container_type)
+    project = str(container.id) if level == "project" else str(container.parents.project)
+    return PlatformPlace(platform, key, container, level, project, parts[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Both ends of a run.
+
+    Attributes
+    ----------
+    from_text, to_text : str
+        As written.
+    origin, destination : PlatformPlace or None
+        None for a folder.
+    """
+
+    from_text: str
+    to_text: str
+    origin: PlatformPlace | None
+    destination: PlatformPlace | None
+
+    @staticmethod
+    def find(source: str, dest: str) -> Ends:
+        """Look both ends up.
+
+        Raises
+        ------
+        UsageError
+        """
+        origin = find(source) if on_platform(source) else None
+        destination = find(dest) if on_platform(dest) else None
+        if destination is not None and destination.level != "project":
+            raise UsageError("DEST on a platform is a project: fw://GROUP/PROJECT")
+        if origin is not None and destination is not None and origin.project == destination.project:
+            raise UsageError("SOURCE and DEST are the same project; choose another DEST")
+        return Ends(source, dest, origin, destination)
+
+    def source(self, detail: frozenset[str]) -> Source:
+        """Return the store to read from.
+
+        Parameters
+        ----------
+        detail : frozenset of str
+            Container levels that the profile speaks about.
+        """
+        if self.origin is None:
+            return FolderSource(Path(self.from_text))
+        from fw_gear_deid.stores.flywheel.source import FlywheelSource
+
+        return FlywheelSource(
+            self.origin.key, self.origin.level, str(self.origin.container.id), self.origin.project, "", detail
+        )
+
+    def sink(self) -> Sink:
+        """Return the store to write to."""
+        if self.destination is None:
+            return FolderSink(Path(self.to_text))
+        from fw_gear_deid.stores.flywheel.sink import FlywheelSink
+
+        by_id = frozenset(LEVELS) if self.origin is not None else frozenset[str]()
+        return FlywheelSink(self.destination.key, self.destination.project, match_by_id=by_id)

@@ -1,0 +1,447 @@
+"""The gear as the platform starts it: a subprocess in a folder with manifest.json and config.json, against the loopback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flywheel")
+
+from fw_gear_deid.sample import MARKER, make_sample
+from tests.loopback import Container, World, serve
+from tests.loopback.sdk import ENVIRONMENT
+from tests.loopback.server import LoopbackServer
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILE = """\
+name: test
+dicom:
+  remove-private-tags: true
+  recurse-sequence: true
+  date-increment: -17
+  fields:
+    - name: PatientName
+      remove: true
+    - name: PatientID
+      hash: true
+    - name: PatientBirthDate
+      remove: true
+    - name: PatientAddress
+      remove: true
+    - name: OtherPatientIDsSequence
+      remove: true
+    - name: AccessionNumber
+      remove: true
+    - name: StudyID
+      remove: true
+    - name: StudyDate
+      increment-date: true
+    - name: StudyDescription
+      remove: true
+    - name: ReferringPhysicianName
+      remove: true
+    - name: OperatorsName
+      remove: true
+    - name: InstitutionName
+      remove: true
+    - name: InstitutionAddress
+      remove: true
+    - name: StationName
+      remove: true
+    - name: DeviceSerialNumber
+      remove: true
+    - name: ImageComments
+      remove: true
+    - name: RequestAttributesSequence
+      remove: true
+    - name: ContentSequence
+      remove: true
+    - name: SeriesInstanceUID
+    - name: SOPInstanceUID
+      hashuid: true
+"""
+
+
+@dataclass
+class Site:
+    """A loopback platform with a source project (the sample) and an empty destination."""
+
+    world: World
+    server: LoopbackServer
+    source: Container
+    destination: Container
+    folder: Path
+    started: list[str] = field(default_factory=list)
+
+    def gear(
+        self,
+        start: Container | None = None,
+        *,
+        profile: str | None = PROFILE,
+        mapping: str | None = None,
+        trigger: tuple[Container, str] | None = None,
+        key: str = "",
+        destination_key: str = "",
+        name: str = "gear",
+        **config: Any,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the gear on a container, as the engine would."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "output").mkdir(parents=True)
+        shutil.copy(ROOT / "manifest.json", folder)
+        inputs: dict[str, Any] = {"api-key": {"base": "api-key", "key": key or self.server.key()}}
+        for slot, file, text in (("deid_profile", "p.yaml", profile), ("mapping_csv", "m.csv", mapping)):
+            if text is not None:
+                path = folder / "input" / slot / file
+                path.parent.mkdir(parents=True)
+                path.write_text(text, encoding="utf-8")
+                location = {"path": f"/flywheel/v0/input/{slot}/{file}", "name": file}
+                parent = {"type": "project", "id": self.source.id}
+                inputs[slot] = {"base": "file", "hierarchy": parent, "location": location, "object": {}}
+        if trigger is not None:
+            container, file = trigger
+            path = folder / "input" / "input_file" / file
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"the gear downloads it itself")
+            parent = {"type": container.kind, "id": container.id}
+            inputs["input_file"] = {
+                "base": "file", "hierarchy": parent, "location": {"path": str(path), "name": file}, "object": {},
+            }  # fmt: skip
+        inputs["deid_destination_key"] = {"base": "context", "found": bool(destination_key), "value": destination_key}
+        start = start or (trigger[0] if trigger else self.source)
+        document = {
+            "config": {"project_path": "lab/Clean", "workers": 1} | config,
+            "inputs": inputs,
+            "destination": {"type": start.kind, "id": start.id},
+        }
+        (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run.py")],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.started.append(done.stdout + done.stderr)
+        return done
+
+    def rows(self, name: str = "gear", report: str = "files.csv") -> list[dict[str, str]]:
+        text = (self.folder / name / "output" / report).read_text(encoding="utf-8")
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+
+    def states(self, name: str = "gear") -> dict[str, int]:
+        found: dict[str, int] = {}
+        for row in self.rows(name):
+            found[row["state"]] = found.get(row["state"], 0) + 1
+        return dict(sorted(found.items()))
+
+    def at_destination(self) -> list[tuple[str, ...]]:
+        """Labels and names of every file in the destination project."""
+        found = []
+        for file in self.world.files.values():
+            if not file.versions:
+                continue
+            labels, container = [], file.parent
+            while container is not None and container.kind != "project":
+                labels.insert(0, container.label)
+                container = container.parent
+            if container is self.destination:
+                found.append((*labels, file.name))
+        return sorted(found)
+
+
+def stored(world: World, project: Container, folder: Path) -> None:
+    """Put a tree SUBJECT/SESSION/ACQUISITION/FILE into a project, with metadata that tells who everybody is."""
+    containers: dict[tuple[str, ...], Container] = {}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        subject, session, acquisition, name = path.relative_to(folder).parts
+        if (subject,) not in containers:
+            containers[subject,] = world.add_subject(
+                project, subject, firstname=f"{MARKER}FIRST", lastname=f"{MARKER}LAST", info={"mrn": f"{MARKER}INFO"}
+            )
+            world.add_note(containers[subject,], f"{MARKER}NOTE")
+        if (subject, session) not in containers:
+            containers[subject, session] = world.add_session(
+                containers[subject,], session, operator=f"{MARKER}OP", timestamp="2020-01-18T10:00:00+00:00",
+                tags=[f"{MARKER}TAG"],
+            )  # fmt: skip
+        key = (subject, session, acquisition)
+        if key not in containers:
+            containers[key] = world.add_acquisition(containers[subject, session], acquisition)
+        kind = "dicom" if name.endswith((".zip", ".dcm")) else "text"
+        world.add_file(
+            containers[key], name, path.read_bytes(), type=kind, tags=[f"{MARKER}FILETAG"],
+            info={"header": {"dicom": {"PatientName": f"{MARKER}HEADER"}}},
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "in"
+    make_sample(folder, 2)
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, sample: Path) -> Iterator[Site]:
+    world = World()
+    group = world.add_group("lab")
+    source, destination = world.add_project(group, "Stored"), world.add_project(group, "Clean")
+    stored(world, source, sample)
+    with serve(world) as server:
+        yield Site(world, server, source, destination, tmp_path)
+
+
+def test_project_to_project(site: Site) -> None:
+    before = site.world.everything_at(site.source)
+    done = site.gear()
+    assert done.returncode == 0, done.stderr
+    assert site.states() == {"released": 10, "skipped": 4}
+    assert len(site.at_destination()) == 10
+    assert MARKER.encode() not in site.world.everything_at(site.destination)
+    assert site.world.everything_at(site.source) == before
+    assert MARKER not in done.stderr + done.stdout
+    assert MARKER not in json.dumps(site.rows())
+    summary = json.loads((site.folder / "gear" / "output" / "summary.json").read_text())
+    assert summary["profile_source"] == "input"
+    assert sorted(path.name for path in (site.folder / "gear" / "output").iterdir()) == [
+        "audit.csv",
+        "files.csv",
+        "summary.json",
+    ]
+
+
+def test_nothing_identifying_is_sent(site: Site) -> None:
+    site.gear()
+    assert MARKER.encode() not in site.world.log.sent("^(POST|PUT|PATCH|DELETE) ")
+
+
+def test_requests_per_archive(site: Site) -> None:
+    site.gear()
+    assert len(site.world.requests) / 10 <= 9
+
+
+def test_rerun_downloads_nothing(site: Site) -> None:
+    site.gear()
+    there = site.at_destination()
+    site.world.log.reset()
+    done = site.gear(name="again")
+    assert done.returncode == 0
+    assert site.states("again") == {"skipped": 14}
+    assert site.at_destination() == there
+    assert site.world.log.count(r"^GET .*/files/") <= 4  # files that no section takes are looked at again
+
+
+@pytest.mark.parametrize("mode", ["Replace", "Cleanup"])
+def test_another_profile_renews(site: Site, mode: str) -> None:
+    site.gear()
+    names = site.at_destination()
+    done = site.gear(
+        name="again", overwrite_files=mode, profile=PROFILE + "    - name: PatientSex\n      remove: true\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert site.states("again")["released"] == 10
+    assert site.at_destination() == names
+    versions = [len(file.versions) for file in site.world.files.values() if file.versions]
+    assert max(versions) == (2 if mode == "Replace" else 1)
+
+
+def test_skip_tells_of_another_profile(site: Site) -> None:
+    site.gear()
+    site.gear(name="again", profile=PROFILE + "    - name: PatientSex\n      remove: true\n")
+    assert sum("another profile" in row["reason"] for row in site.rows("again")) == 10
+
+
+def test_dry_run_writes_nothing(site: Site) -> None:
+    done = site.gear(dry_run=True)
+    assert done.returncode == 0, done.stderr
+    assert site.states() == {"released": 10, "skipped": 4}
+    assert site.at_destination() == []
+    assert site.world.log.count("^(PUT|PATCH|DELETE) ") == 0
+    assert site.world.log.count("^POST (?!/lookup)") == 0
+
+
+@pytest.mark.parametrize("level", ["subject", "session", "acquisition"])
+def test_starts_anywhere(site: Site, level: str) -> None:
+    start = next(c for c in site.world.containers.values() if c.kind == level and c.above("project") is site.source)
+    done = site.gear(start)
+    assert done.returncode == 0, done.stderr
+    assert site.at_destination()
+    assert MARKER.encode() not in site.world.everything_at(site.destination)
+
+
+def test_gear_rule_takes_one_file(site: Site) -> None:
+    file = next(f for f in site.world.files.values() if f.name == "dti.dicom.zip")
+    done = site.gear(trigger=(file.parent, file.name))
+    assert done.returncode == 0, done.stderr
+    assert [names[-1] for names in site.at_destination()] == ["dti.dicom.zip"]
+    again = site.gear(trigger=(file.parent, file.name), name="again")
+    assert (again.returncode, site.states("again")) == (0, {"skipped": 1})
+
+
+def test_rule_key_needs_a_destination_key(site: Site) -> None:
+    narrow = site.server.key(projects=[site.source])
+    done = site.gear(key=narrow)
+    assert done.returncode == 2
+    assert "gear rule" in done.stderr and "deid_destination_key" in done.stderr
+    wide = site.server.key()
+    assert site.gear(key=narrow, destination_key=wide).returncode == 0
+    assert wide not in "".join(site.started)
+
+
+def test_every_problem_at_once(site: Site) -> None:
+    done = site.gear(
+        profile="dicom:\n  fields:\n    - name: PatientNam\n      remove: true\n",
+        project_path="lab/Nowhere", verify="sometimes", workers=99,
+    )  # fmt: skip
+    assert done.returncode == 2
+    for word in ("verify", "workers"):
+        assert word in done.stderr
+    done = site.gear(profile=None, project_path="lab/Stored", secret_key="x")
+    assert done.returncode == 2
+    assert "secret_key" in done.stderr and "source project" in done.stderr
+    assert site.world.log.count(r"^GET .*/files/") == 0
+
+
+def test_profile_of_the_platform(site: Site) -> None:
+    site.world.site_settings["deid_profile"] = {"dicom": {"fields": [{"name": "PatientName", "remove": True}]}}
+    done = site.gear(profile=None, profile_source="platform")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((site.folder / "gear" / "output" / "summary.json").read_text())
+    assert summary["profile_source"] == "site"
+    site.destination.settings["deid_profile"] = {"dicom": {"feilds": []}}
+    done = site.gear(profile=None, profile_source="platform")
+    assert done.returncode == 2 and "feilds" in done.stderr
+    site.destination.settings["deid_profile"] = {}
+    done = site.gear(profile=None, profile_source="platform")
+    assert done.returncode == 2 and "blank" in done.stderr
+
+
+def test_mapping_names_subjects(site: Site) -> None:
+    labels = sorted(c.label for c in site.world.containers.values() if c.kind == "subject")
+    profile = (
+        "dicom:\n  fields:\n    - name: PatientName\n      remove: true\n    - name: PatientID\n"
+        '      replace-with: "{{ NEWID }}"\n'
+        'flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: "{{ NEWID }}"\n'
+    )
+    rows = "".join(f"{label},{new}\n" for label, new in zip(labels, ("00123", "1e5"), strict=True))
+    done = site.gear(profile=profile, mapping="subject.label,NEWID\n" + rows)
+    assert done.returncode == 0, done.stderr
+    assert {names[0] for names in site.at_destination()} == {"00123", "1e5"}
+    done = site.gear(profile=profile, mapping=f"subject.label,NEWID\n{labels[0]},x\n", name="short")
+    assert done.returncode == 2 and "row" in done.stderr
+
+
+def test_two_subjects_of_one_label_are_refused(site: Site) -> None:
+    profile = PROFILE + "flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: SAME\n"
+    done = site.gear(profile=profile)
+    assert done.returncode == 1
+    assert site.at_destination() == []
+    assert set(site.states()) == {"refused"}
+
+
+def test_containers_carry_what_rules_let_travel(site: Site) -> None:
+    profile = PROFILE + (
+        "flywheel:\n  date-increment: -17\n  session:\n    fields:\n      - name: timestamp\n        increment-datetime: true\n"
+        "  subject:\n    fields:\n      - name: info.mrn\n        hash: true\n"
+    )
+    assert site.gear(profile=profile).returncode == 0
+    sessions = [
+        c for c in site.world.containers.values() if c.kind == "session" and c.above("project") is site.destination
+    ]
+    assert {c.fields["timestamp"][:10] for c in sessions} == {"2020-01-01"}
+    subjects = [
+        c for c in site.world.containers.values() if c.kind == "subject" and c.above("project") is site.destination
+    ]
+    assert all(set(c.info) == {"mrn", "export"} and MARKER not in c.info["mrn"] for c in subjects)
+    assert all("firstname" not in c.fields or not c.fields["firstname"] for c in subjects)
+    assert any(row["path"] == "container session.timestamp" for row in site.rows(report="audit.csv"))
+
+
+FAULTS = [
+    ("status", r"^GET .*/files/", {"code": 503}, {"released": 10}),
+    ("status", r"^GET .*/files/", {"code": 500}, {"released": 10}),
+    ("cut", r"^GET .*/files/", {"keep": 100}, {"released": 10}),
+    ("corrupt", r"^GET .*/files/", {}, {"released": 10}),
+    ("reset", r"^GET .*/files/", {"when": "response"}, {"released": 10}),
+    ("status", r"^POST .*/files", {"code": 503, "when": "before"}, {"released": 10}),
+    ("status", r"^POST .*/files", {"code": 503, "when": "after"}, {"released": 10}),
+    ("status", r"^POST .*/files", {"code": 429}, {"released": 10}),
+    ("reset", r"^POST .*/files", {"when": "request", "keep": 300}, {"released": 10}),
+    ("store_truncated", r"^POST .*/files", {"keep": 10}, {"released": 10}),
+    ("status", r"^POST .*/files", {"code": 403}, {"released": 9, "failed": 1}),
+    ("status", r"^POST .*/files", {"code": 507}, {"released": 9, "failed": 1}),
+    ("status", r"^POST /sessions", {"code": 503, "when": "after"}, {"released": 10}),
+    ("race409", r"^POST /subjects", {}, {"released": 10}),
+]
+
+
+@pytest.mark.parametrize(("kind", "match", "options", "expected"), FAULTS, ids=lambda value: str(value)[:30])
+def test_faults_hurt_at_most_their_own_file(
+    site: Site, kind: str, match: str, options: dict[str, Any], expected: dict[str, int]
+) -> None:
+    fault = site.world.faults.add(kind, match, **options)
+    done = site.gear()
+    assert fault.hits == 1
+    found = site.states()
+    assert {state: found.get(state, 0) for state in expected} == expected, (site.rows(), done.stderr)
+    assert done.returncode == (1 if "failed" in expected else 0)
+    assert len(site.at_destination()) == expected["released"]
+    site.world.faults.clear()
+    again = site.gear(name="again")
+    assert again.returncode == 0, again.stderr
+    assert len(site.at_destination()) == 10
+    assert all(
+        len(file.versions) <= 1
+        for file in site.world.files.values()
+        if file.parent.above("project") is site.destination
+    )
+    assert MARKER.encode() not in site.world.everything_at(site.destination)
+
+
+def test_expired_key_mid_run(site: Site) -> None:
+    site.world.faults.add("expire_key", r"^POST .*/files", skip=3)
+    done = site.gear()
+    assert done.returncode == 1
+    assert site.states()["failed"] >= 1
+    assert site.gear(name="again").returncode == 0
+    assert len(site.at_destination()) == 10
+
+
+def test_damaged_archive_is_refused_and_the_rest_goes_on(site: Site) -> None:
+    file = next(f for f in site.world.files.values() if f.name == "dti.dicom.zip")
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("IM1", bytes(128) + b"DICM" + b"\x02\0\0\0UL")
+    site.world.add_file(file.parent, file.name, data.getvalue(), type="dicom")
+    assert site.gear().returncode == 1
+    assert site.states() == {"refused": 1, "released": 9, "skipped": 4}
+
+
+def test_site_with_a_deid_log_is_refused(site: Site) -> None:
+    site.world.features["deid_log"] = True
+    done = site.gear()
+    assert done.returncode == 2 and "deid_log" in done.stderr
+
+
+def test_signed_uploads(site: Site) -> None:
+    site.world.features["signed_url"] = True
+    assert site.gear().returncode == 0
+    assert len(site.at_destination()) == 10

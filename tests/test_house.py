@@ -1,0 +1,179 @@
+"""What the house promises of itself: who imports whom, one version, a manifest that fits, an image that starts."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fw_gear_deid import __version__
+from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.cli import _parser
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "fw_gear_deid"
+ROOMS = {
+    "model": set(),
+    "actions": {"model"},
+    "profile": {"actions", "model"},
+    "formats": {"model"},
+    "verify": {"formats", "model"},
+    "deid": {"profile", "formats", "verify", "actions", "keys", "model"},
+    "stores": {"model"},
+    "ledger": {"model"},
+    "runner": {"deid", "profile", "ledger", "keys", "model"},
+}
+DOORS = {
+    "yaml": "profile/text.py",
+    "flywheel": "stores/flywheel/client.py",
+    "flywheel_gear_toolkit": "parser.py",
+    "tqdm": "runner/progress.py",
+    "isal": "formats/zips.py",
+    "pandas": "profile/mapping.py",
+}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_what_they_may(room: str) -> None:
+    for path in (PACKAGE / room).rglob("*.py"):
+        ours = {name.split(".")[1] for name in imports(path) if name.startswith("fw_gear_deid.")}
+        assert ours - {"__version__", room} <= ROOMS[room], path
+
+
+def test_every_folder_of_the_package_is_a_room() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders - {"sample"} == ROOMS.keys()
+
+
+@pytest.mark.parametrize(("library", "door"), DOORS.items())
+def test_third_parties_have_one_door(library: str, door: str) -> None:
+    used = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert used == {door}
+
+
+def test_randomness_comes_from_the_keyring_alone() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert not imports(path) & {"random", "uuid"}, path
+        assert "secrets" not in imports(path) or path.name == "keys.py", path
+
+
+def test_version_has_one_home() -> None:
+    manifest = json.loads((ROOT / "manifest.json").read_text())
+    assert manifest["version"] == __version__
+    assert manifest["custom"]["gear-builder"]["image"].endswith(f":{__version__}")
+
+
+def test_manifest_is_valid() -> None:
+    generator = pytest.importorskip("gears.generator")
+    generator.validate_manifest(json.loads((ROOT / "manifest.json").read_text()))
+
+
+def test_manifest_names_shipped_profiles() -> None:
+    manifest = json.loads((ROOT / "manifest.json").read_text())
+    shipped = {path.stem for path in (ROOT / "profiles").glob("*.yaml")} - {"starter"}
+    assert set(manifest["config"]["builtin_profile"]["enum"]) == shipped | {"none"}
+
+
+def test_every_gear_option_is_read() -> None:
+    manifest = json.loads((ROOT / "manifest.json").read_text())
+    code = "".join((PACKAGE / name).read_text() for name in ("main.py", "fanout.py", "parser.py"))
+    unread = [name for name in manifest["config"] if f'"{name}"' not in code]
+    assert unread == []
+
+
+def test_every_action_has_vectors() -> None:
+    files = {path.stem for path in (ROOT / "tests" / "vectors" / "actions").glob("*.yaml")}
+    assert set(ACTIONS) - {"identity"} <= files
+
+
+def test_readme_names_every_command_and_option() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for line in _parser().format_help().splitlines():
+        if match := re.match(r"    (\w+) ", line):
+            assert f"`{match.group(1)}" in readme, line
+    run = subprocess.run(
+        [sys.executable, "-m", "fw_gear_deid", "run", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    for option in sorted(set(re.findall(r"--[a-z-]+", run.stdout)) - {"--help"}):
+        assert option in readme, option
+
+
+def test_readme_opens_with_two_commands_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    block = readme.split("```sh\n")[1].split("```")[0]
+    targets = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert targets == [["make", "demo"], ["make", "check"]]
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for _, target in targets)
+    assert "make check" in (ROOT / ".ci" / "run").read_text()
+    assert len(makefile.splitlines()) <= 30
+
+
+def test_lock_files_name_no_host() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+        assert pinned and all("==" in line for line in pinned)
+
+
+def test_image_steps_make_a_program_that_starts(tmp_path: Path) -> None:
+    """Carry out COPY and ENTRYPOINT of the Dockerfile in an empty folder, with this environment's packages."""
+    instructions = re.findall(r"^(\w+) (.*(?:\\\n.*)*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert [word for word, _ in instructions if word in ("FROM", "USER", "ENTRYPOINT")] == [
+        "FROM",
+        "USER",
+        "ENTRYPOINT",
+    ]
+    image = tmp_path / "flywheel" / "v0"
+    image.mkdir(parents=True)
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for word, rest in instructions:
+        if word != "COPY":
+            continue
+        *sources, target = rest.split()
+        for source in sources:
+            assert source in allowed, f"{source} is kept out by .dockerignore"
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, image / target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / source, image / target)
+    entry = json.loads(next(rest for word, rest in instructions if word == "ENTRYPOINT"))
+    command = [sys.executable, *(part.replace("/flywheel/v0", str(image)) for part in entry[1:])]
+    (tmp_path / "empty").mkdir()
+
+    def start(*arguments: str, cwd: Path = image) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, cwd=cwd, check=False, env={"PATH": "/usr/bin:/bin"}
+        )
+
+    assert start("--version").stdout.strip() == f"fw-gear-deid {__version__}"
+    assert "research-site" in start("profile", "list", cwd=tmp_path / "empty").stdout
+    assert start("sample", str(tmp_path / "in"), "--subjects", "1").returncode == 0
+    done = start("run", str(tmp_path / "in"), str(tmp_path / "out"), "--profile", "research-site", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    gear = start(cwd=tmp_path / "empty")
+    assert (gear.returncode, "config.json" in gear.stderr or "manifest.json" in gear.stderr) == (2, True)
+    manifest = json.loads((image / "manifest.json").read_text())
+    assert manifest["command"] == " ".join(entry)

@@ -1,0 +1,431 @@
+"""The shared conformance vectors: what the reference engine does, and what ours does instead where that is wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Skipped
+from fw_gear_deid.profile import schema
+from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.profile.problems import ProfileError
+from fw_gear_deid.profile.profile import Profile
+
+TODAY = date.today()  # noqa: DTZ011 -- increment-datetime-min-relative was made in local time
+Json = dict[str, Any]
+Case = Json
+PATH = Path(__file__).resolve().parents[2] / "shared" / "vectors" / "cases.json"
+CASES: list[Case] = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else []
+pytestmark = pytest.mark.skipif(not CASES, reason="shared/vectors/cases.json is not beside this checkout")
+
+# group → sections it needs; without them its files must be refused
+NEEDS = {
+    "json": {"json"},
+    "xml": {"xml"},
+    "table": {"csv", "tsv", "table"},
+    "key-value": {"key-value-text-file"},
+    "image": {"jpg", "png", "tiff", "nifti"},
+    "encrypt": {"encrypt"},
+    "pixels": {"pixels"},
+}
+NEEDS_BY_ID = {"overlap-json-filename": {"json"}, "overlap-json-keyvalue": {"json", "key-value-text-file"}}
+
+# where we decide otherwise, exact cases included: see the README of the vectors
+REFUSED_NOT_SKIPPED = {
+    "file-select-only-header": "a header without a data set is a damaged file, not another kind of file"
+}
+SOP_STAYS = {"addressing-regex-uid-meta": "the regex would remove SOPInstanceUID, which is never removed"}
+META_DROPPED = (
+    "00020016",
+    "00020017",
+    "00020018",
+    "00020026",
+    "00020027",
+    "00020028",
+    "00020100",
+    "00020102",
+)
+META_OURS = ("00020000", "00020003", "00020012", "00020013")
+STAYS = ("00080005", "00080016", "00080018", "7FE00010")  # and group 0028, under remove-undefined
+# the reference keeps the comment of an archive unless a rule speaks of it; ours keeps none (right of zip-basic)
+COMMENTS = {"zip-comment-hash": sha256(b"ZIP PHI Doe").hexdigest()[:16].encode()}
+
+Wrong = str
+"""A fragment of what `profile check` says: the profile is refused."""
+Tags = dict[str, list[Any] | None]
+"""Tag → its values after us, None when it is gone; all other elements are as the reference writes them."""
+
+
+@dataclass(frozen=True)
+class Right:
+    """What to do instead of a defect."""
+
+    tags: Tags = field(default_factory=dict)
+    name: str = ""
+    base: str = "expected"
+    """What all other elements are compared with: ``expected`` or ``input``."""
+
+
+NO_OUTPUT = None
+RIGHT: dict[str, Wrong | Right | None] = {
+    "remove-keep-remove-sop": Right(
+        {"00080018": ["1.2.826.0.977170.112145.195254.914318.121045.251968.632652"]},
+        name="1.2.826.0.977170.112145.195254.914318.121045.251968.632652.MR.dcm",
+    ),
+    "replace-with-null": "no value",
+    "replace-with-us-str-by-tag": "VR US takes a number",
+    "replace-with-lo-int-by-tag": "VR LO takes text",
+    "replace-with-da-text": "not in the form of VR DA",
+    "hash-as": "VR AS cannot hold a hash",
+    "hash-ui-by-tag": "VR UI cannot hold a hash",
+    "hash-us-by-tag": "VR US cannot hold a hash",
+    "hashuid-suffix-leading-zero": Right(
+        {"0020000D": ["1.2.840.113619.542391.721267.692125.787226.157133.341161.451"]}
+    ),
+    "increment-date-override-zero-regex": Right({"00080020": ["20200229"]}),
+    "increment-date-year-lt-1000": Right({"00080020": ["01030818"]}),
+    "increment-date-text-with-comma": NO_OUTPUT,
+    "increment-datetime-partial-minutes-tz": Right({"0008002A": ["202003051345+0100"]}),
+    "increment-datetime-partial-date": Right({"0008002A": ["20200305"]}, base="input"),
+    "increment-datetime-min-regex-dropped": Right({"00080020": ["20200229"]}),
+    "jitter-type-bogus": "must be int or float",
+    "addressing-hex-octal": Right({"00100010": None}),
+    "addressing-regex-upper-hex": Right({"0020000D": None}),
+    "addressing-rep-upper-element": Right({"5000200C": None}),
+    "addressing-priv-creator-case-remove": Right(),  # and the rule is reported: test_unmatched_rule_is_reported
+    "addressing-priv-two-blocks": Right({"00091101": None}),
+    "addressing-meta-remove-absent-tag": Right(base="input"),
+    "remove-private-tags-keep-leaks-other-creator": Right({"00101002": [{}]}),
+    "remove-private-tags-typo": "did you mean 'remove-private-tags'",
+    "remove-private-tags-outdented": "indent it below 'dicom:'",
+    "remove-undefined-file-meta": Right(),  # check_always sees to the file meta of every output
+    "remove-undefined-typo": "did you mean 'remove-undefined'",
+    "recurse-sequence-un-sequence": Right({"00091001": [base64.b64encode(b"\xfe\xff\x00\xe0" + bytes(4)).decode()]}),
+    "patient-age-neg": Right({"00101010": None}),
+    "patient-age-unit-bogus": "write D, M or Y",
+    "order-two-actions": "several actions",
+    "order-two-actions-keep": "several actions",
+    "filenames-default-hashed": Right(),
+    "filenames-kw-lowercase": Right(name="X1.dcm"),
+    "filenames-missing": NO_OUTPUT,
+    "encoding-preamble": Right(),
+    "encoding-meta-private": Right(),
+    "encoding-no-profile-section": "no section for a file type",
+    "profile-action-typo-with-keep": "did you mean 'remove'",
+    "profile-dup-hides-validation": "must be true",
+    "profile-dicom-null": "the section is empty",
+    "profile-only-config-profiles": NO_OUTPUT,
+    "zip-basic": Right(),
+    "zip-comment-hash": Right(),
+    "zip-only-zip": "no section for the members",
+}
+PROPERTY_DEFECTS = ("jitter-ds-over16", "jitter-is-float-cast", "jitter-minmax-regex-zero")
+LEAKS = {
+    "hashuid-suffix-dob": "hashuid keeps the first and last components",
+    "patient-age-over-89": "ages above 89",
+    "encoding-encapsulated-text": "text that no field names",
+    "zip-catch-all-filename": "copies files as they are",
+}
+
+
+# -- running ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Ran:
+    """What came of a case: outputs by name, and why there are no others."""
+
+    files: dict[str, bytes]
+    refused: list[str]
+    skipped: list[str]
+    unmatched: frozenset[int] = frozenset()
+
+
+def inputs(case: Case) -> list[tuple[str, bytes]]:
+    files = case["input"].get("files", [case["input"]])
+    return [(one["filename"], base64.b64decode(one["bytes_b64"])) for one in files]
+
+
+def run(case: Case, folder: Path, secret: bytes = b"k" * 32) -> Ran:
+    profile = parse_profile(case["profile"], "vector.yaml")
+    ran = Ran({}, [], [])
+    ctx = Context(profile, Keyring(secret), None, TODAY, "strict")
+    for number, (name, data) in enumerate(inputs(case)):
+        source, out = folder / f"in{number}", folder / f"out{number}"
+        source.write_bytes(data)
+        try:
+            match deidentify(source, name, ctx, out):
+                case Result(released):
+                    assert released.name not in ran.files
+                    ran.files[released.name] = out.read_bytes()
+                    ran.unmatched |= released.unmatched
+                case Skipped(reason):
+                    ran.skipped.append(reason)
+        except Unfit as error:
+            ran.refused.append(str(error))
+    return ran
+
+
+def is_refused(case: Case, folder: Path) -> bool:
+    """Tell whether a case ends in an error: of the profile, or for every file, and leaves nothing behind."""
+    try:
+        ran = run(case, folder)
+    except ProfileError:
+        return True
+    return not ran.files and len(ran.refused) == len(inputs(case))
+
+
+# -- comparing -------------------------------------------------------------------------------------------
+
+
+def read(data: bytes) -> tuple[Json, Json]:
+    """Return file meta and data set as DICOM JSON."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some vectors hold odd values on purpose
+        ds = pydicom.dcmread(io.BytesIO(data), force=True)
+        return ds.file_meta.to_json_dict(), json.loads(json.dumps(ds.to_json_dict()))
+
+
+def is_keep_list(case: Case) -> bool:
+    return "remove-undefined: true" in case["profile"]
+
+
+def same_dicom(case: Case, want: bytes, got: bytes, changed: Tags) -> None:
+    check_always(case, got)
+    (want_meta, want_body), (got_meta, got_body) = read(want), read(got)
+    for meta in (want_meta, got_meta):
+        for tag in META_DROPPED + META_OURS:
+            meta.pop(tag, None)
+    for tag, values in changed.items():
+        assert values_of(got_body.pop(tag, None)) == values, tag
+        want_body.pop(tag, None)
+    if is_keep_list(case):
+        _, source = read(inputs(case)[0][1])
+        for tag in [tag for tag in got_body if tag not in want_body]:
+            assert tag in STAYS or tag.startswith("0028"), f"{tag} should have gone"
+            assert got_body.pop(tag) == source[tag] or tag == "00080018"
+    assert got_meta == want_meta
+    assert got_body == want_body
+
+
+def values_of(element: Json | None) -> list[Any] | None:
+    if element is None:
+        return None
+    return [element["InlineBinary"]] if "InlineBinary" in element else element.get("Value", [])
+
+
+def check_always(case: Case, data: bytes) -> None:
+    """Check what holds for every DICOM file that we write, whatever the rules."""
+    meta, body = read(data)
+    if data[128:132] == b"DICM":
+        assert not data[:128].strip(b"\0")
+    assert "FFFCFFFC" not in body
+    assert not [tag for tag in body if tag.endswith("0000")], "group lengths"
+    if meta:
+        assert meta["00020003"] == body["00080018"]
+        for tag in META_DROPPED:
+            assert tag not in meta or pydicom.datadict.keyword_for_tag(tag) in case["profile"]
+
+
+def same_zip(case: Case, want: bytes, got: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(want)) as theirs, zipfile.ZipFile(io.BytesIO(got)) as ours:
+        members = {name for name in theirs.namelist() if not name.endswith("/")}
+        assert set(ours.namelist()) == members
+        for name in members:
+            if name.endswith(".dcm"):
+                same_dicom(case, theirs.read(name), ours.read(name), {})
+            else:
+                assert ours.read(name) == theirs.read(name)
+        speaks = "comment" in case["profile"]
+        assert ours.comment == COMMENTS.get(case["id"], theirs.comment if speaks else b"")
+        assert {info.date_time for info in ours.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert not any(info.extra or info.comment for info in ours.infolist())
+
+
+def same_files(case: Case, got: dict[str, bytes], right: Right = Right()) -> None:
+    theirs = case["expected"]["files"] if right.base == "expected" else [case["input"]]
+    want = [(one["filename"], one["type"], base64.b64decode(one["bytes_b64"])) for one in theirs]
+    assert len(got) == len(want)
+    for (name, kind, data), (ours, written) in zip(sorted(want), sorted(got.items()), strict=True):
+        match kind:
+            case "dicom":
+                same_dicom(case, data, written, right.tags)
+            case "zip":
+                same_zip(case, data, written)
+            case _ if name.lower().endswith(".json"):
+                assert json.loads(written) == json.loads(data)
+            case _:
+                assert written == data
+        if right.name:
+            assert ours == right.name
+        elif right.base == "input" or (is_keep_list(case) and kind == "dicom") or case["id"] in SOP_STAYS:
+            assert ours == default_name(written)
+        else:
+            assert ours == name
+
+
+def default_name(data: bytes) -> str:
+    _, body = read(data)
+    modality = (values_of(body.get("00080060")) or ["NA"])[0]
+    return f"{body['00080018']['Value'][0]}.{modality}.dcm"
+
+
+# -- the cases -------------------------------------------------------------------------------------------
+
+
+def missing(case: Case) -> bool:
+    """Tell whether a case needs what this version does not carry out."""
+    needs: set[str] = NEEDS_BY_ID.get(case["id"]) or NEEDS.get(case["group"], set())
+    return not needs <= schema.BUILT
+
+
+def of(match: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    chosen = [one for one in CASES if one["match"] == match and not missing(one) and one["id"] not in without]
+    return pytest.mark.parametrize("case", [pytest.param(one, id=one["id"]) for one in chosen])
+
+
+MIXED = "overlap-dicom-json"  # two files, and only one of them has a section that is carried out
+
+
+@of("exact", without=() if {"json"} <= schema.BUILT else (MIXED,))
+def test_exact(case: Case, tmp_path: Path) -> None:
+    expected = case["expected"]
+    if "error" in expected:
+        assert is_refused(case, tmp_path)
+        return
+    ran = run(case, tmp_path)
+    if "skipped" in expected:
+        assert not ran.files
+        assert bool(ran.refused) == (case["id"] in REFUSED_NOT_SKIPPED)
+        return
+    assert not ran.refused
+    uid: Tags = {"00080018": ["1.2.826.0.977170.112145.195254.914318.121045.251968.632652"]}
+    same_files(case, ran.files, Right(uid if case["id"] in SOP_STAYS else {}))
+
+
+@of("property")
+def test_property(case: Case, tmp_path: Path) -> None:
+    if isinstance(case["property"], str):  # "compare member names, member content, archive comment and archive name"
+        ran = run(case, tmp_path)
+        if "skipped" in case["expected"]:
+            assert not ran.files
+        else:
+            same_files(case, ran.files)
+        return
+    check_property(case, tmp_path)
+
+
+@pytest.mark.parametrize("case_id", PROPERTY_DEFECTS)
+def test_property_of_a_defect(case_id: str, tmp_path: Path) -> None:
+    check_property(by_id(case_id), tmp_path)
+
+
+def check_property(case: Case, folder: Path) -> None:
+    """Check that a random value is one of those allowed, under many keys, and that the others are as expected."""
+    holds = case["property"]
+    seen = set()
+    for number in range(12):
+        (data,) = run(case, folder, bytes([number]) * 32).files.values()
+        _, body = read(data)
+        (value,) = body[holds["tag"]]["Value"]
+        same_dicom(case, base64.b64decode(case["expected"]["files"][0]["bytes_b64"]), data, {holds["tag"]: [value]})
+        assert satisfies(value, holds)
+        with pydicom.dcmread(io.BytesIO(data)) as ds:
+            assert len(str(ds[holds["tag"]].value)) <= holds.get("max_len", 64)
+        seen.add(value)
+    assert len(seen) > 1 or len(holds.get("one_of", "ab")) == 1, "the key decides"
+
+
+def satisfies(value: Any, holds: Json) -> bool:
+    if "one_of" in holds:
+        return bool(value in holds["one_of"])
+    if "one_of_offsets_days" in holds:
+        moved = datetime.strptime(value, "%Y%m%d") - datetime.strptime(holds["base"], "%Y%m%d")  # noqa: DTZ007
+        return bool(moved.days in holds["one_of_offsets_days"])
+    return bool(holds["min"] <= value <= holds["max"] and value != holds.get("not", 7))
+
+
+@of("defect", without=(*PROPERTY_DEFECTS, "overlap-dicom-filename", "overlap-same-sop-two-files"))
+def test_defect(case: Case, tmp_path: Path) -> None:
+    right = RIGHT[case["id"]]
+    if isinstance(right, str):
+        with pytest.raises(ProfileError) as caught:
+            parse_profile(case["profile"], "vector.yaml")
+        assert right in str(caught.value)
+        return
+    ran = run(case, tmp_path)
+    if right is NO_OUTPUT:
+        assert not ran.files
+        assert ran.refused or ran.skipped
+    else:
+        same_files(case, ran.files, right)
+
+
+def test_unmatched_rule_is_reported(tmp_path: Path) -> None:
+    assert run(by_id("addressing-priv-creator-case-remove"), tmp_path).unmatched == {0}
+
+
+def test_one_section_per_file(tmp_path: Path) -> None:
+    case = by_id("overlap-dicom-filename")
+    ran = run(case, tmp_path)
+    case["expected"]["files"] = [one for one in case["expected"]["files"] if one["filename"] != "a.dcm"]
+    same_files(case, ran.files)
+
+
+def test_two_files_of_one_uid_are_refused(tmp_path: Path) -> None:
+    case = by_id("overlap-same-sop-two-files")
+    sources = []
+    for name, data in inputs(case):
+        (tmp_path / name).write_bytes(data)
+        sources.append((tmp_path / name, name))
+    ctx = Context(parsed(case), Keyring(b"k" * 32), None, TODAY, "strict")
+    with pytest.raises(Unfit, match="name is that of another"):
+        deidentify_series(sources, ctx, tmp_path / "out.zip")
+
+
+@pytest.mark.parametrize("case", [pytest.param(one, id=one["id"]) for one in CASES if missing(one)])
+def test_not_carried_out_is_refused(case: Case, tmp_path: Path) -> None:
+    assert is_refused(case, tmp_path)
+
+
+@pytest.mark.skipif("json" in schema.BUILT, reason="both files have a section now: test_exact")
+def test_only_the_section_that_is_carried_out_writes(tmp_path: Path) -> None:
+    case = by_id(MIXED)
+    ran = run(case, tmp_path)
+    assert ran.refused == ["the json section of the profile is not carried out by this version"]
+    case["expected"]["files"] = [one for one in case["expected"]["files"] if one["type"] == "dicom"]
+    same_files(case, ran.files)
+
+
+@pytest.mark.parametrize("case", [pytest.param(one, id=one["id"]) for one in CASES if one.get("leak")])
+def test_leak_is_warned_of(case: Case) -> None:
+    assert any(LEAKS[case["id"]] in warning.message for warning in parsed(case).warnings)
+
+
+def test_every_case_is_looked_at() -> None:
+    defects = {one["id"] for one in CASES if one["match"] == "defect" and not missing(one)}
+    elsewhere = {*PROPERTY_DEFECTS, "overlap-dicom-filename", "overlap-same-sop-two-files"}
+    assert defects == RIGHT.keys() | elsewhere
+    assert {one["match"] for one in CASES} == {"exact", "property", "defect"}
+
+
+def by_id(case_id: str) -> Case:
+    return json.loads(json.dumps(next(one for one in CASES if one["id"] == case_id)))  # type: ignore[no-any-return]
+
+
+def parsed(case: Case) -> Profile:
+    return parse_profile(case["profile"], "vector.yaml")
