@@ -46,7 +46,7 @@ syntaxes = pytest.mark.parametrize("syntax", [pytest.param(syntax, id=name) for 
 
 
 @syntaxes
-@settings(strategies.PROFILE, max_examples=120)
+@settings(strategies.PROFILE, max_examples=700)
 @given(data=st.data())
 def test_edits(syntax: Syntax, data: Any) -> None:
     """What rules did stands in the file, and nothing else moved: to the last byte, and as pydicom would have it."""
@@ -63,9 +63,8 @@ def test_edits(syntax: Syntax, data: Any) -> None:
     if syntax.little or not strategies.has_un_sequence(nodes):
         assert oracle.differences(oracle.changed(src, changes), got) == []
         different = {line.split(" ")[0] for line in oracle.differences(oracle.read(src), got)}
-        audited = {oracle.path_of(ds, tag) for ds, tag, _, _ in draft.changes()}
-        assert different <= audited  # nothing changed behind the audit's back
-        assert all(any(path.startswith(other) for other in different) for path in audited)
+        audited = tuple(oracle.path_of(ds, tag) for ds, tag, _, _ in draft.changes())
+        assert all(path.startswith(audited) for path in different)  # nothing behind the audit's back
     verify.check(src, draft, got)
     assert len(list(draft.edits())) == len(list(draft.changes()))
 

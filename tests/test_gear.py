@@ -95,6 +95,7 @@ class Site:
         key: str = "",
         destination_key: str = "",
         name: str = "gear",
+        job_id: str = "",
         **config: Any,
     ) -> subprocess.CompletedProcess[str]:
         """Run the gear on a container, as the engine would."""
@@ -126,7 +127,7 @@ class Site:
             "config": {"project_path": "lab/Clean", "workers": 1} | config,
             "inputs": inputs,
             "destination": {"type": start.kind, "id": start.id},
-        }
+        } | ({"job": {"id": job_id}} if job_id else {})
         (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
         environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
@@ -436,7 +437,7 @@ def test_damaged_archive_is_refused_and_the_rest_goes_on(site: Site) -> None:
 
 
 def test_site_with_a_deid_log_is_refused(site: Site) -> None:
-    site.world.features["deid_log"] = True
+    site.world.deid_log.enabled = True
     done = site.gear()
     assert done.returncode == 2 and "deid_log" in done.stderr
 

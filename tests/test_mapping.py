@@ -72,8 +72,8 @@ def test_cells_are_read_as_they_are_written(tmp_path: Path) -> None:
      (b"subject.label;NEWID\nS1;1\n", ["map.csv: no column subject.label; columns are separated by commas"]),
      (b"subject.label,A,B,A\nS1,1\nS2,1,2,3,4\n", ["map.csv: columns 2 and 4 have the same name",
       "map.csv: row 2 has 2 cells, the header 4", "map.csv: row 3 has 5 cells, the header 4"]),
-     (b"subject.label,A\nS1,1\nS2,2\nS1,3\n,4\nS2,5\n", ["map.csv: rows 2 and 4 are for the same subject",
-      "map.csv: row 5, column subject.label: blank", "map.csv: rows 3 and 6 are for the same subject"]),
+     (b"subject.label,A\nS1,1\nS2,2\nS1,3\n,4\nS2,5\nS1,6\n", ["map.csv: row 5, column subject.label: blank",
+      "map.csv: rows 2, 4, 7 are for the same subject", "map.csv: rows 3, 6 are for the same subject"]),
      (b'subject.label,A\nS1,"a"b\n', ["map.csv: line 2: not CSV; a cell with quotes is written", "no rows"]),
      (b'subject.label,A\nS1,"a\n\n', ["map.csv: line 3: not CSV; a cell with quotes is written", "no rows"]),
      ("subject.label,A\nS1,é\n".encode("cp1252"), ["the mapping is not UTF-8 text"]),
@@ -96,7 +96,7 @@ def test_by_session_a_subject_may_have_many_rows(tmp_path: Path) -> None:
     assert set(table(tmp_path, rows, by_session=True).rows) == {("S1", "b"), ("S1", "c"), ("S2", "b")}
     rows.append(["c", "S1", CANARY])
     lines = refusal(lambda: table(tmp_path, rows, by_session=True))
-    assert lines == ["map.csv: rows 3 and 5 are for the same subject and session"]
+    assert lines == ["map.csv: rows 3, 5 are for the same subject and session"]
     lines = refusal(lambda: table(tmp_path, [["subject.label"], ["S1"]], by_session=True))
     assert lines == ["map.csv: no column session.label; columns are separated by commas"]
 
@@ -227,8 +227,8 @@ def test_values_that_do_not_fit_are_told_by_row(tmp_path: Path) -> None:
     lines = refusal(lambda: plan_profiles(SHIFTED, "p.yaml", table(tmp_path, rows), subjects))
     assert lines[1:] == [
         "column NEWID is blank: map.csv row 5",
-        "p.yaml:4:21 error dicom.fields[0].replace-with: the value of {{ NEWID }} is longer than the 64 characters of VR LO"
-        ": map.csv rows 2, 4",
+        "p.yaml:4:21 error dicom.fields[0].replace-with: the value of {{ NEWID }} is longer than the 64 characters of "
+        "VR LO: map.csv rows 2, 4",
         "p.yaml:9:32 error dicom.fields[2].date-increment-override: the value of {{ shift }} must be a number"
         ": map.csv rows 2, 4",
         "p.yaml:7:7 error dicom.fields[2]: the increment leaves the calendar"

@@ -75,9 +75,10 @@ class Filling:
             place = problem.line, problem.column
             if problem in self._own or place not in self._closed:
                 told = f"the value of {spell(*self._places[place])}" if place in self._places else "a value"
-                if any(value in problem.message for value in quotable):
+                foreign = problem not in self._own and problem.severity == "error"
+                if foreign and any(value in problem.message for value in quotable):
                     problem = replace(problem, message=f"{told} does not fit here")
-                elif place in self._places and problem not in self._own and problem.severity == "error":
+                elif foreign and place in self._places:
                     says = problem.message.removeprefix("the value")
                     problem = replace(problem, message=f"{told}{':' * (says == problem.message)} {says.strip()}")
                 out.append(problem)

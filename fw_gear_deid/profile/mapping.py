@@ -87,24 +87,30 @@ def read_mapping(path: Path, *, by_session: bool = False) -> MappingTable:
         places = [str(number) for number, other in enumerate(header, 1) if other == name]
         if name and len(places) > 1:
             problems.append(f"columns {' and '.join(places)} have the same name")
-    problems += [
-        f"row {row.number} has {len(row.cells)} cells, the header {len(header)}"
-        for row in rows
-        if len(row.cells) != len(header)
-    ]
+    ragged = [row for row in rows if len(row.cells) != len(header)]
+    problems += [f"row {row.number} has {len(row.cells)} cells, the header {len(header)}" for row in ragged]
     if not rows:
         problems.append("no rows below the header")
-    keys = [tuple(row.cells[header.index(name)] for name in KEYS[:depth]) for row in rows if not problems]
-    blank = [
-        f"row {row.number}, column {name}: blank"
-        for row, key in zip(rows, keys, strict=False)
-        for name, label in zip(KEYS, key, strict=False)
-        if is_blank(label)
-    ]
-    problems += blank or _doubles(rows, keys, "subject and session" if by_session else "subject")
+    if not problems:
+        keys = [tuple(row.cells[header.index(name)] for name in KEYS[:depth]) for row in rows]
+        for row, key in zip(rows, keys, strict=True):
+            blank = [name for name, label in zip(KEYS, key, strict=False) if is_blank(label)]
+            problems += [f"row {row.number}, column {name}: blank" for name in blank]
+        problems += _doubles(rows, keys)
     if problems:
         raise UsageError("\n".join(f"{path.name}: {problem}" for problem in problems))
     return MappingTable(path.name, header, dict(zip(keys, rows, strict=True)), by_session)
+
+
+def _doubles(rows: Sequence[Row], keys: Sequence[Labels]) -> list[str]:
+    """Say which rows are for the same subject, or for the same subject and session."""
+    import pandas as pd  # here: it takes longer to load than all the rest, and most runs have no mapping
+
+    frame = pd.DataFrame(keys, index=[row.number for row in rows], dtype=str)
+    by, what = ([0, 1], "subject and session") if len(frame.columns) == 2 else (0, "subject")
+    groups = frame.groupby(by, sort=False).groups.values()
+    doubles = [", ".join(map(str, numbers)) for numbers in groups if len(numbers) > 1]
+    return [f"rows {numbers} are for the same {what}" for numbers in doubles]
 
 
 def _records(path: Path) -> tuple[Labels, list[Row], list[str]]:
@@ -259,11 +265,10 @@ class _Planner:
                     pages[labels] = page
                 case ProfileError(problems=problems):
                     row = self.table.rows.get(labels) if self.table else None
-                    for problem in problems:
-                        if problem.severity == "error":
-                            what = show(self.template.file, problem)
-                            what += "" if "{{" in problem.message else f" (with the values of {spell(*self.used)})"
-                            self._note(what, row.number if row else 0, 0 if row else number)
+                    for problem in (one for one in problems if one.severity == "error"):
+                        what = show(self.template.file, problem)
+                        what += "" if "{{" in problem.message else f" (with the values of {spell(*self.used)})"
+                        self._note(what, row.number if row else 0, 0 if row else number)
         return pages
 
     def _page(self, values: Values) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
@@ -102,7 +102,8 @@ def read_template(text: str, file: str) -> Template:
 
     problems = Problems()
     root = read(_BRACES.sub(hide, text), problems, schema.SECTION_OPTIONS)
-    return Template(text, file, root, problems.all(), tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
+    shown = tuple(replace(one, message=one.message.replace(repr(lead)[1:-1], "{")) for one in problems.all())
+    return Template(text, file, root, shown, tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
 
 
 def names(text: str) -> tuple[tuple[str, int, int], ...]:

@@ -123,7 +123,7 @@ def add_analysis(call: Call, kinds: str, cid: str) -> Reply:
     body = call.request.json()
     made = call.world.create("analysis", parent, body)
     if body.get("job"):
-        _start(call, body["job"], {"type": "analysis", "id": made.id})
+        made.fields["job"] = _start(call, body["job"], {"type": "analysis", "id": made.id}).id
     return answer({"_id": made.id})
 
 

@@ -1,0 +1,92 @@
+"""The command line with a platform at one end or both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("flywheel")
+
+from fw_gear_deid.sample import MARKER
+from tests.loopback.sdk import ENVIRONMENT
+from tests.test_gear import PROFILE, Site, sample, site
+
+__all__ = ["sample", "site"]  # fixtures
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command(site: Site, *arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line with a key in its environment."""
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT), "HOME": str(site.folder)}
+    environment["FW_API_KEY"] = site.server.key() if key is None else key
+    return subprocess.run(
+        [sys.executable, "-m", "fw_gear_deid", *arguments],
+        cwd=site.folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def profile(site: Site) -> str:
+    path = site.folder / "profile.yaml"
+    path.write_text(PROFILE, encoding="utf-8")
+    return str(path)
+
+
+def test_folder_to_platform(site: Site, sample: Path, profile: str) -> None:
+    done = command(site, "run", str(sample), "fw://lab/Clean", "--profile", profile)
+    assert done.returncode == 0, done.stderr
+    assert len(site.at_destination()) == 10
+    assert MARKER.encode() not in site.world.log.sent("^(POST|PUT|PATCH|DELETE) ")
+    assert (site.folder / "Clean-report" / "files.csv").is_file()
+    again = command(site, "run", str(sample), "fw://lab/Clean", "--profile", profile)
+    assert again.returncode == 0 and "14 skipped" in again.stderr
+
+
+def test_destination_profile_applies_and_is_announced(site: Site, sample: Path, profile: str) -> None:
+    done = command(site, "run", str(sample), "fw://lab/Clean")
+    assert done.returncode == 2 and "profile put" in done.stderr
+    assert site.at_destination() == []
+    assert command(site, "profile", "show", "fw://lab/Clean").returncode == 1
+    assert command(site, "profile", "put", profile, "fw://lab/Clean").returncode == 0
+    shown = command(site, "profile", "show", "fw://lab/Clean")
+    assert shown.returncode == 0 and "PatientAddress" in shown.stdout
+    done = command(site, "run", str(sample), "fw://lab/Clean")
+    assert done.returncode == 0 and "from the project's settings" in done.stderr
+    assert MARKER.encode() not in site.world.everything_at(site.destination)
+
+
+def test_platform_to_folder(site: Site, profile: str) -> None:
+    done = command(site, "run", "fw://lab/Stored", "out", "--profile", profile, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    files = [path for path in (site.folder / "out").rglob("*") if path.is_file()]
+    assert len(files) == 10
+    assert all(len(path.relative_to(site.folder / "out").parts) == 4 for path in files)
+    assert not any(MARKER in str(path) for path in files)
+
+
+def test_platform_to_platform(site: Site, profile: str) -> None:
+    done = command(site, "run", "fw://lab/Stored", "fw://lab/Clean", "--profile", profile)
+    assert done.returncode == 0, done.stderr
+    assert len(site.at_destination()) == 10
+    assert command(site, "run", "fw://lab/Stored", "fw://lab/Stored", "--profile", profile).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "dest", "key", "word"),
+    [
+        ("fw://lab", "out", None, "fw://GROUP/PROJECT"),
+        ("fw://lab/Nowhere", "out", None, "not found"),
+        ("fw://lab/Stored", "out", "", "no API key"),
+        ("fw://lab/Stored", "out", "127.0.0.1:1:__force_insecure:nobody", "no answer"),
+    ],
+)
+def test_wrong_places(site: Site, profile: str, source: str, dest: str, key: str | None, word: str) -> None:
+    done = command(site, "run", source, dest, "--profile", profile, key=key)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert "nobody" not in done.stderr
+    assert not (site.folder / "out").exists()
