@@ -20,7 +20,6 @@ from fw_gear_deid.runner.run import INTERRUPTED, OK, SOME_REFUSED, USAGE, Job, r
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
 from fw_gear_deid.sample import make_sample
 from fw_gear_deid.stores import places
-from fw_gear_deid.stores.flywheel.settings import put_profile, stored_profile
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -189,7 +188,7 @@ def _planned(name: str | None, destination: places.PlatformPlace | None) -> Plan
         return PlannedProfile.read(store.read_text(path), path.name, "input")
     if destination is None:
         raise UsageError("--profile is missing: give a path, or the name of a shipped profile (see 'profile list')")
-    found = stored_profile(destination.platform, destination.project, destination.group)
+    found = destination.profile()
     if found is None:
         raise UsageError(
             "neither the destination project, its group nor the site has a de-id profile: "
@@ -255,8 +254,9 @@ def _profile_new(arguments: argparse.Namespace) -> int:
     path: Path = arguments.file
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{path}: a profile's name ends in .yaml or .yml")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no such folder")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
             stream.write(store.shipped()["starter"].read_text(encoding="utf-8"))
     except FileExistsError:
@@ -296,7 +296,7 @@ def _profile_list(arguments: argparse.Namespace) -> int:
 
 def _profile_show(arguments: argparse.Namespace) -> int:
     place = places.find(arguments.project)
-    found = stored_profile(place.platform, place.project, place.group)
+    found = place.profile()
     if found is None:
         print("none: neither the project, its group nor the site has a de-id profile", file=sys.stderr)
         return SOME_REFUSED
@@ -312,7 +312,7 @@ def _profile_put(arguments: argparse.Namespace) -> int:
     place = places.find(arguments.project)
     if place.level != "project":
         raise UsageError("a profile is stored in a project: fw://GROUP/PROJECT")
-    put_profile(place.platform, place.project, plain_values(text))
+    place.put_profile(plain_values(text))
     print("stored in the project's settings; it goes before the group's and the site's")
     return OK
 

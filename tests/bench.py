@@ -80,7 +80,7 @@ def main(folder: Path, profile_name: str) -> None:
         def deflate() -> None:
             with zipfile.ZipFile(out, "w") as target:
                 for number, (_, data) in enumerate(edited):
-                    zips.write_member(target, f"{number}.dcm", [data], zipfile.ZIP_DEFLATED)
+                    zips.write_member(target, f"{number}.dcm", data, zipfile.ZIP_DEFLATED)
 
         packed = seconds(deflate)
         count = len(slices)

@@ -174,6 +174,16 @@ def test_sequence_as_un_in_a_big_endian_file() -> None:
     codec.check_readable(oracle.written(draft))
 
 
+@pytest.mark.parametrize("undefined", [True, False])
+def test_empty_un_before_an_item(undefined: bool) -> None:
+    """What follows an empty value is not its first item."""
+    empty = Item((text(0x00080016, "UI", CT), Leaf(0x00080070, "UN")))
+    draft = codec.read(part10((*IDENTITY, Seq(0x0040A730, (empty, Item(IDENTITY)), undefined)), EXPLICIT))
+    (first, _) = draft.body.elements[0x0040A730].items or ()
+    assert first.elements[0x00080070].items is None
+    assert draft.texts(first.elements[0x00080070]) == ("",)
+
+
 @pytest.mark.parametrize("vr", ["LO", "UT", "DA", "FL"])
 def test_length_that_spells_a_vr(vr: str) -> None:
     """An implicit VR element of 0x4F4C bytes starts like one of VR LO."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fw_gear_deid.actions import IncrementDate, Keep, Replace
-from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.mapping import MappingTable, plan_profiles, read_mapping
 from fw_gear_deid.profile.problems import ProfileError
@@ -118,15 +118,18 @@ def test_every_subject_gets_its_values(tmp_path: Path) -> None:
 def test_what_belongs_to_no_subject_is_refused_where_a_value_is_needed(tmp_path: Path) -> None:
     book = plan_profiles(TEXT, "p.yaml", table(tmp_path, [["subject.label", "NEWID"], ["S1", "x"]]), [("S1",)])
     for labels in ((), ("S3",), ("S3", "ses")):
-        assert book.of(labels) is book.base
         assert book.page(labels).unresolved == ("NEWID",)
+        for lookup in (book.of, book.for_file):
+            with pytest.raises(Unfit, match=r"\{\{ NEWID \}\} have no value"):
+                lookup(labels)
+    assert book.for_file(("S1", "ses", "acq")) is book.of(("S1",))
     assert isinstance(action(book.base), Unresolved)
 
 
 def test_a_profile_without_variables_is_one_for_all() -> None:
     text = TEXT.replace("{{ NEWID }}", "x")
     book = plan_profiles(text, "p.yaml", None, [("S1",), ("S2",)])
-    assert book.of(("S1",)) is book.of(("S2",)) is book.of(()) is book.base
+    assert book.of(("S1",)) is book.of(("S2",)) is book.of(()) is book.for_file(()) is book.base
     assert book.page(("S1",)).unresolved == ()
     assert isinstance(book, ProfileBook)
 
@@ -269,8 +272,24 @@ def test_by_session_every_session_has_a_profile_and_a_subject_what_its_sessions_
     assert isinstance(action(subject, 2), Unresolved)
     assert not isinstance(action(subject, 1), Keep | Unresolved)
     assert book.page(("S1",)).unresolved == ("shift",)
-    assert book.of(("S1", "unknown")) is book.base
+    with pytest.raises(Unfit, match="shift"):
+        book.for_file(("S1",))
+    assert book.page(("S1", "unknown")).profile is book.base
     lines = refusal(lambda: plan_profiles(
         SHIFTED, "p.yaml", table(tmp_path, rows, by_session=True), [*subjects, ("S1", CANARY)], by_session=True
     ))  # fmt: skip
     assert lines[1:] == ["the mapping has no row: source session 4 of 4 (in listing order)"]
+
+
+def test_by_session_a_subject_is_described_without_the_values_of_its_sessions(tmp_path: Path) -> None:
+    text = TEXT + "flywheel:\n  subject:\n    all: true\n  session:\n    fields:\n"
+    text += "      - {name: label, replace-with: 'ses {{ NEWID }}'}\n"
+    rows = [["subject.label", "session.label", "NEWID"], ["S1", "a", "N: 1"], ["S1", "b", "N: 2"]]
+    mapping = table(tmp_path, rows, by_session=True)
+    book = plan_profiles(text, "p.yaml", mapping, [("S1", "a"), ("S1", "b")], by_session=True)
+    subject, session = book.of(("S1",)).flywheel, book.of(("S1", "b")).flywheel
+    assert subject is not None
+    assert session is not None
+    assert subject.levels["subject"].all
+    assert isinstance(subject.levels["session"].rules[0].action, Unresolved)
+    assert session.levels["session"].rules[0].action == Replace(("ses N: 2",))

@@ -499,6 +499,31 @@ def test_regex_sub_runs_first_and_backwards() -> None:
     assert rules(text)[0].label == "p.yaml:7"
 
 
+HEAD = bytes(128) + b"DICM"
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "head", "taken"),
+    [
+        ("", "a.dcm", b"", True),
+        ("", "a.IMA", b"", True),
+        ("", "a.Dcm", b"", False),  # patterns are case-sensitive
+        ("", "IM0001", b"", False),
+        ("", "IM0001", HEAD, True),
+        ("", "IM0001", HEAD[1:], False),
+        ("  enforce-file-filter: true\n", "IM0001", HEAD, False),
+        ("  file-filter: 'IM[0-9]*'\n", "IM0001", b"", True),
+        ("  file-filter: ['x', 'r!IM[0-9]+']\n", "IM0001", b"", True),
+        ("  file-filter: ['x', 'r!IM[0-9]+']\n", "IM0001.txt", b"", False),  # the whole name
+        ("  file-filter: []\n", "a.dcm", b"", False),
+    ],
+)
+def test_which_files_a_section_takes(options: str, name: str, head: bytes, taken: bool) -> None:
+    profile = parse_profile(REMOVE + options, "p.yaml")
+    assert profile.dicom is not None
+    assert (profile.dicom.match.by_name(name) or profile.dicom.match.by_content(head)) is taken
+
+
 # -- JSON and files --------------------------------------------------------------------------------------
 
 AS_JSON: dict[str, Any] = {

@@ -64,8 +64,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
     except NoTemplate as error:
         return Skipped(str(error))
     with out.open("wb") as stream:
-        for piece in done.pieces:
-            stream.write(piece)
+        stream.write(done.data)
     released = _released(source, out, done.name, 1, (MemberEdits("", done.edits),), done.unmatched)
     return Result(released, done.sorting, done.ruled)
 
@@ -95,7 +94,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             if done.name.casefold() in taken:
                 raise Unfit(f"instance {position} of the series: its output name is that of another one")
             taken.add(done.name.casefold())
-            zips.write_member(target, done.name, done.pieces, zipfile.ZIP_DEFLATED)
+            zips.write_member(target, done.name, done.data, zipfile.ZIP_DEFLATED)
             audit.append(MemberEdits(done.name, done.edits))
             unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
             sorting = {

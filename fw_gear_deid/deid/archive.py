@@ -85,7 +85,7 @@ def _rewrite(archive: zipfile.ZipFile, ctx: Context, out: Path, known: Identifie
                 if written.casefold() in taken:
                     raise Unfit("its output name is that of another member")
                 taken.add(written.casefold())
-                zips.write_member(target, written, result.pieces, member.info.compress_type)
+                zips.write_member(target, written, result.data, member.info.compress_type)
             except Unfit as error:
                 raise type(error)(f"member {position}: {error}") from None
             work.written.append(written)

@@ -30,7 +30,6 @@ SORTING = {
     "ProtocolName": 0x00181030,
 }
 AnySection = DicomSection | FilenameSection | LaterSection | ZipSection
-Pieces = list[bytes | memoryview]
 
 
 @dataclass(slots=True)
@@ -41,7 +40,7 @@ class Done:
     ----------
     name : str
         Base name at the destination.
-    pieces : list of bytes or memoryview
+    data : bytes
     edits : tuple of Edit
     unmatched : frozenset of int
         Rules that found nothing.
@@ -54,7 +53,7 @@ class Done:
     """
 
     name: str
-    pieces: Pieces
+    data: bytes
     edits: tuple[Edit, ...]
     unmatched: frozenset[int] = frozenset()
     sorting: dict[str, str] = field(default_factory=dict)
@@ -114,14 +113,14 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
         written, rule = from_templates(section.filenames, name, read, at), section.filenames[0].label
     else:
         written, rule = _default_name(draft, name, ctx), "default name"
-    pieces = part10.write(draft)
+    written_bytes = b"".join(part10.write(draft))
     edits = (*edited.edits, *renamed(name, written, rule))
     if ctx.verify != "off":
-        verify.check(data, draft, b"".join(pieces))
+        verify.check(data, draft, written_bytes)
     sorting = {keyword: draft.text(tag) for keyword, tag in SORTING.items()}
     return Done(
         name=written,
-        pieces=pieces,
+        data=written_bytes,
         edits=edits,
         unmatched=frozenset(edited.unmatched),
         sorting=sorting,
@@ -157,7 +156,7 @@ def _renamed(data: bytes, name: str, section: FilenameSection, ctx: Context) -> 
     subject = ctx.subject if ctx.subject is not None else ""
     at = At("text", ctx.keyring.draw(subject), ctx.today, lambda name: "")
     written = from_templates(section.filenames, name, lambda selector: None, at)
-    return Done(written, [data], tuple(renamed(name, written, section.filenames[0].label)))
+    return Done(written, data, tuple(renamed(name, written, section.filenames[0].label)))
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:

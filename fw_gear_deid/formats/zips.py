@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +110,7 @@ def read_member(archive: zipfile.ZipFile, member: Member) -> bytes:
     return data
 
 
-def write_member(target: zipfile.ZipFile, name: str, pieces: Iterable[bytes | memoryview], compression: int) -> None:
+def write_member(target: zipfile.ZipFile, name: str, data: bytes, compression: int) -> None:
     """Add a member: its name and bytes, and nothing else of the original's entry.
 
     Parameters
@@ -122,10 +122,8 @@ def write_member(target: zipfile.ZipFile, name: str, pieces: Iterable[bytes | me
     info.compress_type = compression if compression in _WRITABLE else zipfile.ZIP_DEFLATED
     info.create_system = 3
     info.external_attr = 0o644 << 16
-    pieces = list(pieces)
-    info.file_size = sum(len(piece) for piece in pieces)
+    info.file_size = len(data)
     with target.open(info, "w") as stream:
         if info.compress_type == zipfile.ZIP_DEFLATED:
             stream._compressor = isal_zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)  # type: ignore[attr-defined]
-        for piece in pieces:
-            stream.write(piece)
+        stream.write(data)

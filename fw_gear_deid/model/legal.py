@@ -36,7 +36,7 @@ def problem(text: str, vr: str) -> str:
         return "" if _FORM["DS"].fullmatch(text) else f"not a number, which VR {vr} needs"
     if vr in _RANGE:
         low, high = _RANGE[vr]
-        if not _FORM["IS"].fullmatch(text) or not low <= int(text) <= high:
+        if len(text) > 40 or not _FORM["IS"].fullmatch(text) or not low <= int(text) <= high:
             return f"not a whole number from {low} to {high}, which VR {vr} needs"
     if vr == "AT":
         return "" if re.fullmatch(r"[0-9A-Fa-f]{8}", text) else "not eight hexadecimal digits, which VR AT needs"

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TypeVar
 
+from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.variables import spell
 
 Labels = tuple[str, ...]
 Values = Mapping[str, str]
@@ -62,8 +64,29 @@ class ProfileBook:
         return found or Page(self.base, self.unresolved_in_base, self.sha256)
 
     def of(self, labels: Labels) -> Profile:
-        """Return the profile for source labels, from the subject inwards."""
+        """Return the profile for source labels, from the subject inwards; between sessions, as far as they agree.
+
+        Raises
+        ------
+        Unfit
+            No subject of the source has these labels, and the profile needs values.
+        """
+        if labels[: self.depth] not in self.pages and self.unresolved_in_base:
+            raise Unfit(f"the profile's variables {spell(*self.unresolved_in_base)} have no value outside of subjects")
         return self.page(labels).profile
+
+    def for_file(self, labels: Labels) -> Profile:
+        """Return the profile for a file: one with all its values.
+
+        Raises
+        ------
+        Unfit
+            Values are missing.
+        """
+        page = self.page(labels)
+        if page.unresolved:
+            raise Unfit(f"the profile's variables {spell(*page.unresolved)} have no value for it")
+        return page.profile
 
 
 def agreed(listed: Sequence[Values]) -> Values:
@@ -78,6 +101,8 @@ def sharing(new: Part, old: Part) -> Part:
         return old
     if isinstance(new, tuple) and isinstance(old, tuple) and type(new) is type(old) is tuple and len(new) == len(old):
         return tuple(sharing(one, other) for one, other in zip(new, old, strict=True))  # type: ignore[return-value]
+    if isinstance(new, dict) and isinstance(old, dict):
+        return {key: sharing(value, old.get(key)) for key, value in new.items()}  # type: ignore[return-value]
     if is_dataclass(new) and not isinstance(new, type) and type(new) is type(old):
         parts = {part.name: sharing(getattr(new, part.name), getattr(old, part.name)) for part in fields(new)}
         return replace(new, **parts)

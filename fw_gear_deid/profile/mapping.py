@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -276,7 +276,8 @@ class _Planner:
         profile = self.base
         unresolved = tuple(name for name in self.used if name not in values)
         if values:
-            profile = sharing(parse_template(self.template, values, strict=not unresolved), self.base)
+            profile = parse_template(self.template, values, strict=not unresolved, lint_too=False)
+            profile = sharing(replace(profile, warnings=self.base.warnings), self.base)
         told = json.dumps([self.base.sha256, sorted(values.items())])
         return Page(profile, unresolved, sha256(told.encode()).hexdigest())
 

@@ -48,18 +48,19 @@ def parse_profile(text: str, file: str, values: Values[str, str] | None = None) 
     return parse_template(read_template(text, file), values or {}, strict=values is not None)
 
 
-def parse_template(template: Template, values: Values[str, str], *, strict: bool) -> Profile:
+def parse_template(template: Template, values: Values[str, str], *, strict: bool, lint_too: bool = True) -> Profile:
     """Compile a profile as ``parse_profile`` does; unless strict, what depends on a missing value refuses to act."""
     problems = Problems()
     filling = Filling(template, values, strict, problems)
     root = filling.fill()
-    profile = None if root is None else _document(root, template.text, template.file, problems)
+    profile = None if root is None else _document(root, template, problems, lint_too=lint_too)
     if profile is None or problems.fatal:
         raise ProfileError(template.file, filling.explain(problems.all()))
     return profile
 
 
-def _document(root: Node, text: str, file: str, problems: Problems) -> Profile | None:
+def _document(root: Node, template: Template, problems: Problems, *, lint_too: bool) -> Profile | None:
+    file = template.file
     if not isinstance(root, Mapping) or not root.entries:
         problems.error(root.line, root.column, "", "the profile is empty: write sections such as 'dicom:'")
         return None
@@ -94,11 +95,12 @@ def _document(root: Node, text: str, file: str, problems: Problems) -> Profile |
     later = tuple(LaterSection(key, _match(section)) for key, section in sections.items() if key not in schema.BUILT)
     zip_section = _zip(archive)
     flywheel = parse_flywheel(root, sections.get("dicom"), dicom, file, problems)
-    lint.warn(sections, problems)
+    if lint_too:
+        lint.warn(sections, problems)
     return Profile(
         name=name or file,
         file=file,
-        sha256=sha256(text.encode()).hexdigest(),
+        sha256=sha256(template.text.encode()).hexdigest(),
         dicom=dicom,
         zip=zip_section,
         filename=renames,

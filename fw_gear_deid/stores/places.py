@@ -6,11 +6,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.ports import LEVELS, Sink, Source
 from fw_gear_deid.stores.folder import FolderSink, FolderSource
+
+if TYPE_CHECKING:  # the SDK takes longer to import than a folder to de-identify
+    from fw_gear_deid.stores.flywheel.settings import StoredProfile
 
 SCHEME = "fw://"
 _KEY_VARIABLES = ("FW_API_KEY", "FLYWHEEL_API_KEY")
@@ -64,6 +67,18 @@ class PlatformPlace:
     level: str
     project: str
     group: str
+
+    def profile(self) -> StoredProfile | None:
+        """Return the profile that the project, its group or the site keeps, the first one found."""
+        from fw_gear_deid.stores.flywheel.settings import stored_profile
+
+        return stored_profile(self.platform, self.project, self.group)
+
+    def put_profile(self, profile: dict[str, Any]) -> None:
+        """Store a profile in the project's settings."""
+        from fw_gear_deid.stores.flywheel.settings import put_profile
+
+        put_profile(self.platform, self.project, profile)
 
 
 def find(text: str) -> PlatformPlace:

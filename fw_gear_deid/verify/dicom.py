@@ -47,8 +47,8 @@ def _check_pixels(draft: Draft, result: Draft) -> None:
         before, after = draft.body.elements[tag], result.body.elements.get(tag)
         if before.raw is not None:
             continue  # a rule replaced it, which _check_changes looks at
-        old = memoryview(draft.body_src)[before.value : before.end]
-        if after is None or memoryview(result.body_src)[after.value : after.end] != old:
+        old = draft.body_src[before.value : before.end]
+        if after is None or result.body_src[after.value : after.end] != old:
             raise Unfit("verification: the pixel data changed")
 
 

@@ -223,7 +223,7 @@ def _elements(src: bytes, ds: Dataset, pos: int, end: int, depth: int, *, meta: 
             el = Element(tag, vr, wire, begin, pos, pos + length, False, ds)
             if vr == "SQ":
                 _items(src, el, pos + length, depth)
-            elif wire == "UN" and src[pos : pos + 4] == b"\xfe\xff\x00\xe0":
+            elif length >= 8 and wire == "UN" and src[pos : pos + 4] == b"\xfe\xff\x00\xe0":
                 _items_if_any(src, el, pos + length, depth)
             pos += length
         el.end = pos

@@ -56,10 +56,14 @@ def in_order(ds: Dataset) -> list[Element]:
         return order
     new = {id(el) for el in ds.inserted}
     order = [el for el in order if id(el) not in new]
-    for el in ds.inserted:
-        at = next((i for i, other in enumerate(order) if other.tag > el.tag), len(order))
-        order.insert(at, el)
-    return order
+    out: list[Element] = []
+    waiting = sorted(ds.inserted, key=lambda el: el.tag, reverse=True)
+    for el in order:
+        while waiting and waiting[-1].tag < el.tag:
+            out.append(waiting.pop())
+        out.append(el)
+    out.extend(reversed(waiting))
+    return out
 
 
 def _write(src: memoryview, el: Element, out: Pieces) -> int:
