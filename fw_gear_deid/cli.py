@@ -254,8 +254,10 @@ def _profile_new(arguments: argparse.Namespace) -> int:
     path: Path = arguments.file
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{path}: a profile's name ends in .yaml or .yml")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no such folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: its folder cannot be made ({error.strerror})") from None
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(store.shipped()["starter"].read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 from collections.abc import Callable
@@ -103,7 +104,16 @@ def _gear(config: GearConfig) -> int:
         facts={"profile_source": planned.level},
     )
     code = run(job)
+    if options["debug"]:
+        _tell_changes(job.reports / "audit.csv")
     return fanout.run(config, source, planned.profile.sha256, job.reports, code) if divided else code
+
+
+def _tell_changes(audit: Path) -> None:
+    """Print path, action and rule of every change, and no value."""
+    with audit.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            print(f"{row['path']} {row['action']} {row['rule']}", file=sys.stderr)  # noqa: T201
 
 
 def platform_keyring(project: str) -> Keyring:
@@ -131,6 +141,8 @@ def _check_options(config: GearConfig, problems: list[str]) -> None:
         for name in ("public_key", "private_key", "secret_key")
         if options[name]
     ]
+    if options["validate"] is False:
+        problems.append("config validate: a profile is always checked; leave it true")
     if options["deid_log"] != "none":
         problems.append("config deid_log: no log backend is supported by this version")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom import part10 as codec
+from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model.dictionary import CHARSET_VRS, SINGLE_TEXT_VRS, TEXT_VRS, VRS
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import MAX_LENGTH, problem
@@ -277,7 +277,9 @@ def test_names_in_every_vr(vr: str, charset: str, name: str, raw: str) -> None:
     if (charset, name) not in _NOT_BY_PYDICOM:
         nodes = (Leaf(0x00080005, "CS", charset.encode() + b" " * (len(charset) % 2)), Leaf(0x00091001, vr, wire))
         value = oracle.read(part10(nodes, SYNTAXES["explicit"]))[0x00091001].value
-        assert tuple(map(str, [value] if isinstance(value, str) or vr == "PN" and len(texts) == 1 else value)) == texts
+        assert (
+            tuple(map(str, [value] if isinstance(value, str) or (vr == "PN" and len(texts) == 1) else value)) == texts
+        )
 
 
 @pytest.mark.parametrize(

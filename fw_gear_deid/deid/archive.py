@@ -142,13 +142,14 @@ def _finish(archive: zipfile.ZipFile, name: str, ctx: Context, out: Path, work: 
     at = At("text", ctx.keyring.draw(subject), ctx.today, lambda field: "")
     edits = list(work.dropped)
     before = archive.comment.decode("utf-8", "replace")
-    after = ""
-    action, rule = section.comment or (None, Always.ZIP_COMMENT.value)
-    if action is not None and (before or action.key == "replace-with"):
-        result = action((before,), at)
-        after = "" if isinstance(result, Gone) else ",".join(result)
+    after, key, rule = before if section.comment else "", "remove", Always.ZIP_COMMENT.value
+    for action, label in section.comment:
+        if after or action.key == "replace-with":
+            result = action((after,), at)
+            after = "" if isinstance(result, Gone) else ",".join(result)
+            key, rule = action.key, label
     if before != after:
-        edits.append(Edit("zip comment", "", "", action.key if action else "remove", rule, before, after))
+        edits.append(Edit("zip comment", "", "", key, rule, before, after))
     if after:
         with zipfile.ZipFile(out, "a") as target:
             target.comment = after.encode()

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping as Values
 from hashlib import sha256
 
-from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
 from fw_gear_deid.profile import lint, schema
 from fw_gear_deid.profile.entries import Entry, execution_order, parse_entries
@@ -245,9 +244,7 @@ def _names_listed(section: Section, entries: list[Entry]) -> None:
 
 
 def _zip(section: Section) -> ZipSection:
-    comment: tuple[Action, str] | None = None
-    for entry in parse_entries(section, names=frozenset({"comment"})):
-        comment = (entry.action, entry.label)
+    entries = parse_entries(section, names=frozenset({"comment"}))
     if section.flag("allow-unmatched-files"):
         key = section.options.key("allow-unmatched-files")
         section.problems.warn(
@@ -259,7 +256,7 @@ def _zip(section: Section) -> ZipSection:
     return ZipSection(
         match=_match(section),
         filenames=parse_filenames(section, "filenames", elements=True),
-        comment=comment,
+        comment=tuple((entry.action, entry.label) for entry in entries),
         hash_subdirectories=section.flag("hash-subdirectories"),
         salt=section.text("salt", ""),
         validate_members=section.flag("validate-zip-members"),

@@ -109,8 +109,8 @@ class ZipSection:
 
     match: FileMatch
     filenames: tuple[NameTemplate, ...]
-    comment: tuple[Action, str] | None
-    """Action and label for the archive comment; None clears it."""
+    comment: tuple[tuple[Action, str], ...]
+    """Actions and labels for the archive comment, in order; none clears it."""
     hash_subdirectories: bool
     salt: str
     validate_members: bool

@@ -12,6 +12,7 @@ from fw_gear_deid.deid.names import sanitize
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.ports import LEVELS, Branch, Item, Source, Wanted
 from fw_gear_deid.runner.workers import Task
 
@@ -49,6 +50,14 @@ class Cleaned:
     branch: Branch
     clean: CleanContainer
     chain: tuple[Wanted, ...]
+
+    def renamed(self, label: str) -> list[Edit]:
+        """Return the audit of a label that no rule has set, empty when it stays."""
+        record = self.branch.record
+        if self.clean.label or label == record.label:
+            return []
+        path = f"container {record.level}.label"
+        return [Edit(path, "", "", "replace-with", Always.LABEL.value, record.label, label)]
 
 
 def wanted_containers(

@@ -159,7 +159,7 @@ class _Run:
                 clean[record.id] = self._clean(branch)
             except Unfit as error:
                 clean[record.id] = CleanContainer(None, {}, ())
-                problems[record.id] = f"container {record.level}: {error}"
+                problems[record.id] = str(error)
         self._containers = wanted_containers(branches, clean, job.source, job.keyring, keep=job.labels == "keep")
         loose = [
             Task(number, (item,), None) for number, item in enumerate(self._listed) if item.loose and not item.problem
@@ -278,7 +278,7 @@ class _Run:
         for cleaned in self._containers.values():
             labels = tuple(one.label for one in cleaned.chain)
             if labels in used:
-                edits = [MemberEdits("", cleaned.clean.edits)]
+                edits = [MemberEdits("", (*cleaned.clean.edits, *cleaned.renamed(labels[-1])))]
                 text += reports.audit_text("/".join(labels), edits, originals=self._job.originals)
         return text
 

@@ -48,7 +48,7 @@ def detail_of(planned: PlannedProfile) -> frozenset[str]:
     """Return the container levels whose metadata the profile speaks about; the others need not be read in full."""
     levels = {name.partition(".")[0] for name, _, _ in variables.names(planned.text)}
     if planned.profile.flywheel is not None:
-        levels |= set(planned.profile.flywheel.levels)
+        levels |= set(planned.profile.flywheel.reads)
     return frozenset(levels & {"project", "subject", "session", "acquisition", "file"})
 
 
