@@ -217,7 +217,7 @@ def test_project_to_project(site: Site) -> None:
     assert site.states() == {"released": 10, "skipped": 4}
     assert len(site.at_destination()) == 10
     assert MARKER.encode() not in site.world.everything_at(site.destination)
-    assert "(0010,0010) remove p.yaml:6" in done.stderr
+    assert "(0010,0010) remove p.yaml:7" in done.stderr
     assert any(row["path"] == "container subject.label" for row in site.rows(report="audit.csv"))
     assert site.world.everything_at(site.source) == before
     assert MARKER not in done.stderr + done.stdout

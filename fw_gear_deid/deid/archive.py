@@ -64,7 +64,10 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
         One bad member, a name that stands twice, nothing left, or an archive that is not sane.
     """
     with zips.open_archive(source) as archive:
-        work = _rewrite(archive, ctx, out, Identifiers())
+        known = Identifiers()
+        for text in ctx.telling:
+            known.add(text, "PN")
+        work = _rewrite(archive, ctx, out, known)
         if any(work.known.found_in(folder) for folder in _folders(work.written)):
             # a folder of an early member carries what only a later one told us to look for
             work = _rewrite(archive, ctx, out, work.known)
@@ -156,6 +159,9 @@ def _finish(archive: zipfile.ZipFile, name: str, ctx: Context, out: Path, work: 
     if any(info.extra or info.comment for info in archive.infolist()):
         edits.append(Edit("zip extra", "", "", "remove", Always.ZIP_EXTRA.value, "", ""))
     read = work.first.read if work.first is not None else None
+    sorting = work.sorting or {}
+    if ctx.acquisition not in (sorting.get("SeriesDescription"), sorting.get("ProtocolName")):
+        work.known.add(ctx.acquisition, "")
     if section.filenames:
         written = from_templates(section.filenames, name, read or (lambda selector: None), at)
         rule = section.filenames[0].label

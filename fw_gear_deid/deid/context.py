@@ -22,6 +22,10 @@ class Context:
     today : date
     verify : str
         ``strict``, ``report`` or ``off``.
+    telling : tuple of str
+        Texts around the file that do not travel, such as the subject's label: no name may carry them.
+    acquisition : str
+        Label of the source's acquisition; it may stand in names where the de-identified header has it.
     """
 
     profile: Profile
@@ -29,3 +33,5 @@ class Context:
     subject: str | None
     today: date
     verify: str
+    telling: tuple[str, ...] = ()
+    acquisition: str = ""

@@ -70,4 +70,4 @@ def load(name: str) -> Profile:
         It has errors.
     """
     path = path_of(name)
-    return parse_profile(read_text(path), path.name)
+    return parse_profile(read_text(path), path.name, {})

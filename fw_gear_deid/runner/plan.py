@@ -156,14 +156,35 @@ def _place(
             return Place(task, ())
         inner = containers[item.containers[-1]]
         record = inner.branch.record
-        task = Task(number, group, subject, labels=inner.branch.labels)
-        return Place(task, inner.chain, record.id, record.label if record.level == "acquisition" else "")
+        label = record.label if record.level == "acquisition" and not inner.chain[-1].label else ""
+        task = Task(
+            number, group, subject, labels=inner.branch.labels, telling=_telling(item, containers), acquisition=label
+        )
+        return Place(task, inner.chain, record.id, label)
     if not isinstance(header, Surveyed):
         return Place(Task(number, group, None), (), problem=header or "")
     if not header.after:
         # nothing to place it by: the work on it says whether it is left out or refused
         return Place(Task(number, group, None), ())
     return _loose(number, group, header, keyring, keep=keep)
+
+
+_NAMES = ("firstname", "lastname", "operator")
+
+
+def _telling(item: Item, containers: Mapping[str, Cleaned]) -> tuple[str, ...]:
+    """Return labels and names of a file's containers that do not travel."""
+    found: set[str] = set()
+    for key in item.containers:
+        cleaned = containers[key]
+        record, label = cleaned.branch.record, cleaned.chain[-1].label
+        if label and label != record.label:
+            found.add(record.label)
+        for name in _NAMES:
+            text = record.fields.get(name)
+            if isinstance(text, str) and cleaned.clean.fields.get(name) != text:
+                found.add(text)
+    return tuple(sorted(found))
 
 
 def _loose(number: int, group: tuple[Item, ...], header: Surveyed, keyring: Keyring, *, keep: bool) -> Place:

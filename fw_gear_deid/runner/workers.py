@@ -56,6 +56,10 @@ class Task:
         Pack the items into one archive.
     labels : tuple of str
         Labels of the source containers, which a profile may depend on.
+    telling : tuple of str
+        Texts of these containers that do not travel.
+    acquisition : str
+        Label of the acquisition, where the header decides whether it stays.
     """
 
     number: int
@@ -63,6 +67,8 @@ class Task:
     subject: str | None
     series: bool = False
     labels: tuple[str, ...] = ()
+    telling: tuple[str, ...] = ()
+    acquisition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +123,10 @@ def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
 
 
 def _context(settings: Settings, task: Task) -> Context:
-    profile = settings.profiles.of(task.labels)
-    return Context(profile, settings.keyring, task.subject, settings.today, settings.verify)
+    profile = settings.profiles.for_file(task.labels)
+    return Context(
+        profile, settings.keyring, task.subject, settings.today, settings.verify, task.telling, task.acquisition
+    )
 
 
 def _without_originals(released: Released) -> Released:
