@@ -15,7 +15,7 @@ lint: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest -q
 demo: .venv/ready             ## the main job on sample data
-	$(BIN)/fw-gear-deid sample demo/in
+	test -d demo/in || $(BIN)/fw-gear-deid sample demo/in
 	$(BIN)/fw-gear-deid run demo/in demo/out --profile research-site
 bench: .venv/ready            ## milliseconds for made-up archives
 	$(BIN)/python tests/bench.py

@@ -75,7 +75,7 @@ def main(folder: Path, profile_name: str) -> None:
 
         header = seconds(edit)
         edited = [(draft, b"".join(pieces)) for draft, pieces in edit()]
-        check = seconds(lambda: [verify.check(draft.src, draft, data) for draft, data in edited])
+        check = seconds(lambda: [verify.check(draft, data) for draft, data in edited])
 
         def deflate() -> None:
             with zipfile.ZipFile(out, "w") as target:

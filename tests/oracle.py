@@ -196,6 +196,8 @@ def _items(elem: DataElement | RawDataElement, ds: Dataset) -> list[Dataset] | N
         vr = datadict.dictionary_VR(elem.tag) if datadict.dictionary_has_tag(elem.tag) else "UN"
     if vr != "SQ" and not (vr == "UN" and value[:4] == _ITEM):
         return None
+    if not _holds_items(value, big=not (as_un or elem.is_little_endian)):
+        return None
     source = io.BytesIO(value)
     little = as_un or elem.is_little_endian
     with warnings.catch_warnings():
@@ -207,6 +209,17 @@ def _items(elem: DataElement | RawDataElement, ds: Dataset) -> list[Dataset] | N
                 raise
             return None
     return items if source.tell() == len(value) and not any(map(_is_cut, items)) else None
+
+
+def _holds_items(value: bytes, *, big: bool) -> bool:
+    """Tell whether items of defined length end where the value does: pydicom reads one that is longer, too."""
+    at = 0
+    while at < len(value):
+        length = int.from_bytes(value[at + 4 : at + 8], "big" if big else "little")
+        if length == 0xFFFFFFFF:
+            return True
+        at += 8 + length
+    return at == len(value)
 
 
 def _is_cut(ds: Dataset) -> bool:

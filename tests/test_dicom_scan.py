@@ -153,12 +153,18 @@ def test_only_zeros_may_follow_where_no_pixels_are() -> None:
 
 def test_bytes_after_a_deflated_stream_do_not_stay() -> None:
     """image_dfl.dcm of pydicom has a gzip trailer there; a name would stay, too."""
-    src = part10(sample(DEFLATED), DEFLATED)
-    draft = codec.read(src + b"ZZCANARY")
-    assert codec.has_trailing_bytes(draft)
-    assert oracle.written(draft) == src
-    with pytest.raises(Unfit):
-        codec.read(part10(IDENTITY, DEFLATED) + b"ZZCANARY")
+    for nodes in (sample(DEFLATED), IDENTITY):
+        src = part10(nodes, DEFLATED)
+        draft = codec.read(src + b"ZZCANARY")
+        assert codec.has_trailing_bytes(draft)
+        assert draft.body_src[draft.body.end :].strip(b"\0") == b"ZZCANARY"
+        assert oracle.written(draft) == src
+
+
+def test_bytes_after_a_deflated_stream_complete_nothing() -> None:
+    cut = encode(sample(DEFLATED), DEFLATED)[:-10]
+    with pytest.raises(Malformed, match="runs past the end"):
+        codec.read(part10((), EXPLICIT, meta=file_meta(meta_of(DEFLATED)), after=deflate(cut) + b"ZZCANARY 12345"))
 
 
 # -- encodings that lie --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -376,6 +377,52 @@ def test_containers_carry_what_rules_let_travel(site: Site) -> None:
     assert all(set(c.info) == {"mrn", "export"} and MARKER not in c.info["mrn"] for c in subjects)
     assert all("firstname" not in c.fields or not c.fields["firstname"] for c in subjects)
     assert any(row["path"] == "container session.timestamp" for row in site.rows(report="audit.csv"))
+
+
+def test_containers_follow_the_profile(site: Site) -> None:
+    """What an earlier profile let travel is taken back; what others wrote at the destination stays."""
+    rules = (
+        "flywheel:\n  subject:\n    fields:\n      - name: info.mrn\n        hash: true\n"
+        "      - name: lastname\n        replace-with: NOBODY\n"
+    )
+    assert site.gear(profile=PROFILE + rules).returncode == 0
+    subjects = [
+        c for c in site.world.containers.values() if c.kind == "subject" and c.above("project") is site.destination
+    ]
+    assert all(c.fields["lastname"] == "NOBODY" for c in subjects)
+    for subject in subjects:
+        subject.info["qc"] = "theirs"
+    done = site.gear(profile=PROFILE, overwrite_files="Replace")
+    assert done.returncode == 0, done.stderr
+    assert all(set(c.info) == {"qc", "export"} and not c.fields["lastname"] for c in subjects)
+
+
+def test_killed_run_is_completed(site: Site) -> None:
+    site.world.faults.add(
+        "reset", r"^POST .*/files", when="request", skip=4, times=None
+    )  # nothing gets through any more
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT), "FLYWHEEL_SDK_BACKOFF_FACTOR": "30"}
+    site.gear(dry_run=True)  # makes the folder
+    folder = site.folder / "gear"
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"config": config["config"] | {"dry_run": False}}))
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py")],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while site.world.log.count(r"^POST .*/files") < 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert len(site.at_destination()) == 4
+    site.world.faults.clear()
+    assert site.gear(name="again").returncode == 0
+    assert len(site.at_destination()) == 10
+    assert site.states("again") == {"released": 6, "skipped": 8}
 
 
 FAULTS = [

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
+from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.profile import DicomSection, Profile
+from fw_gear_deid.verify.rules import DIFFERS, EQUALS, GONE, Promise
+
+_KINDS = {"remove": GONE, "replace-with": EQUALS, "hash": DIFFERS, "hashuid": DIFFERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +39,22 @@ class Context:
     verify: str
     telling: tuple[str, ...] = ()
     acquisition: str = ""
+    promises: tuple[Promise, ...] = field(init=False)
+    """What the dicom rules promise of every result."""
+
+    def __post_init__(self) -> None:
+        """Work out the promises once for all files of a task."""
+        section = self.profile.dicom
+        object.__setattr__(self, "promises", () if section is None else _promises(section))
+
+
+def _promises(section: DicomSection) -> tuple[Promise, ...]:
+    return tuple(
+        Promise(
+            rule.selector,
+            _KINDS.get(rule.action.key, ""),
+            rule.action.values if isinstance(rule.action, Replace) else (),
+            f"{rule.label} {rule.action.key}",
+        )
+        for rule in section.rules
+    )

@@ -17,6 +17,7 @@ from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import Selector
 from fw_gear_deid.profile.profile import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
 from fw_gear_deid.verify import dicom as verify
+from fw_gear_deid.verify import rules
 
 HEAD = 132  # bytes that tell every signature of the language
 MODALITY = 0x00080060
@@ -116,7 +117,9 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
     written_bytes = b"".join(part10.write(draft))
     edits = (*edited.edits, *renamed(name, written, rule))
     if ctx.verify != "off":
-        verify.check(data, draft, written_bytes)
+        result = verify.check(draft, written_bytes)
+        source = part10.read(data) if any(one.kind == rules.DIFFERS for one in ctx.promises) else None
+        rules.check(source, result, ctx.promises, recurse=section.recurse)
     sorting = {keyword: draft.text(tag) for keyword, tag in SORTING.items()}
     return Done(
         name=written,

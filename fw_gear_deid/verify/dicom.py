@@ -11,17 +11,20 @@ SOP_INSTANCE_UID = 0x00080018
 MEDIA_INSTANCE_UID = 0x00020003
 
 
-def check(source: bytes, draft: Draft, data: bytes) -> None:
+def check(draft: Draft, data: bytes) -> Draft:
     """Read the result again, by its bytes alone, and compare it with what was asked for.
 
     Parameters
     ----------
-    source : bytes
-        The file as it came.
     draft : Draft
         With every change that rules made.
     data : bytes
         The file as it would leave.
+
+    Returns
+    -------
+    Draft
+        The result as scanned, for further checks.
 
     Raises
     ------
@@ -40,6 +43,7 @@ def check(source: bytes, draft: Draft, data: bytes) -> None:
     _check_changes(draft, result)
     _check_rest(draft, draft.meta, result, result.meta)
     _check_rest(draft, draft.body, result, result.body)
+    return result
 
 
 def _check_pixels(draft: Draft, result: Draft) -> None:
@@ -55,7 +59,7 @@ def _check_pixels(draft: Draft, result: Draft) -> None:
 def _check_changes(draft: Draft, result: Draft) -> None:
     """Every change stands in the result: gone, or with its new value."""
     for ds, tag, _, wanted in draft.changes():
-        there = _find(result, draft, ds)
+        there = find(result, draft, ds)
         el = None if there is None else there.elements.get(tag)
         if wanted is None:
             if el is not None:
@@ -66,13 +70,13 @@ def _check_changes(draft: Draft, result: Draft) -> None:
             raise Unfit(f"verification: {draft.path(ds, tag)} does not have its new value")
 
 
-def _find(result: Draft, draft: Draft, ds: Dataset) -> Dataset | None:
+def find(result: Draft, draft: Draft, ds: Dataset) -> Dataset | None:
     """Return the data set of the result that stands where ``ds`` stands in the draft."""
     if ds is draft.meta:
         return result.meta
     if ds.parent is None:
         return result.body
-    above = _find(result, draft, ds.parent.owner)
+    above = find(result, draft, ds.parent.owner)
     if above is None:
         return None
     items = ds.parent.items or []

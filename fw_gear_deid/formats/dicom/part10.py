@@ -67,10 +67,11 @@ def _read(src: bytes) -> Draft:
     length = meta.elements.get(META_LENGTH)
     if length is not None and (length.wire != "UL" or length.end - length.value != 4):
         raise Odd("the length of its file meta information is no number")
-    body_src, start = src, meta.end
+    body_src, start, tail = src, meta.end, b""
     syntax = transfer_syntax(src, meta)
     if syntax == DEFLATED:
-        body_src, start = _inflate(src, meta.end), 0
+        body_src, tail = _inflate(src, meta.end)
+        start = 0
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, encoding)
     body, end = scan(body_src, start, Encoding(explicit, encoding.little))
@@ -78,7 +79,7 @@ def _read(src: bytes) -> Draft:
         raise Malformed("its data set is empty")
     if not looks_like_dicom(src) and (end != len(body_src) or not _IDENTITY & body.elements.keys()):
         raise Malformed("it is not DICOM: no prefix 'DICM', and its bytes are no complete data set")
-    return Draft(src, meta, body_src, body)
+    return Draft(src, meta, body_src + tail if tail else body_src, body)
 
 
 # SOPClassUID, SOPInstanceUID, Modality: one of them must be in a data set that has no file meta to name it
@@ -91,7 +92,8 @@ def transfer_syntax(src: bytes, meta: Dataset) -> str:
     return "" if el is None else src[el.value : el.end].decode("ascii", "replace").strip("\0 ")
 
 
-def _inflate(src: bytes, start: int) -> bytes:
+def _inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
+    """Return an inflated data set, and what follows it but padding: some writers leave a gzip trailer there."""
     limit = (len(src) - start) * _INFLATE_RATIO + _INFLATE_FREE
     stream = zlib.decompressobj(-15)
     try:
@@ -102,8 +104,7 @@ def _inflate(src: bytes, start: int) -> bytes:
         raise Malformed("its deflated data set grows beyond any real one")
     if not stream.eof:
         raise Malformed("its deflated data set is cut off")
-    # what follows the stream (some writers leave a gzip trailer) counts as bytes after the last element
-    return out + stream.unused_data if stream.unused_data.strip(b"\0") else out
+    return out, stream.unused_data if stream.unused_data.strip(b"\0") else b""
 
 
 def clean_preamble(draft: Draft) -> bytes:

@@ -13,6 +13,8 @@ from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, digest,
 _TRIES = 4
 _PLURAL = {"subject": "subjects", "session": "sessions", "acquisition": "acquisitions"}
 _FILE_KEYS = ("type", "modality", "classification", "tags", "info")
+_CLEARED = frozenset({"firstname", "lastname", "operator", "species", "strain", "uid"})
+"""Text fields that an empty text clears."""
 _UNCERTAIN = frozenset({0, 429, 500, 502, 503, 504})
 """Answers after which the platform may or may not have kept an upload."""
 
@@ -185,8 +187,11 @@ class FlywheelSink:
         """Bring the metadata of a container that was there up to date, where it differs."""
         self._fresh.add(container)
         there = next(child for child in self._children_of(parent, wanted.level) if str(child.id) == container)
+        export = _export(there)
         fields = {key: value for key, value in wanted.fields.items() if key not in ("tags", "info")}
         fields["label"] = wanted.label
+        # what an earlier profile let travel and this one does not
+        fields |= {key: "" for key in export.get("fields") or () if key in _CLEARED and key not in fields}
         changed = {key: value for key, value in fields.items() if plain(there.get(key)) != value}
         if changed:
             self._platform.call(
@@ -194,14 +199,20 @@ class FlywheelSink:
                 lambda sdk: getattr(sdk, f"modify_{wanted.level}")(container, changed),
                 tries=_TRIES,
             )
-        info = self._info(wanted)
-        if plain(there.info or {}) != info:
-            self._platform.call(
-                f"updating a {wanted.level}",
-                lambda sdk: getattr(sdk, f"modify_{wanted.level}_info")(container, {"replace": info}),
-                tries=_TRIES,
-            )
+        info, has = self._info(wanted), plain(there.get("info")) or {}
+        gone = [key for key in export.get("info") or () if key not in info and key in has]
+        for body in ({"delete": gone} if gone else {}, {"set": {k: v for k, v in info.items() if has.get(k) != v}}):
+            if any(body.values()):
+                self._change_info(wanted.level, container, body)
         self._tag(container, wanted, there.tags or ())
+
+    def _change_info(self, level: str, container: str, body: Mapping[str, Any]) -> None:
+        """Change some keys of a container's info; others' keys stay."""
+        self._platform.call(
+            f"updating a {level}",
+            lambda sdk: getattr(sdk, f"modify_{level}_info")(container, dict(body)),
+            tries=_TRIES,
+        )
 
     def _tag(self, container: str, wanted: Wanted, there: Sequence[str]) -> None:
         """Add the tags that a container lacks, in one request."""
@@ -218,7 +229,11 @@ class FlywheelSink:
     def _info(wanted: Wanted) -> dict[str, Any]:
         info = wanted.fields.get("info")
         base = dict(info) if isinstance(info, Mapping) else {}
-        return base | ({"export": {"origin_id": wanted.origin}} if wanted.origin else {})
+        if not wanted.origin:
+            return base
+        # which keys are ours, so that a later run can take back what its profile does not let travel
+        fields = sorted(key for key in wanted.fields if key not in ("tags", "info"))
+        return base | {"export": {"origin_id": wanted.origin, "info": sorted(base), "fields": fields}}
 
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Make containers that hold no files, and bring those that do up to date."""
