@@ -146,7 +146,6 @@ def _run(arguments: argparse.Namespace) -> int:
     source = ends.source(detail_of(planned))
     items = list(source.items())
     book = book_for(planned, arguments.mapping, source.containers(), by_session=arguments.session_level_profile)
-    reports.mkdir(parents=True, exist_ok=True)
     job = Job(
         source=source,
         sink=ends.sink(),
@@ -178,7 +177,9 @@ def _default_reports(dest: str) -> Path:
     if places.on_platform(dest):
         return Path(dest.rstrip("/").rpartition("/")[2] + "-report")
     path = Path(dest)
-    return path.with_name(path.name + "-report")
+    if path.name in ("", ".."):
+        path = path.resolve()
+    return path.with_name(path.name + "-report") if path.name else path
 
 
 def _planned(name: str | None, destination: places.PlatformPlace | None) -> PlannedProfile:
@@ -229,6 +230,7 @@ def _keyring(key_file: Path | None, reports: Path) -> keys.Keyring:
     """Return the given key, or the one that stays with the reports so that reruns agree."""
     if key_file is not None:
         return keys.load(key_file)
+    reports.mkdir(parents=True, exist_ok=True)
     own = reports / "secret.key"
     if not own.exists():
         keys.generate(own)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.member import HEAD, SORTING, deidentify_member, is_cruft, is_index, takes
+from fw_gear_deid.deid.names import NoTemplate
 from fw_gear_deid.formats import zips
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.model.errors import Unfit
@@ -27,7 +28,7 @@ class Surveyed:
     before : dict of str to str
         Original texts by keyword: identifiers.
     after : dict of str to str
-        After de-identification.
+        After de-identification; empty when it cannot be: the work on the file will say why.
     ruled : frozenset of str
         Keywords that a rule sets or keeps on purpose.
     """
@@ -44,7 +45,7 @@ def survey(source: Path, name: str, ctx: Context) -> Surveyed:
     Raises
     ------
     Unfit
-        It cannot be read or de-identified.
+        It cannot be read.
     """
     with source.open("rb") as stream:
         head = stream.read(2048)
@@ -72,5 +73,10 @@ def _of(data: bytes, name: str, ctx: Context, kind: str) -> Surveyed:
             before[keyword] = draft.text(tag)
         except Unfit:
             before[keyword] = ""
-    done = deidentify_member(data, name, ctx)
+    try:
+        done = deidentify_member(data, name, ctx)
+    except NoTemplate:
+        return Surveyed("other", {}, {}, frozenset())
+    except Unfit:
+        return Surveyed(kind, before, {}, frozenset())  # its series must not go without it
     return Surveyed(kind, before, done.sorting, done.ruled)

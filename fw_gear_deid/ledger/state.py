@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ CREATE TABLE IF NOT EXISTS files (
     destination TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, changes INTEGER NOT NULL,
     members INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, sha256 TEXT NOT NULL,
     seconds REAL NOT NULL, audit BLOB NOT NULL, actions TEXT NOT NULL, unmatched TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS by_destination ON files (destination);
+CREATE INDEX IF NOT EXISTS by_name ON files (destination COLLATE NOCASE);
 """
 _AUDIT = 13  # column of the compressed text
 RELEASING = "releasing"  # on its way: what stands at the destination may be whole or not there
@@ -70,15 +71,19 @@ class State:
 
     Parameters
     ----------
-    path : Path or None
-        None keeps it in memory (dry runs).
+    path : Path
+    keep : bool
+        False works on a copy in memory (dry runs).
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path, *, keep: bool = True) -> None:
         try:
-            self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
-            if path is not None:
+            self._db = sqlite3.connect(path if keep else ":memory:", isolation_level=None)
+            if keep:
                 path.chmod(0o600)
+            elif path.exists():
+                with closing(sqlite3.connect(path)) as kept:
+                    kept.backup(self._db)
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
@@ -90,11 +95,11 @@ class State:
 
     def get(self, source: str) -> Row | None:
         """Return what is known of a source."""
-        return next(self._rows("WHERE source = ?", (source,)), None)
+        return next(self._rows("WHERE source = ?", _stored(source)), None)
 
     def at(self, destination: str) -> list[Row]:
-        """Return the sources that stand, or are about to stand, at a destination."""
-        return list(self._rows("WHERE destination = ? AND state IN ('released', ?)", (destination, RELEASING)))
+        """Return the sources that stand, or are about to stand, at a destination; case does not tell names apart."""
+        return list(self._rows("WHERE destination = ? COLLATE NOCASE AND sha256 != ''", destination))
 
     def record(self, rows: Iterable[Row]) -> None:
         """Write rows in one transaction, on disk when this returns.
@@ -110,9 +115,9 @@ class State:
                 "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     (
-                        row.source, row.position, row.task, row.fingerprint, row.destination, row.state, row.reason,
+                        _stored(row.source), row.position, row.task, row.fingerprint, row.destination, row.state, row.reason,
                         row.changes, row.members, row.bytes_in, row.bytes_out, row.sha256, row.seconds,
-                        zlib.compress(row.audit.encode(), 1), row.actions, row.unmatched,
+                        zlib.compress(row.audit.encode("utf-8", "surrogatepass"), 1), row.actions, row.unmatched,
                     )
                     for row in rows
                 ),
@@ -128,8 +133,20 @@ class State:
             if row is not None:
                 yield row
 
-    def _rows(self, where: str, values: tuple[str, ...]) -> Iterator[Row]:
-        for row in self._db.execute(f"SELECT * FROM files {where} ORDER BY position", values):  # noqa: S608 -- constants
-            fields = list(row)
-            fields[_AUDIT] = zlib.decompress(row[_AUDIT]).decode()
-            yield Row(*fields)
+    def _rows(self, where: str, value: str | bytes) -> Iterator[Row]:
+        try:
+            found = self._db.execute(f"SELECT * FROM files {where} ORDER BY position", (value,)).fetchall()  # noqa: S608 -- constants
+            for source, *fields in found:
+                fields[_AUDIT - 1] = zlib.decompress(fields[_AUDIT - 1]).decode("utf-8", "surrogatepass")
+                yield Row(source if isinstance(source, str) else source.decode("utf-8", "surrogateescape"), *fields)
+        except (sqlite3.Error, zlib.error) as error:
+            raise StopRun(f"the ledger cannot be read ({type(error).__name__}); nothing more is released") from None
+
+
+def _stored(source: str) -> str | bytes:
+    """Return a source's name as SQLite takes it: a name that is no UTF-8 as its bytes."""
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        return source.encode("utf-8", "surrogateescape")
+    return source

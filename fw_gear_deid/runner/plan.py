@@ -165,7 +165,7 @@ def _place(
         return Place(Task(number, group, None), (), problem=header or "")
     if not header.after:
         # nothing to place it by: the work on it says whether it is left out or refused
-        return Place(Task(number, group, None), ())
+        return Place(Task(number, group, None, _series_key(item, header) is not None), ())
     return _loose(number, group, header, keyring, keep=keep)
 
 

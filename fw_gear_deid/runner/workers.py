@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import time
@@ -14,8 +15,9 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from datetime import date
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, survey
@@ -111,6 +113,7 @@ def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
             return Refused(item.problem)
     ctx = _context(settings, task)
     inbox = settings.workspace / f"{task.number:08d}.in"
+    shutil.rmtree(inbox, ignore_errors=True)  # left by a worker that was killed at this very task
     inbox.mkdir(mode=0o700)
     try:
         paths = [settings.source.fetch(item, inbox) for item in task.items]
@@ -172,8 +175,17 @@ _settings: list[Settings] = []  # set once per worker process, before its first 
 
 def _start(settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    Thread(target=_follow, daemon=True).start()
     silence()
     _settings.append(settings)
+
+
+def _follow() -> None:
+    """End with the parent, however it ends: a killed run must leave nobody at work in its workspace."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 In = TypeVar("In")

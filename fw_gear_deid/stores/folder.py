@@ -27,7 +27,8 @@ class FolderSource:
         if self.root.is_file():
             yield self._item(self.root, self.root.name)
             return
-        yield from self._walk(self.root, self.root.resolve(), frozenset())
+        top = _real(self.root)
+        yield from self._walk(self.root, top, frozenset({top}))
 
     def _walk(self, folder: Path, top: Path, above: frozenset[Path]) -> Iterator[Item]:
         relative = folder.relative_to(self.root).as_posix()
@@ -39,11 +40,10 @@ class FolderSource:
         for entry in entries:
             path = folder / entry.name
             name = path.relative_to(self.root).as_posix()
-            real = path.resolve() if entry.is_symlink() else None
-            if real is not None and not real.is_relative_to(top):
+            if entry.is_symlink() and not _real(path).is_relative_to(top):
                 yield Item(name, entry.name, (), True, "", 0, "a link that leaves the source folder is not followed")
-            elif entry.is_dir():
-                here = path.resolve()
+            elif _is_folder(entry):
+                here = _real(path)
                 if here not in above:  # a link to a folder above would never end
                     yield from self._walk(path, top, above | {here})
             else:
@@ -99,25 +99,18 @@ class FolderSink:
         """Move a result into place: a whole file under its final name, or nothing."""
         target = self.root / destination.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
         try:
-            result.replace(partial)
+            _place(result, target, replace=replace)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            shutil.copyfile(result, partial)  # the workspace is on another file system
-        try:
-            with partial.open("rb") as stream:
-                os.fsync(stream.fileno())
-            if replace:
-                partial.replace(target)
-            else:
-                os.link(partial, target)  # unlike replace, fails when something is there
-                partial.unlink()
-            _sync(target.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            partial = _partial(target)  # the workspace is on another file system
+            try:
+                shutil.copyfile(result, partial)
+                _place(partial, target, replace=replace)
+            finally:
+                partial.unlink(missing_ok=True)
+        _sync(target.parent)
 
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Do nothing: folders without files are not made."""
@@ -126,7 +119,7 @@ class FolderSink:
         """Remove a file, and folders that are empty without it."""
         target = self.root / path
         target.unlink(missing_ok=True)
-        target.with_name(target.name + ".partial").unlink(missing_ok=True)
+        _partial(target).unlink(missing_ok=True)
         for folder in list(target.parents)[: TREE_DEPTH - 1]:
             try:
                 folder.rmdir()
@@ -134,8 +127,42 @@ class FolderSink:
                 break  # not empty: others live there
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises at a link that leads to itself
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads to itself; its stat says so
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+def _place(file: Path, target: Path, *, replace: bool) -> None:
+    """Give a whole file its name on the same file system."""
+    _sync(file)
+    if replace:
+        file.replace(target)
+        return
+    try:
+        os.link(file, target)  # unlike replace, fails when something is there
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):  # exFAT and some network file systems have no hard links
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        file.replace(target)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
