@@ -165,7 +165,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if not arguments.quiet:
         for warning in planned.profile.warnings:
-            print(show(planned.file, warning), file=sys.stderr)
+            _say(show(planned.file, warning))
     code = run(job)
     if not arguments.quiet:
         _tell(reports)
@@ -240,10 +240,18 @@ def _keyring(key_file: Path | None, reports: Path) -> keys.Keyring:
 def _tell(reports: Path) -> None:
     summary = json.loads((reports / "summary.json").read_text(encoding="utf-8"))
     states = ", ".join(f"{count} {state}" for state, count in summary["states"].items()) or "no files"
-    print(f"{states}; {summary['totals'].get('changes', 0)} changes; reports in {reports}", file=sys.stderr)
+    _say(f"{states}; {summary['totals'].get('changes', 0)} changes; reports in {reports}")
     if summary["rules_without_a_match"]:
         count = len(summary["rules_without_a_match"])
-        print(f"note: {count} rules found nothing in any file; summary.json names them", file=sys.stderr)
+        _say(f"note: {count} rules found nothing in any file; summary.json names them")
+
+
+def _say(text: str) -> None:
+    """Tell how a run goes; that nobody listens any more does not stop it or change its exit code."""
+    try:
+        print(text, file=sys.stderr)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- as above
 
 
 def _preview(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fw_gear_deid import actions
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, Selector, TagAt
 from fw_gear_deid.profile import store
@@ -859,3 +862,22 @@ def test_list_has_a_line_for_each_shipped_profile(capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == sorted(store.shipped())
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
+
+
+def test_jitter_of_a_date_moves_it_by_whole_days() -> None:
+    profile = parse_profile(
+        "dicom:\n  fields:\n    - name: StudyDate\n      jitter: true\n      jitter-range: 5\n", "p.yaml"
+    )
+    assert profile.dicom is not None
+    action = profile.dicom.rules[0].action
+    at = At("DA", Keyring(bytes(32)).draw("someone"), date(2026, 1, 1), lambda name: "")
+    (moved,) = action(("20200229",), at)
+    days = (datetime.strptime(moved, "%Y%m%d") - datetime(2020, 2, 29)).days  # noqa: DTZ001, DTZ007
+    assert 1 <= abs(days) <= 5
+    assert action(("20210301",), at) == ((datetime(2021, 3, 1) + timedelta(days)).strftime("%Y%m%d"),)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("option", ["jitter-min: 3", "jitter-max: 9", "jitter-range: 0.5"])
+def test_jitter_of_a_date_takes_days_only(option: str) -> None:
+    with pytest.raises(ProfileError, match="jitter of a date"):
+        parse_profile(f"dicom:\n  fields:\n    - name: StudyDate\n      jitter: true\n      {option}\n", "p.yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import ctypes
 import errno
 import io
 import json
@@ -193,7 +194,7 @@ TOUCHES = {"os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}
 Hook = Callable[[str, str], None]
 
 
-def forked(work: Callable[[], Ran], on: Hook) -> Ran:
+def forked(work: Callable[[], Ran], on: Hook = lambda event, path: None) -> Ran:
     """Run in a fork of this process, where a hook sees each touch of the file system before it happens.
 
     The hook may kill the process, send it a signal or raise what the system would.
@@ -265,7 +266,7 @@ LAYOUTS: dict[str, tuple[Files, dict[str, str], list[str]]] = {
     ),
     "damaged among others": (
         {"S/V/A/bad.dcm": instance()[:-3], "S/V/A/good": instance(number=2), "loose-bad.dcm": instance()[:200]},
-        {"S/V/A/bad.dcm": "refused", "loose-bad.dcm": "refused"}, [IN_TREE + r"T1/.+\.MR\.dcm"],
+        {"S/V/A/bad.dcm": "refused", "loose-bad.dcm": "refused"}, [IN_TREE + r"acq-\w{12}/.+\.MR\.dcm"],
     ),
     "empty file": ({"S/V/A/empty.dcm": b"", "S/V/A/empty": b"", "S/V/A/i": instance()},
                    {"S/V/A/empty.dcm": "refused", "S/V/A/empty": "skipped"}, [IN_TREE + r".+dcm"]),
@@ -325,8 +326,8 @@ def test_one_bad_instance_refuses_its_series_and_no_other(desk: Desk) -> None:
     """Also the first one, and one that only the rules find bad."""
     desk.rules(PROFILE + "    - name: StudyDate\n      increment-date: true\n  date-increment: 3\n")
     desk.put({
-        "a/1": instance(StudyDate="20200101"), "a/2": instance(number=2, StudyDate="2020"),
-        "b/1": instance(series=2, StudyDate="2020"), "b/2": instance(series=2, number=2, StudyDate="20200101"),
+        "a/1": instance(StudyDate="20200101"), "a/2": instance(number=2, StudyDate="20200230"),
+        "b/1": instance(series=2, StudyDate="20200230"), "b/2": instance(series=2, number=2, StudyDate="20200101"),
         "c/1": instance(series=3, StudyDate="20200101"),
     })  # fmt: skip
     assert desk.run().code == 1
@@ -382,7 +383,7 @@ def test_link_loops_end(desk: Desk, target: str) -> None:
     done = desk.run("--quiet")
     assert done.code in (0, 1)
     assert desk.states()["S/V/A/IM1"] == "released"
-    assert len(desk.there()) == 1
+    assert len(desk.there()) == (2 if target == "." else 1)  # other is a second way to A
     assert "Traceback" not in done.err
 
 
@@ -395,16 +396,56 @@ def test_what_is_no_regular_file(desk: Desk) -> None:
     assert set(desk.reasons().values()) == {"", "it is no regular file"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def powerless(work: Callable[[], Ran]) -> Ran:
+    """Give up what lets root read and write everything (capset(2)), then work."""
+    words = ctypes.c_uint32 * 6
+    assert ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), words()) == 0
+    return work()
+
+
 def test_what_may_not_be_read(desk: Desk) -> None:
     desk.put({"S/V/A/IM1": instance(), "S/V/A/IM2": instance(number=2), "T/V/A/IM1": instance("P2")})
-    (desk.source / "S/V/A/IM2").chmod(0)
-    (desk.source / "T/V").chmod(0)
+    desk.put({"loose": instance("P3")})
+    for name in ("S/V/A/IM2", "T/V", "loose"):
+        (desk.source / name).chmod(0)
     try:
-        assert desk.run().code == 1
+        done = forked(lambda: powerless(desk.run))
     finally:
         (desk.source / "T/V").chmod(0o700)
-    assert desk.states() == {"S/V/A/IM1": "released", "S/V/A/IM2": "failed", "T/V": "refused"}
+    assert done.code == 1, done.err
+    states = {"S/V/A/IM1": "released", "S/V/A/IM2": "failed", "T/V": "refused", "loose": "refused"}
+    assert desk.states() == states
+    assert all("Permission denied" in reason for name, reason in desk.reasons().items() if name != "S/V/A/IM1")
+
+
+@pytest.mark.parametrize("place", ["out", "out-report", "."])
+def test_where_nothing_may_be_written(desk: Desk, place: str) -> None:
+    desk.put({"S/V/A/IM1": instance()})
+    (desk.folder / place).mkdir(exist_ok=True)
+    (desk.folder / place).chmod(0o500)
+    try:
+        done = forked(lambda: powerless(desk.run))
+    finally:
+        (desk.folder / place).chmod(0o700)
+    assert (done.code, "no permission" in done.err, desk.there()) == (2, True, {})
+
+
+def test_what_may_not_be_taken_back_is_told(desk: Desk) -> None:
+    """A new profile gives another name, and the old file cannot be removed: failed, not forgotten."""
+    desk.put({"S/V/A/IM1": instance()})
+    desk.run()
+    (old,) = desk.there()
+    desk.rules(PROFILE.replace("SOPInstanceUID\n      hashuid: true", "SOPInstanceUID\n      replace-with: 1.2.3"))
+    (desk.dest / old).parent.chmod(0o500)
+    try:
+        done = forked(lambda: powerless(desk.run))
+    finally:
+        (desk.dest / old).parent.chmod(0o700)
+    assert done.code == 1
+    assert [(row["state"], row["destination"]) for row in desk.rows()] == [("failed", old)]
+    assert "Permission denied" in desk.rows()[0]["reason"]
+    assert desk.run().code == 0
+    assert [path.rpartition("/")[2] for path in desk.there()] == ["1.2.3.MR.dcm"]
 
 
 def test_file_that_vanishes_after_listing(desk: Desk) -> None:
@@ -485,8 +526,8 @@ def test_names_that_hurt(desk: Desk, name: bytes) -> None:
         (["in", "out", "--key-file", "nokey"], "nokey"),
         (["in", "out", "--key-file", "short"], "16 bytes"),
         (["in", "out", "--mapping", "nomap"], "nomap"),
-        (["in"], "dest"),
-        ([], "source"),
+        (["in"], "DEST"),
+        ([], "SOURCE"),
         (["in", "."], "one another"),
         (["in", "/"], "one another"),
         (["in", ".."], "one another"),
@@ -515,3 +556,714 @@ def test_profile_is_needed(desk: Desk) -> None:
     desk.put({"IM1": instance()})
     done = call("run", str(desk.source), str(desk.dest))
     assert (done.code, "--profile" in done.err, desk.there()) == (2, True, {})
+
+
+# -- no identifier leaves ------------------------------------------------------------------------------
+
+REMOVED = (
+    "PatientName PatientBirthDate PatientAddress OtherPatientIDsSequence AccessionNumber StudyID StudyDescription "
+    "ReferringPhysicianName OperatorsName InstitutionName StationName DeviceSerialNumber ImageComments "
+    "RequestAttributesSequence ContentSequence"
+)
+EVERYTHING = (
+    PROFILE.replace("  fields:", "  remove-private-tags: true\n  fields:")
+    .replace("    - name: PatientName\n      remove: true\n", "")
+    + "".join(f"    - name: {name}\n      remove: true\n" for name in REMOVED.split())
+    + "    - name: FrameOfReferenceUID\n      hashuid: true\n"
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planted]]:
+    folder = tmp_path_factory.mktemp("project") / "in"
+    return folder, make_sample(folder, 2)
+
+
+@pytest.fixture
+def sampled(desk: Desk, project: tuple[Path, list[Planted]]) -> Desk:
+    """A desk with the sample, in the tree and loose."""
+    shutil.copytree(project[0], desk.source, dirs_exist_ok=True)
+    return desk
+
+
+SPOKEN = {"CALL", "FAMILY", "FINDING", "STUDY", "BORN"}  # of a structured report, and a description
+LEFT_BY_DESIGN: dict[str, set[str]] = {
+    # profile → planted words that may stay, as the header of the profile says
+    "everything": set(),
+    "keep-list": set(),
+    "research-site": SPOKEN | {"INST"},
+    "block-list": SPOKEN | {"COMMENT", "OBSERV"},
+    "stored-archives": SPOKEN | {"OBSERV", "SERIAL", "STATION"},
+}
+
+
+@pytest.mark.parametrize("profile", LEFT_BY_DESIGN)
+def test_no_planted_identifier_leaves(sampled: Desk, project: tuple[Path, list[Planted]], profile: str) -> None:
+    check_no_identifier_leaves(sampled, project[1], profile, LEFT_BY_DESIGN[profile])
+
+
+def test_no_planted_identifier_leaves_a_loose_folder(sampled: Desk, project: tuple[Path, list[Planted]]) -> None:
+    tree = sampled.source.rename(sampled.folder / "tree")
+    sampled.source.mkdir()
+    tree.rename(sampled.source / "export")
+    check_no_identifier_leaves(sampled, project[1], "everything", set())
+
+
+def check_no_identifier_leaves(sampled: Desk, planted: list[Planted], profile: str, allowed: set[str]) -> None:
+    sampled.rules(EVERYTHING)
+    done = sampled.run(*([] if profile == "everything" else ["--profile", profile]))
+    assert (done.code, sampled.summary()["states"]) == (0, {"released": 10, "skipped": 4}), done.err
+    told = done.out + done.err + (sampled.reports / "audit.csv").read_text() + json.dumps(sampled.summary())
+    told += json.dumps([row | {"source": ""} for row in sampled.rows()])
+    left = "\n".join(plain(data).decode("utf-8", "replace") + path for path, data in sampled.there().items())
+    assert left.count("ORIGINAL") >= 16  # what is searched is not nothing
+    words = {one.value for one in planted}
+    kinds = {word: "BORN" if word.isdecimal() else re.sub(r"\d|^ZZ7F3A", "", word) for word in words}
+    assert {kinds[word] for word in words if word in left} - allowed == set()
+    assert sorted(word for word in words | {MARKER} if word in told) == []
+
+
+# -- run again -----------------------------------------------------------------------------------------
+
+THREE = {"S/V/A/1": instance(), "S/V/A/2": instance(number=2), "x/3": instance("P2")}
+
+
+def test_rerun_skips_what_is_done(desk: Desk) -> None:
+    desk.put(THREE | {"S/V/A/notes.txt": REPORT.encode()})
+    assert desk.run().code == 0
+    first, audit, rows = desk.there(), desk.rows("audit.csv"), desk.rows()
+    for _ in range(2):
+        assert desk.run().code == 0
+        assert set(desk.states().values()) == {"skipped"}
+        assert desk.there() == first
+        assert desk.rows("audit.csv") == audit
+        assert [row["destination"] for row in desk.rows()] == [row["destination"] for row in rows]
+    assert desk.reasons()["S/V/A/1"] == "released by an earlier run and unchanged since"
+
+
+@pytest.mark.parametrize("between", [0, 1, 2], ids=["at once", "after a rerun", "after two"])
+@pytest.mark.parametrize("changed", THREE)
+def test_changed_source_is_done_again_alone(desk: Desk, changed: str, between: int) -> None:
+    desk.put(THREE)
+    for _ in range(between + 1):
+        assert desk.run().code == 0
+    first = desk.there()
+    desk.put({changed: instance("P2" if changed == "x/3" else "P1", number=int(changed[-1]) if changed != "x/3" else 1,
+                                StudyID="NEW")})  # fmt: skip
+    assert desk.run().code == 0
+    assert {name: state for name, state in desk.states().items() if state != "skipped"} == {changed: "released"}
+    now = desk.there()
+    assert now.keys() == first.keys()
+    different = [path for path in now if now[path] != first[path]]
+    assert different == [desk_row(desk, changed)["destination"]]
+    assert b"NEW" in plain(now[different[0]])
+
+
+def desk_row(desk: Desk, source: str) -> dict[str, str]:
+    return next(row for row in desk.rows() if row["source"] == source)
+
+
+@pytest.mark.parametrize("between", [0, 1])
+def test_other_profile_renews_everything(desk: Desk, between: int) -> None:
+    desk.put(THREE)
+    for _ in range(between + 1):
+        desk.run()
+    first = desk.there()
+    desk.rules(MORE)
+    assert desk.run().code == 0
+    assert set(desk.states().values()) == {"released"}
+    now = desk.there()
+    assert now.keys() == first.keys()
+    assert all(now[path] != first[path] for path in now)
+    assert not any(b"\x10\x00\x40\x00CS" in plain(data) for data in now.values())
+
+
+@pytest.mark.parametrize("options", [["--labels", "keep"], ["--verify", "off"], ["--audit-originals"]], ids=str)
+def test_other_options_renew_everything(desk: Desk, options: list[str]) -> None:
+    desk.put(THREE)
+    desk.run()
+    assert desk.run(*options).code == 0
+    assert set(desk.states().values()) == {"released"}
+    assert len(desk.there()) == 3  # also where --labels made other folders
+    assert all(next((desk.dest / folder).iterdir(), None) for folder in folders(desk.dest))
+
+
+def test_name_that_changes_leaves_nothing_behind(desk: Desk) -> None:
+    """Another UID of the source, another UID by the profile: the file of the old name goes, and its empty folders."""
+    desk.put(THREE)
+    desk.run()
+    desk.put({"S/V/A/2": instance(number=7)})
+    assert desk.run().code == 0
+    assert len(desk.there()) == 3
+    desk.rules(PROFILE.replace("hashuid: true", "keep: true"))
+    assert desk.run().code == 0
+    assert sorted(path.rpartition("/")[2] for path in desk.there()) == sorted(
+        ["2.25.77.1.129.1.1.1.MR.dcm", "2.25.77.1.129.1.1.7.MR.dcm", "2.25.77.1.130.1.1.dicom.zip"]
+    )
+    assert len(folders(desk.dest)) == 6
+    assert {row["destination"] for row in desk.rows()} == set(desk.there())
+
+
+@pytest.mark.parametrize(
+    ("rules", "data", "state"),
+    [
+        (PROFILE, instance()[:-3], "refused"),
+        (PROFILE, b"plain text", "skipped"),
+        ("json:\n  fields:\n    - name: a\n      remove: true\n", instance(), "skipped"),
+        (MORE + "    - name: PatientAge\n      replace-with: x\n", None, "refused"),
+        (PROFILE + "    - name: SeriesDescription\n      increment-date: true\n  date-increment: 3\n", instance(), "refused"),
+    ],
+    ids=["damaged", "another kind", "profile without dicom", "bad profile", "rule that cannot act"],
+)  # fmt: skip
+def test_what_is_not_released_any_more_is_taken_back(desk: Desk, rules: str, data: bytes | None, state: str) -> None:
+    """The table says what stands at the destination: nothing does that this run did not make or confirm."""
+    desk.put({"S/V/A/1": instance(), "S/V/B/2": instance(number=2)})
+    assert desk.run().code == 0
+    first = desk.there()
+    desk.rules(rules)
+    if data is None:
+        assert desk.run().code == 2
+        assert desk.there() == first
+        return
+    desk.put({"S/V/A/1": data})
+    desk.run()
+    assert desk.states()["S/V/A/1"] == state
+    assert {row["destination"] for row in desk.rows() if row["destination"]} == set(desk.there())
+    assert desk_row(desk, "S/V/A/1")["destination"] == ""
+    desk.rules(PROFILE)
+    desk.put({"S/V/A/1": instance()})
+    assert desk.run().code == 0
+    assert desk.there() == first
+
+
+def test_series_grows_and_shrinks(desk: Desk) -> None:
+    desk.put({f"d/{n}": instance(number=n) for n in (1, 2, 3)})
+    assert desk.run().code == 0
+    first = desk.there()
+    desk.put({"d/4": instance(number=4)})
+    assert desk.run().code == 0
+    assert (set(desk.states().values()), desk.there().keys()) == ({"released"}, first.keys())
+    assert desk.rows()[0]["members"] == "4"
+    (desk.source / "d/4").unlink()
+    assert desk.run().code == 0
+    assert desk.there() == first
+    desk.put({"d/3": instance(series=2)})  # moves to a series of its own
+    assert desk.run().code == 0
+    assert len(desk.there()) == 2
+    assert sorted(row["members"] for row in desk.rows()) == ["0", "1", "2"]
+
+
+def test_source_that_is_gone_keeps_its_result_until_another_takes_the_name(desk: Desk) -> None:
+    desk.put({"a/1": instance(), "b/1": instance("P2")})
+    desk.run()
+    first = desk.there()
+    (desk.source / "a/1").unlink()
+    assert desk.run().code == 0
+    assert (desk.there(), desk.states()) == (first, {"b/1": "skipped"})
+    desk.put({"moved/1": instance(StudyID="NEW")})
+    assert desk.run().code == 0
+    assert desk.states() == {"b/1": "skipped", "moved/1": "released"}
+    assert desk.there().keys() == first.keys()
+    assert desk.there() != first
+    desk.put({"a/1": instance(number=2)})  # comes back, to the same series
+    assert desk.run().code == 0
+    assert desk.states() == {"a/1": "released", "b/1": "skipped", "moved/1": "released"}
+
+
+def test_gone_source_that_comes_back_beside_its_heir_is_a_collision(desk: Desk) -> None:
+    desk.rules(PROFILE.replace("SOPInstanceUID\n      hashuid", "SOPInstanceUID\n      keep"))
+    desk.put({"S/V/A/1": instance()})
+    desk.run()
+    time_stamp = (desk.source / "S/V/A/1").stat()
+    (desk.source / "S/V/A/1").rename(desk.folder / "kept")
+    desk.put({"S/V/A/2": instance()})
+    assert desk.run().code == 0
+    assert desk.states() == {"S/V/A/2": "released"}
+    (desk.folder / "kept").rename(desk.source / "S/V/A/1")
+    os.utime(desk.source / "S/V/A/1", ns=(time_stamp.st_atime_ns, time_stamp.st_mtime_ns))
+    assert desk.run().code == 1
+    assert (set(desk.states().values()), desk.there()) == ({"refused"}, {})
+
+
+@pytest.mark.parametrize("exists", ["skip", "fail", "replace"])
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_foreign_file_at_the_destination(desk: Desk, exists: str, kind: str) -> None:
+    desk.put({"S/V/A/1": instance(), "S/V/A/2": instance(number=2)})
+    desk.run()
+    first = desk.there()
+    path = desk_row(desk, "S/V/A/1")["destination"]
+    shutil.rmtree(desk.dest)
+    shutil.rmtree(desk.reports)
+    target = desk.dest / path
+    target.parent.mkdir(parents=True)
+    if kind == "file":
+        target.write_bytes(b"mine")
+    elif kind == "folder":
+        target.mkdir()
+    else:
+        target.symlink_to("nowhere")
+    replaced = exists == "replace" and kind != "folder"
+    expected = (
+        "released" if replaced else "skipped" if exists == "skip" else "refused" if exists == "fail" else "failed"
+    )
+    for _ in range(2):
+        done = desk.run("--exists", exists)
+        assert done.code == (0 if expected in ("released", "skipped") else 1)
+        assert desk.states()["S/V/A/1"] == expected
+        assert desk.states()["S/V/A/2"] in ("released", "skipped")
+        if replaced:
+            assert desk.there() == first
+        else:
+            assert os.path.lexists(target)
+            assert not target.exists() or target.is_dir() or target.read_bytes() == b"mine"
+
+
+def test_foreign_files_around_stay(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance()})
+    desk.run()
+    (path,) = desk.there()
+    mine = {str(Path(path).parent / "mine.txt"), path + ".partial", "top.txt"}
+    for name in mine:
+        (desk.dest / name).write_text("mine")
+    desk.rules(PROFILE.replace("hashuid: true", "keep: true"))
+    desk.run("--labels", "keep")
+    assert {name for name in mine if (desk.dest / name).read_text() == "mine"} == mine
+    assert len(desk.there()) == 4
+
+
+def test_exists_replace_does_everything_again(desk: Desk) -> None:
+    desk.put(THREE)
+    desk.run()
+    first = desk.there()
+    for path in first:
+        (desk.dest / path).write_bytes(b"spoilt")
+    assert desk.run("--exists", "replace").code == 0
+    assert set(desk.states().values()) == {"released"}
+    assert desk.there() == first
+
+
+def test_result_that_somebody_removed_is_made_again(desk: Desk) -> None:
+    desk.put(THREE)
+    desk.run()
+    first = desk.there()
+    gone = desk_row(desk, "S/V/A/2")["destination"]
+    (desk.dest / gone).unlink()
+    assert desk.run().code == 0
+    assert desk.states() == {"S/V/A/1": "skipped", "S/V/A/2": "released", "x/3": "skipped"}
+    assert desk.there() == first
+
+
+def test_damaged_ledger_stops_the_run(desk: Desk) -> None:
+    desk.put(THREE)
+    desk.run()
+    first = desk.there()
+    (desk.reports / "state.sqlite").write_bytes(b"no database" * 1000)
+    desk.rules(MORE)
+    done = desk.run()
+    assert (done.code, "ledger" in done.err, "Traceback" in done.err) == (1, True, False)
+    assert desk.there() == first
+
+
+# -- one name for two ----------------------------------------------------------------------------------
+
+
+def instances_of_one_name(*names: str) -> dict[str, bytes]:
+    return {name: instance(StudyID=str(number)) for number, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_two_sources_of_one_name_are_refused_for_good(desk: Desk, count: int) -> None:
+    desk.put(instances_of_one_name(*(f"S/V/A/{n}" for n in range(count))) | {"S/V/A/x": instance(number=9)})
+    for _ in range(3):
+        assert desk.run().code == 1
+        assert list(desk.states().values())[:count] == ["refused"] * count
+        assert [path.rpartition(".9.")[2] for path in desk.there()] == ["MR.dcm"]
+        assert {row["file"] for row in desk.rows("audit.csv") if row["path"] == "filename"} == set(desk.there())
+    for n in range(1, count):
+        (desk.source / f"S/V/A/{n}").unlink()
+    assert desk.run().code == 0
+    assert len(desk.there()) == 2
+
+
+@pytest.mark.parametrize("reruns", [0, 1, 2])
+@pytest.mark.parametrize("rival", ["S/V/A/0", "S/V/A/2"], ids=["before", "after"])
+def test_rival_of_what_an_earlier_run_released(desk: Desk, rival: str, reruns: int) -> None:
+    desk.put({"S/V/A/1": instance(), "S/V/A/9": instance(number=9)})
+    for _ in range(reruns + 1):
+        assert desk.run().code == 0
+    desk.put({rival: instance(StudyID="7")})
+    for _ in range(2):
+        assert desk.run().code == 1
+        assert (desk.states()["S/V/A/1"], desk.states()[rival]) == ("refused", "refused")
+        assert len(desk.there()) == 1
+        rows = {row["source"]: row for row in desk.rows()}
+        assert rows["S/V/A/1"]["destination"] == rows["S/V/A/1"]["sha256_out"] == ""
+        assert {row["file"] for row in desk.rows("audit.csv") if row["path"] == "filename"} == set(desk.there())
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "after a release"])
+def test_two_subjects_of_one_label_are_refused(desk: Desk, later: bool) -> None:
+    desk.rules(SAME_LABEL)
+    desk.put({"S1/V/A/1": instance()})
+    if later:
+        assert desk.run().code == 0
+        assert next(iter(desk.there())).startswith("SAME/")
+        assert desk.run().code == 0
+    desk.put({"S2/V/A/1": instance("P2")})
+    for _ in range(2):
+        assert desk.run().code == 1
+        assert set(desk.states().values()) == {"refused"}
+        assert "two source subjects" in desk.reasons()["S1/V/A/1"]
+        assert (desk.there(), folders(desk.dest) if desk.dest.exists() else set()) == ({}, set())
+
+
+@pytest.mark.parametrize(
+    ("ids", "states"), [(("P1", "p1"), {"refused"}), (("P1", "P2"), {"released"})], ids=["case", "different"]
+)
+def test_labels_that_differ_by_case_alone(desk: Desk, ids: tuple[str, str], states: set[str]) -> None:
+    """They are one folder on many file systems."""
+    desk.rules(PROFILE.replace("PatientID\n      hash: true", "PatientID\n      keep: true"))
+    desk.put({f"x/{number}": instance(patient) for number, patient in enumerate(ids)})
+    desk.run()
+    assert set(desk.states().values()) == states
+
+
+@pytest.mark.parametrize("reruns", [0, 1])
+def test_names_that_differ_by_case_alone(desk: Desk, reruns: int) -> None:
+    desk.rules(PROFILE + "filename:\n  filenames:\n    - input-regex: ^(?P<n>.+)$\n      output: '{n}'\n")
+    desk.put({"S/V/A/one.txt": REPORT, "S/V/A/two.txt": REPORT})
+    for _ in range(reruns):
+        assert desk.run().code == 0
+    desk.put({"S/V/A/ONE.txt": REPORT})
+    assert desk.run().code == 1
+    assert desk.states() == {"S/V/A/ONE.txt": "refused", "S/V/A/one.txt": "refused",
+                             "S/V/A/two.txt": "skipped" if reruns else "released"}  # fmt: skip
+    assert [path.rpartition("/")[2] for path in desk.there()] == ["two.txt"]
+
+
+def test_one_patient_in_the_tree_and_loose_is_one(desk: Desk) -> None:
+    desk.put({"P1/V/A/1": instance(), "x/1": instance(study=2)})
+    desk.rules(PROFILE.replace("PatientID\n      hash: true", "PatientID\n      remove: true"))
+    assert desk.run().code == 0
+    assert len({path.split("/")[0] for path in desk.there()}) == 1
+
+
+# -- ends before its time ------------------------------------------------------------------------------
+
+WRITES = {"os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}
+FAULTS = ("kill", "SIGTERM", "SIGINT", "ENOSPC")
+STORY = {
+    "S/V/A/1": instance(), "S/V/A/2": instance(number=2), "S/V/A/z.zip": packed({"a/IM1": instance(number=3)}),
+    "T/V/A/1": instance("P2"), "x/1": instance("P3"), "x/2": instance("P3", number=2), "S/V/B/twin": instance(number=8),
+    "S/V/B/win": instance(number=8),
+}  # fmt: skip
+
+
+def fault_at(count: int, kind: str, folder: Path) -> Hook:
+    """Return a hook that does harm at the n-th write below a folder, a full disk also at all that follow."""
+    seen = 0
+
+    def hook(event: str, path: str) -> None:
+        nonlocal seen
+        if event not in WRITES or not path.startswith(str(folder)):
+            return
+        seen += 1
+        if kind == "ENOSPC" and seen >= count and event not in ("os.remove", "os.rmdir"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if seen == count and kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif seen == count and kind.startswith("SIG"):
+            os.kill(os.getpid(), getattr(signal, kind))
+
+    return hook
+
+
+def writes_of(desk: Desk) -> int:
+    """Count the writes of an undisturbed run, up to the reports."""
+    count = 0
+
+    def hook(event: str, path: str) -> None:
+        nonlocal count
+        count += event in WRITES and path.startswith(str(desk.folder))
+
+    def work() -> Ran:
+        done = desk.run("--quiet")
+        return Ran(count, done.out, done.err)
+
+    return forked(work, hook).code
+
+
+def copied(desk: Desk, name: str) -> Desk:
+    """Return another desk with everything of this one, times and links included."""
+    shutil.copytree(desk.folder, desk.folder.parent / name, symlinks=True)
+    other = Desk.__new__(Desk)
+    other.folder = desk.folder.parent / name
+    other.source, other.dest, other.reports = (other.folder / part for part in ("in", "out", "out-report"))
+    other.profile = other.folder / "profile.yaml"
+    return other
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> tuple[Desk, Desk]:
+    """A desk in the middle of its life, and the same after an undisturbed run.
+
+    A first run has been there; then one source changed, one became bad, one came, and the profile names files anew.
+    """
+    (tmp_path / "desk").mkdir()
+    desk = Desk(tmp_path / "desk")
+    desk.put(STORY)
+    assert desk.run().code == 1
+    assert len(desk.there()) == 5
+    desk.put({"S/V/A/1": instance(StudyID="NEW"), "T/V/A/1": instance("P2")[:-3], "S/V/A/3": instance(number=4)})
+    (desk.source / "x/2").unlink()
+    desk.rules(PROFILE.replace("SOPInstanceUID\n      hashuid", "SOPInstanceUID\n      keep") + "    - name: StudyID\n")
+    done = copied(desk, "undisturbed")
+    assert done.run().code == 1
+    assert len(done.there()) == 5
+    return desk, done
+
+
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("kind", FAULTS)
+def test_fault_at_any_write(story: tuple[Desk, Desk], kind: str, part: int) -> None:
+    """Whole files or none under final names; what it leaves behind is no obstacle; a rerun ends where it should."""
+    desk, undisturbed = story
+    whole = set(desk.there().items()) | set(undisturbed.there().items())
+    total = writes_of(copied(desk, "counted"))
+    assert total > 40
+    for number in range(1 + part, total + 1, 8):
+        victim = copied(desk, f"victim{number}")
+        done = forked(lambda victim=victim: victim.run(), fault_at(number, kind, victim.folder))
+        assert done.code == {"kill": -9, "ENOSPC": 1}.get(kind, 130), (number, done.err)
+        assert "Traceback" not in done.err
+        assert set(victim.there().items()) <= whole, number
+        if kind == "ENOSPC":
+            assert "No space left" in done.err or "disk" in done.err, (number, done.err)
+        if kind != "kill":
+            assert not (victim.reports / ".work").exists()
+            assert not [path for path in victim.folder.rglob("*.partial")]
+        assert victim.run().code == 1
+        assert (number, victim.there()) == (number, undisturbed.there())
+        assert victim.rows("audit.csv") == undisturbed.rows("audit.csv")
+        assert folders(victim.dest) == folders(undisturbed.dest)
+        states = {"skipped": "released"}
+        then = {source: states.get(state, state) for source, state in victim.states().items()}
+        assert then == {source: states.get(state, state) for source, state in undisturbed.states().items()}
+        shutil.rmtree(victim.folder)
+
+
+def test_interrupted_run_tells_of_every_source(desk: Desk) -> None:
+    desk.put(STORY)
+    links = 0
+
+    def hook(event: str, path: str) -> None:
+        nonlocal links
+        links += event == "os.link"
+        if event == "os.link" and links == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert forked(desk.run, hook).code == 130
+    assert desk.states().keys() == STORY.keys()
+    assert set(desk.states().values()) <= {"released", "failed"}
+    assert desk.summary()["complete"] is False
+    assert 1 <= len(desk.there()) <= 2
+
+
+def lines_until(process: subprocess.Popen[str], count: int) -> list[str]:
+    """Read progress until some files are done."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    while sum(re.match(r"\d+/\d+ ", line) is not None for line in lines) < count:
+        line = process.stderr.readline()
+        assert line, lines
+        lines.append(line)
+    return lines
+
+
+def offspring(token: str) -> list[int]:
+    """Return the processes that have a token in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if token.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def ended(token: str) -> bool:
+    """Wait until all processes with a token in their environment are gone."""
+    for _ in range(200):
+        if not offspring(token):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("sent", "after"), [(signal.SIGKILL, 1), (signal.SIGKILL, 6), (signal.SIGINT, 2), (signal.SIGTERM, 4)], ids=str
+)
+def test_run_with_workers_is_ended(sampled: Desk, sent: signal.Signals, after: int) -> None:
+    expected = sampled.run("--reports", str(sampled.folder / "r"), dest=sampled.folder / "undisturbed")
+    assert expected.code == 0
+    token = f"TOKEN={sampled.folder}"
+    process = sampled.start("--workers", "2", env={**os.environ, "TOKEN": str(sampled.folder)})
+    lines_until(process, after)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == (-9 if sent == signal.SIGKILL else 130)
+    assert "Traceback" not in err
+    assert ended(token), "workers outlive the run"
+    if sent != signal.SIGKILL:
+        assert not (sampled.reports / ".work").exists()
+    assert 1 <= len(sampled.there()) < 10
+    assert sampled.run().code == 0
+    assert sampled.there() == contents(sampled.folder / "undisturbed")
+    assert sampled.rows("audit.csv") == sampled.rows("audit.csv", sampled.folder / "r")
+
+
+@pytest.mark.parametrize("victims", ["one", "all"])
+def test_killed_worker_costs_nothing_but_time(sampled: Desk, victims: str) -> None:
+    """Somebody killed it, not its file: what it was at is done again."""
+    process = sampled.start("--workers", "2", env={**os.environ, "TOKEN": str(sampled.folder)})
+    lines_until(process, 1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    servers = [pid for pid in children if "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()]
+    workers = [int(pid) for server in servers for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+    assert len(workers) >= 1
+    for pid in workers if victims == "all" else workers[:1]:
+        os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert sampled.summary()["states"] == {"released": 10, "skipped": 4}
+
+
+def test_file_that_kills_its_worker_fails_alone(sampled: Desk) -> None:
+    """A file that needs more memory than there is: the system ends the worker, twice."""
+    sampled.put({"S/V/A/huge.dcm": b"", "S/V/A/after": instance()})
+    big = sampled.source / "S/V/A/huge.dcm"
+    with big.open("wb") as stream:
+        stream.truncate(6 << 30)
+    limit = 3 << 30
+    done = subprocess.run(
+        [sys.executable, "-m", "fw_gear_deid", *sampled.arguments("--workers", "2")], cwd=ROOT, capture_output=True,
+        text=True, check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode == 1, done.err
+    assert sampled.states()["S/V/A/huge.dcm"] == "failed"
+    assert sampled.reasons()["S/V/A/huge.dcm"] == "not enough memory"
+    assert sampled.summary()["states"] == {"failed": 1, "released": 11, "skipped": 4}
+
+
+def test_second_run_on_the_same_reports_is_refused(sampled: Desk) -> None:
+    process = sampled.start("--workers", "2")
+    lines_until(process, 1)
+    second = sampled.run("--quiet")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (second.code, "another run" in second.err) == (2, True)
+    assert len(sampled.there()) == 10
+    assert sampled.run().code == 0  # the lock is gone
+
+
+def test_reader_of_progress_goes_away(sampled: Desk) -> None:
+    """``run ... 2>&1 | head -1`` does not stop the work, nor change what it returns."""
+    process = sampled.start("--workers", "1")
+    lines_until(process, 1)
+    assert process.stderr is not None and process.stdout is not None
+    process.stderr.close()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert sampled.summary()["states"] == {"released": 10, "skipped": 4}
+
+
+# -- the disk is full ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that holds little."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_destination_is_full(desk: Desk, small_disk: Path, replaced: bool) -> None:
+    desk.put({f"S/V/A/{n}": instance(number=n) for n in (1, 2)})
+    desk.put({"S/V/A/big": instance(number=3, ImageComments="x" * 9000, RequestAttributesSequence=[pixels(200)])})
+    desk.dest = small_disk / "out"
+    options = ["--reports", str(desk.reports), *(["--exists", "replace"] if replaced else [])]
+    done = desk.run(*options)
+    assert done.code == 1
+    assert desk.states() == {"S/V/A/1": "released", "S/V/A/2": "released", "S/V/A/big": "failed"}
+    assert "No space left" in desk.reasons()["S/V/A/big"]
+    assert len(desk.there()) == 2
+    subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+    assert desk.run(*options).code == 0
+    assert len(desk.there()) == 3
+
+
+def pixels(kib: int) -> Dataset:
+    ds = Dataset()
+    ds.add_new(0x00420011, "OB", os.urandom(kib << 10))
+    return ds
+
+
+@pytest.mark.parametrize("size", [12, 24, 36, 48, 64, 96])
+def test_reports_are_full(desk: Desk, small_disk: Path, size: int) -> None:
+    """Ledger, workspace or reports: nothing is released without a record, and the cause is told."""
+    desk.put({f"S/V/A/{n}": instance(number=n, ImageComments="x" * 5000) for n in range(6)})
+    subprocess.run(["mount", "-o", f"remount,size={size}k", str(small_disk)], check=True)
+    reports = small_disk / "reports"
+    done = desk.run("--reports", str(reports))
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert re.search("No space left|ledger", done.err), done.err
+    assert not (reports / ".work").exists()
+    assert not list(small_disk.rglob("*.partial"))
+    subprocess.run(["mount", "-o", "remount,size=9m", str(small_disk)], check=True)
+    assert desk.run("--reports", str(reports)).code == 0
+    assert len(desk.there()) == 6
+    assert {row["destination"] for row in desk.rows(reports=reports)} == set(desk.there())
+
+
+def test_file_size_limit(desk: Desk) -> None:
+    """As a quota has it: one result is too large, the others are released."""
+    desk.put({"S/V/A/1": instance(), "S/V/A/big": instance(number=2, ImageComments="x" * 10000, RequestAttributesSequence=[pixels(300)])})
+
+    def work() -> Ran:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        return desk.run()
+
+    assert forked(work).code == 1
+    assert desk.states() == {"S/V/A/1": "released", "S/V/A/big": "failed"}
+    assert "File too large" in desk.reasons()["S/V/A/big"]
+    assert len(desk.there()) == 1
+    assert desk.run().code == 0
+    assert len(desk.there()) == 2
+
+
+def test_destination_without_hard_links(desk: Desk) -> None:
+    """exFAT and some network file systems have none."""
+    desk.put(STORY)
+
+    def refuse(event: str, path: str) -> None:
+        if event == "os.link":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    assert forked(desk.run, refuse).code == 1
+    first = desk.there()
+    assert len(first) == 5
+    shutil.rmtree(desk.dest)
+    shutil.rmtree(desk.reports)
+    path = next(iter(first))
+    (desk.dest / path).parent.mkdir(parents=True)
+    (desk.dest / path).write_bytes(b"mine")
+    forked(desk.run, refuse)
+    assert desk.there() == first | {path: b"mine"}

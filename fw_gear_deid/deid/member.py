@@ -120,19 +120,30 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
         result = verify.check(draft, written_bytes)
         source = part10.read(data) if any(one.kind == rules.DIFFERS for one in ctx.promises) else None
         rules.check(source, result, ctx.promises, recurse=section.recurse)
-    sorting = {keyword: draft.text(tag) for keyword, tag in SORTING.items()}
     return Done(
         name=written,
         data=written_bytes,
         edits=edits,
         unmatched=frozenset(edited.unmatched),
-        sorting=sorting,
-        ruled=_ruled(section, draft, edits),
+        sorting=sorting_texts(draft),
+        ruled=ruled_keywords(section, draft, edits),
         read=read,
     )
 
 
-def _ruled(section: DicomSection, draft: Draft, edits: tuple[Edit, ...]) -> frozenset[str]:
+def sorting_texts(draft: Draft) -> dict[str, str]:
+    """Return the texts of the sorting tags; empty where a draft has none that can be read."""
+    texts = {}
+    for keyword, tag in SORTING.items():
+        try:
+            texts[keyword] = draft.text(tag)
+        except Unfit:
+            texts[keyword] = ""
+    return texts
+
+
+def ruled_keywords(section: DicomSection, draft: Draft, edits: tuple[Edit, ...]) -> frozenset[str]:
+    """Return the sorting tags that a rule sets, changes or keeps on purpose."""
     named = {
         tag for rule in section.rules for ds, tag in select(draft, rule.selector, recurse=False) if ds is draft.body
     }

@@ -7,14 +7,11 @@ from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.member import HEAD, SORTING, deidentify_member, is_cruft, is_index, takes
-from fw_gear_deid.deid.names import NoTemplate
+from fw_gear_deid.deid.member import HEAD, is_cruft, is_index, ruled_keywords, sorting_texts, takes
 from fw_gear_deid.formats import zips
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.profile import DicomSection, ZipSection
-
-__all__ = ["Surveyed", "dicom", "survey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ def survey(source: Path, name: str, ctx: Context) -> Surveyed:
         head = stream.read(2048)
     section = None if is_cruft(name) or is_index(head) else takes(ctx.profile, name, head[:HEAD], archives=True)
     if isinstance(section, DicomSection):
-        return _of(source.read_bytes(), name, ctx, "instance")
+        return _of(source.read_bytes(), name, section, ctx, "instance")
     if isinstance(section, ZipSection):
         with zips.open_archive(source) as archive:
             for member in zips.members(archive):
@@ -59,24 +56,20 @@ def survey(source: Path, name: str, ctx: Context) -> Surveyed:
                 if is_cruft(member.name):
                     continue
                 data = zips.read_member(archive, member)
-                if not is_index(data) and isinstance(takes(ctx.profile, base, data[:HEAD]), DicomSection):
-                    return _of(data, base, ctx, "archive")
+                taken = None if is_index(data) else takes(ctx.profile, base, data[:HEAD])
+                if isinstance(taken, DicomSection):
+                    return _of(data, base, taken, ctx, "archive")
         return Surveyed("archive", {}, {}, frozenset())
     return Surveyed("other", {}, {}, frozenset())
 
 
-def _of(data: bytes, name: str, ctx: Context, kind: str) -> Surveyed:
+def _of(data: bytes, name: str, section: DicomSection, ctx: Context, kind: str) -> Surveyed:
     draft = part10.read(data)
-    before = {}
-    for keyword, tag in SORTING.items():
-        try:
-            before[keyword] = draft.text(tag)
-        except Unfit:
-            before[keyword] = ""
+    if section.filenames and not any(template.pattern.match(name) for template in section.filenames):
+        return Surveyed("other", {}, {}, frozenset())  # the profile leaves it out
+    before = sorting_texts(draft)
     try:
-        done = deidentify_member(data, name, ctx)
-    except NoTemplate:
-        return Surveyed("other", {}, {}, frozenset())
+        edited = dicom.edit(draft, section, ctx)
     except Unfit:
         return Surveyed(kind, before, {}, frozenset())  # its series must not go without it
-    return Surveyed(kind, before, done.sorting, done.ruled)
+    return Surveyed(kind, before, sorting_texts(draft), ruled_keywords(section, draft, edited.edits))

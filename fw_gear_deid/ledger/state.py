@@ -115,8 +115,8 @@ class State:
                 "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     (
-                        _stored(row.source), row.position, row.task, row.fingerprint, row.destination, row.state, row.reason,
-                        row.changes, row.members, row.bytes_in, row.bytes_out, row.sha256, row.seconds,
+                        _stored(row.source), row.position, row.task, row.fingerprint, row.destination, row.state,
+                        row.reason, row.changes, row.members, row.bytes_in, row.bytes_out, row.sha256, row.seconds,
                         zlib.compress(row.audit.encode("utf-8", "surrogatepass"), 1), row.actions, row.unmatched,
                     )
                     for row in rows
@@ -125,13 +125,6 @@ class State:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise StopRun(f"the ledger cannot be written ({type(error).__name__}); nothing more is released") from None
-
-    def listed(self, sources: Iterable[str]) -> Iterator[Row]:
-        """Yield the rows of a run's sources in their order."""
-        for source in sources:
-            row = self.get(source)
-            if row is not None:
-                yield row
 
     def _rows(self, where: str, value: str | bytes) -> Iterator[Row]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from fw_gear_deid.actions import LATER, Hash, IncrementDate, IncrementDatetime, Jitter, Keep, Remove, Replace
-from fw_gear_deid.actions.dates import UNITS, Shift, format_problem, limit
+from fw_gear_deid.actions.dates import DEFAULT_DATETIME, UNITS, Shift, format_problem, limit
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.dictionary import BINARY_VRS, SINGLE_TEXT_VRS
 from fw_gear_deid.model.errors import Unfit
@@ -138,7 +138,7 @@ def _build(
         case "increment-date" | "increment-datetime":
             return _increment(section, item, key, where)
         case "jitter":
-            return _jitter(section, item, where, name)
+            return _jitter(section, item, where, name, vr)
         case _:
             return templates.parse_regex_sub(section, value, f"{where}.regex-sub", references)
 
@@ -278,7 +278,7 @@ def _is_limit(text: str) -> bool:
     return True
 
 
-def _jitter(section: Section, item: Mapping, where: str, name: str) -> Action | None:
+def _jitter(section: Section, item: Mapping, where: str, name: str, vr: str | None) -> Action | None:
     problems = section.problems
 
     def place(option: str) -> Node:
@@ -296,4 +296,20 @@ def _jitter(section: Section, item: Mapping, where: str, name: str) -> Action | 
         problems.error(node.line, node.column, f"{where}.jitter-range", "must be above 0, and at least 1 for int")
         return None
     low, high = local.number("jitter-min", None), local.number("jitter-max", None)
+    if vr in ("DA", "DT"):
+        # a date is moved by whole days: published profiles ask for it, and the reference engine fails on every file
+        if reach < 1 or reach != int(reach) or low is not None or high is not None:
+            problems.error(
+                item.line,
+                item.column,
+                where,
+                "jitter of a date takes whole days as jitter-range, and no limits",
+            )
+            return None
+        shift = Shift(0, int(reach))
+        return (
+            IncrementDate(shift, section.text("date-format", "%Y%m%d"), key="jitter")
+            if vr == "DA"
+            else IncrementDatetime(shift, section.text("datetime-format", DEFAULT_DATETIME), key="jitter")
+        )
     return Jitter(name, reach, kind == "int", low, high)

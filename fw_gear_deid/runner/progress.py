@@ -31,6 +31,12 @@ class Progress:
         self._done += files
         if self._quiet:
             return
+        try:
+            self._tell(state, text, files)
+        except OSError:
+            self._quiet = True  # whoever read this went away; the work goes on
+
+    def _tell(self, state: str, text: str, files: int) -> None:
         if self._bar is not None:
             self._bar.update(files)
             if state in ("refused", "failed"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -66,7 +66,7 @@ class Releaser:
         self._positions = positions
         self._origin = origin
         self._describe = describe
-        self._labels: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
         """Key of an acquisition → its label, once decided."""
         self._withdrawn: dict[str, list[Row]] = {}
         """Destination → sources that were released there and taken back."""
@@ -74,16 +74,20 @@ class Releaser:
         self.done: set[str] = set()
         """Sources with a row of this run."""
         self.chains: dict[tuple[str, ...], tuple[Wanted, ...]] = {}
-        """Labels → containers that hold a released file."""
+        """Labels → containers that hold a file of this run."""
+        self.standing: set[tuple[str, ...]] = set()
+        """Labels of containers that hold a file of this run, or of an earlier one that is as it should be."""
 
     def early(self, place: Place) -> tuple[str, str] | None:
         """Record what needs no work: no place for it, or done by an earlier run. Returns state and reason."""
         if place.problem:
-            self._record(place, Row("", 0, "", self._fingerprint(place.task.labels), "", "refused", place.problem))
-            return "refused", place.problem
+            return self._withhold(place, Refused(place.problem))
         if self._exists == "replace":
             return None
-        return self._known_here(place) or self._known_there(place)
+        try:
+            return self._known_here(place) or self._known_there(place)
+        except OSError as error:
+            return self._withhold(place, Failed(f"{_cause(error)} (while asking the destination)"))
 
     def _known_here(self, place: Place) -> tuple[str, str] | None:
         """By our own ledger: the same bytes, profile, key and options made a file that still stands."""
@@ -101,7 +105,8 @@ class Releaser:
         if not agrees or not self._sink.exists(Destination(chain, name)):
             return None
         if place.key and not place.containers[-1].label:
-            self._labels.setdefault(place.key, labels[-1])
+            self.labels.setdefault(place.key, labels[-1])
+        self.standing.add(tuple(labels))
         for row in known:
             self._state.record([replace(row, state="skipped", reason=UNCHANGED, position=self._positions[row.source])])
             self.done.add(row.source)
@@ -133,21 +138,24 @@ class Releaser:
             try:
                 with self._lock:
                     outcome, path = self._release(place, worked, worked.result, outcome)
+            except OSError as error:
+                outcome = Failed(f"{_cause(error)} (at the destination)")
             finally:
                 worked.result.unlink(missing_ok=True)
         if isinstance(outcome, Released):
             return "released", f"{path} ({outcome.members} members)"
-        row = Row(
-            "",
-            0,
-            "",
-            self._fingerprint(place.task.labels),
-            "",
-            state_of(outcome),
-            outcome.reason,
-            seconds=worked.seconds,
-        )
-        self._record(place, row)
+        return self._withhold(place, outcome, worked.seconds)
+
+    def _withhold(self, place: Place, outcome: Refused | Skipped | Failed, seconds: float = 0.0) -> tuple[str, str]:
+        """Record why nothing is released, and take back what an earlier run made of the same sources."""
+        row = Row("", 0, "", self._fingerprint(place.task.labels), "", "", "", seconds=seconds)
+        try:
+            self._take_back(place, "")
+        except OSError as error:
+            outcome = Failed(f"what an earlier run released cannot be taken back: {_cause(error)}")
+            old = self._state.get(place.task.items[0].id)
+            row = replace(row, destination=old.destination, sha256=old.sha256) if old is not None else row
+        self._record(place, replace(row, state=state_of(outcome), reason=outcome.reason))
         return state_of(outcome), outcome.reason
 
     def _release(self, place: Place, worked: Worked, result: Path, released: Released) -> tuple[Outcome, str]:
@@ -159,15 +167,12 @@ class Releaser:
         destination = Destination(chain, released.name)
         path = destination.path
         own = {item.id for item in place.task.items}
-        rivals = [
-            row
-            for row in self._state.at(path) + self._withdrawn.get(path, [])
-            if row.source not in own and row.source in self._positions
-        ]
+        here = self._state.at(path)
+        rivals = self._current(here + self._withdrawn.get(path.casefold(), []), own)
         if rivals:
-            self._withdraw(rivals, path)
+            self._withdraw(rivals)
             return Refused(_SAME_NAME), ""
-        ours = any(row.source in own for row in self._state.at(path))
+        ours = bool(here)  # made by an earlier run, of these sources or of some that are gone or move
         if not ours and self._exists != "replace" and self._sink.exists(destination):
             reason = "the destination has a file of this name that no run with these reports made"
             return (Skipped(reason) if self._exists == "skip" else Refused(reason)), ""
@@ -178,15 +183,21 @@ class Releaser:
         released = replace(released, audit=(*released.audit, MemberEdits("", self._shown(described))))
         row = self._row(place, released, path, worked.seconds)
         if not self._dry_run:
+            self._take_back(place, path)
+            self._state.record([_lost(gone) for gone in here if gone.source not in own])
             self._record(place, replace(row, state=RELEASING))
             problem = self._put(
                 place, result, destination, released, described, replace_=ours or self._exists == "replace"
             )
             if problem is not None:
+                if ours:
+                    self._sink.withdraw(path)
+                self._record(place, _lost(row))  # nothing of it stands there
                 return problem, ""
-            self._leave_earlier_place(place, path)
         self._record(place, row)
-        self.chains[tuple(one.label for one in chain)] = chain
+        labels = tuple(one.label for one in chain)
+        self.chains[labels] = chain
+        self.standing.add(labels)
         return released, path
 
     def _shown(self, described: CleanContainer) -> tuple:  # type: ignore[type-arg]
@@ -196,7 +207,7 @@ class Releaser:
         """Return the containers with the acquisition's label decided."""
         if not place.containers or place.containers[-1].label:
             return place.containers
-        label = self._labels.setdefault(place.key, acquisition_label(place, worked.sorting, self._keyring))
+        label = self.labels.setdefault(place.key, acquisition_label(place, worked.sorting, self._keyring))
         return (*place.containers[:-1], replace(place.containers[-1], label=label))
 
     def _put(
@@ -225,34 +236,31 @@ class Releaser:
             reason = "the destination has a file of this name"
             return Skipped(reason) if self._exists == "skip" else Refused(reason)
         except OSError as error:
-            return Failed(f"{error.strerror or error or type(error).__name__} (while writing to the destination)")
+            return Failed(f"{_cause(error)} (while writing to the destination)")
         return None
 
-    def _leave_earlier_place(self, place: Place, path: str) -> None:
-        """Remove what an earlier run made of the same source under another name."""
-        for item in place.task.items:
-            old = self._state.get(item.id)
-            if old is not None and old.sha256 and old.destination != path and not self._state.at(old.destination):
-                self._sink.withdraw(old.destination)
+    def _current(self, rows: Iterable[Row], own: set[str]) -> list[Row]:
+        """Return the rows of other sources that hold in this run; those of earlier ones may be about to change."""
+        return [row for row in rows if row.source not in own and row.source in self.done]
 
-    def _withdraw(self, rivals: list[Row], path: str) -> None:
+    def _take_back(self, place: Place, path: str) -> None:
+        """Remove what an earlier run made of the same sources under other names."""
+        own = {item.id for item in place.task.items}
+        known = [row for row in map(self._state.get, own) if row is not None and row.sha256]
+        for earlier in sorted({row.destination for row in known} - {path}):
+            if not self._dry_run and not self._current(self._state.at(earlier), own):
+                self._sink.withdraw(earlier)
+
+    def _withdraw(self, rivals: list[Row]) -> None:
         """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
-        if not self._dry_run:
-            self._sink.withdraw(path)
         for row in rivals:
-            lost = replace(
-                row,
-                state="refused",
-                reason=_SAME_NAME,
-                destination="",
-                audit="",
-                actions="",
-                changes=0,
-                sha256="",
-                bytes_out=0,
-            )
-            self._state.record([lost])
-            self._withdrawn.setdefault(path, []).append(row)
+            gone = self._withdrawn.setdefault(row.destination.casefold(), [])
+            if row in gone:
+                continue
+            if not self._dry_run:
+                self._sink.withdraw(row.destination)
+            self._state.record([_lost(row)])
+            gone.append(row)
 
     def _row(self, place: Place, released: Released, path: str, seconds: float) -> Row:
         return Row(
@@ -286,3 +294,22 @@ class Releaser:
             self.done.add(item.id)
         with self._lock:
             self._state.record(rows)
+
+
+def _lost(row: Row) -> Row:
+    """Return the row of a source whose file does not stand at the destination, for want of a name of its own."""
+    return replace(
+        row,
+        state="refused",
+        reason=_SAME_NAME,
+        destination="",
+        audit="",
+        actions="",
+        changes=0,
+        sha256="",
+        bytes_out=0,
+    )
+
+
+def _cause(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

@@ -19,7 +19,7 @@ from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import reports
-from fw_gear_deid.ledger.state import State
+from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import StopRun, Unfit, UsageError
 from fw_gear_deid.model.outcome import Failed, MemberEdits
@@ -97,14 +97,18 @@ def run(job: Job) -> int:
         The ledger or the destination is lost; nothing further was released.
     """
     silence()
-    for folder in (job.reports, job.ledger):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _locked(job.ledger), _workspace(job.ledger) as workspace, _terminable():
-        state = State(None if job.dry_run else job.ledger / "state.sqlite")
-        try:
-            return _Run(job, state, workspace).go()
-        finally:
-            state.close()
+    try:
+        for folder in (job.reports, job.ledger):
+            folder.mkdir(parents=True, exist_ok=True)
+        with _locked(job.ledger), _workspace(job.ledger) as workspace, _terminable():
+            state = State(job.ledger / "state.sqlite", keep=not job.dry_run)
+            try:
+                return _Run(job, state, workspace).go()
+            finally:
+                state.close()
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise StopRun(f"{job.reports}: the reports cannot be written ({cause}); what was released is whole") from None
 
 
 class _Run:
@@ -136,9 +140,11 @@ class _Run:
             stopped = error
         finally:
             pool.close()
-        summary = self._report(complete=not interrupted and stopped is None)
-        if stopped is not None:
-            raise stopped
+        try:
+            summary = self._report(complete=not interrupted and stopped is None)
+        finally:
+            if stopped is not None:
+                raise stopped
         if interrupted:
             return INTERRUPTED
         states = summary["states"]
@@ -266,17 +272,30 @@ class _Run:
             "complete": complete,
             "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
         } | job.facts
+        return reports.write(job.reports, self._rows(), summary, profile.rule_labels(), self._container_audit())
+
+    def _rows(self) -> Iterator[Row]:
+        """Yield one row per source, of an interrupted run, too."""
         done = self._releaser.done if self._releaser else set()
-        rows = self._state.listed(item.id for item in self._listed if item.id in done)
-        return reports.write(job.reports, rows, summary, profile.rule_labels(), self._container_audit())
+        for number, item in enumerate(self._listed):
+            row = self._state.get(item.id) if item.id in done else None
+            if row is None:
+                yield Row(item.id, number, "", "", "", "failed", "the run ended before its turn", bytes_in=item.size)
+            elif row.state == RELEASING:
+                yield Row(item.id, number, "", "", "", "failed", "the run ended while it was put in place")
+            else:
+                yield row
 
     def _container_audit(self) -> str:
         """Return the audit lines of containers that are at the destination."""
-        chains = self._releaser.chains if self._releaser else {}
-        used = {labels[:depth] for labels in chains for depth in range(1, len(labels) + 1)}
+        if self._releaser is None:
+            return ""
+        used = {labels[:depth] for labels in self._releaser.standing for depth in range(1, len(labels) + 1)}
         text = ""
-        for cleaned in self._containers.values():
+        for key, cleaned in self._containers.items():
             labels = tuple(one.label for one in cleaned.chain)
+            if not labels[-1]:  # decided by the first result
+                labels = (*labels[:-1], self._releaser.labels.get(key, ""))
             if labels in used:
                 edits = [MemberEdits("", (*cleaned.clean.edits, *cleaned.renamed(labels[-1])))]
                 text += reports.audit_text("/".join(labels), edits, originals=self._job.originals)

@@ -23,7 +23,7 @@ from typing import TypeVar
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, survey
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import DeidError, Unfit
 from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.profile.book import ProfileBook
@@ -93,6 +93,8 @@ def process(settings: Settings, task: Task) -> Worked:
         done = _process(settings, task, result)
     except Unfit as error:
         done = Refused(str(error))
+    except DeidError as error:
+        done = Failed(str(error))
     except OSError as error:
         done = Failed(f"{error.strerror or type(error).__name__} (while reading or writing)")
     except MemoryError:
@@ -149,7 +151,7 @@ def look(settings: Settings, task: Task) -> Surveyed | str:
         return item.problem
     try:
         return survey(settings.source.fetch(item, settings.workspace), item.name, _context(settings, task))
-    except Unfit as error:
+    except DeidError as error:
         return str(error)
     except OSError as error:
         return f"{error.strerror or type(error).__name__} (while reading)"
@@ -188,7 +190,6 @@ def _follow() -> None:
         os._exit(1)
 
 
-In = TypeVar("In")
 Out = TypeVar("Out")
 Work = Callable[[Settings, Task], Out]
 

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, TypeVar
 import flywheel
 from flywheel.rest import ApiException
 
+from fw_gear_deid.model.errors import DeidError
+
 PAGE = 250
 _AGAIN = frozenset({429, 500, 502, 503, 504})  # states in which the same request may succeed later
 _TRIES = 4
@@ -20,7 +22,7 @@ T = TypeVar("T")
 Json = Mapping[str, Any]
 
 
-class PlatformError(OSError):
+class PlatformError(DeidError, OSError):
     """The platform did not do what it was asked for; the text tells status and remedy, not names.
 
     Attributes
