@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests import oracle, strategies
 from tests.dicom_files import (
     CT,
     IDENTITY,
+    LONG_VRS,
     PIXELS,
     SYNTAXES,
     UID,
@@ -197,7 +199,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "element lost": (drop(0x00200013), "not those that should be there"),
     "element added": (put(text(0x00101000, "LO", "ZZ")), "not those that should be there"),
     "element changed": (put(Leaf(0x00180015, "CS", b"EVE")), r"\(0018,0015\) changed without a rule"),
-    "element of another VR": (put(Leaf(0x00180015, "SH", b"ODD")), r"\(0018,0015\) changed without a rule"),
+    "element of another VR": (put(Leaf(0x00180015, "SH", b"ODD")), r"\(0018,0015\) (changed|has another VR)"),
     "padding added": (put(Leaf(0x00180015, "CS", b"ODD ")), r"\(0018,0015\) changed without a rule"),
     "private changed": (put(Leaf(0x00091001, "UN", b"private bytes, ODD")), "changed without a rule"),
     "nested changed": (
@@ -206,11 +208,11 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "nested lost": (inside(0x00081140, 1, drop(0x00081155)), "not those that should be there"),
 }
-MISSED = {
-    "order changed": (swap, ""),
-    "new value of another VR": (put(text(0x00100010, "LO", "ZZ^NEW")), ""),
-    "emptied sequence has bytes": (put(Leaf(0x00091004, "OB", b"ZZCANARY")), ""),
-}  # fmt: skip
+MISSED: dict[str, Damage] = {
+    "order changed": swap,
+    "new value of another VR": put(text(0x00100010, "LO", "ZZ^NEW")),
+    "emptied sequence has bytes": put(Leaf(0x00091004, "OB", b"ZZCANARY")),
+}
 
 
 def good(syntax: Syntax) -> tuple[Draft, tuple[Node, ...]]:
@@ -240,10 +242,10 @@ def test_damage_is_noticed(damage: str, syntax: Syntax) -> None:
 @pytest.mark.parametrize("damage", MISSED)
 def test_damage_is_missed(damage: str) -> None:
     draft, nodes = good(EXPLICIT)
-    harm, _ = MISSED[damage]
-    assert harm(nodes) != nodes
+    harmed = MISSED[damage](nodes)
+    assert harmed != nodes
     with pytest.raises(Unfit):
-        verify.check(draft, part10(harm(nodes), EXPLICIT))
+        verify.check(draft, part10(harmed, EXPLICIT))
 
 
 @pytest.mark.parametrize(
@@ -277,6 +279,7 @@ def test_replaced_pixels_are_compared_too() -> None:
 
 
 META = meta_of(EXPLICIT)
+LONG = frozenset(vr.encode() for vr in LONG_VRS)
 
 
 @pytest.mark.parametrize(
@@ -318,17 +321,16 @@ def test_cut_result_is_noticed(syntax: Syntax) -> None:
 
 @syntaxes
 def test_every_changed_byte_is_noticed(syntax: Syntax) -> None:
-    """But for reserved bytes of a header, and those of lengths that mean the same."""
+    """But for the two reserved bytes of a long header, which mean nothing (PS3.5 §7.1.2)."""
     draft, nodes = good(syntax)
     data = part10(nodes, syntax)
-    missed = 0
-    for at in range(0, len(data), 3):
+    for at in range(len(data)):
+        reserved = data[at] == 0 and LONG & {data[at - 2 : at], data[at - 3 : at - 1]}
         try:
             verify.check(draft, data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
         except Unfit:
             continue
-        missed += 1
-    assert missed < 12
+        assert reserved, data[at - 8 : at + 1]
 
 
 # -- real files ----------------------------------------------------------------------------------------
@@ -422,12 +424,11 @@ def test_hostile_file(path: Path) -> None:
     src = path.read_bytes()
     tracemalloc.start()
     try:
-        draft = codec.read(src)
-        oracle.apply(draft, some_changes(draft)[:3])
-        list(draft.edits())
-        codec.check_readable(oracle.written(draft))
-    except Unfit as error:
-        assert len(str(error)) < 200
+        with suppress(Unfit):
+            draft = codec.read(src)
+            oracle.apply(draft, some_changes(draft)[:3])
+            list(draft.edits())
+            codec.check_readable(oracle.written(draft))
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -79,6 +79,9 @@ class State:
     def __init__(self, path: Path, *, keep: bool = True) -> None:
         try:
             self._db = sqlite3.connect(path if keep else ":memory:", isolation_level=None)
+        except sqlite3.Error as error:
+            raise StopRun(f"the ledger cannot be opened ({error})") from None
+        try:
             if keep:
                 path.chmod(0o600)
             elif path.exists():
@@ -87,7 +90,8 @@ class State:
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
-            raise StopRun(f"the ledger cannot be opened ({type(error).__name__})") from None
+            self.close()
+            raise StopRun(f"the ledger cannot be opened ({error})") from None
 
     def close(self) -> None:
         """Close the file."""
@@ -124,7 +128,7 @@ class State:
             )  # fmt: skip
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise StopRun(f"the ledger cannot be written ({type(error).__name__}); nothing more is released") from None
+            raise StopRun(f"the ledger cannot be written ({error}); nothing more is released") from None
 
     def _rows(self, where: str, value: str | bytes) -> Iterator[Row]:
         try:
@@ -133,7 +137,7 @@ class State:
                 fields[_AUDIT - 1] = zlib.decompress(fields[_AUDIT - 1]).decode("utf-8", "surrogatepass")
                 yield Row(source if isinstance(source, str) else source.decode("utf-8", "surrogateescape"), *fields)
         except (sqlite3.Error, zlib.error) as error:
-            raise StopRun(f"the ledger cannot be read ({type(error).__name__}); nothing more is released") from None
+            raise StopRun(f"the ledger cannot be read ({error}); nothing more is released") from None
 
 
 def _stored(source: str) -> str | bytes:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -98,14 +98,9 @@ def run(job: Job) -> int:
     """
     silence()
     try:
-        for folder in (job.reports, job.ledger):
-            folder.mkdir(parents=True, exist_ok=True)
-        with _locked(job.ledger), _workspace(job.ledger) as workspace, _terminable():
-            state = State(job.ledger / "state.sqlite", keep=not job.dry_run)
-            try:
+        with _terminable(), _locked(job), _workspace(job.ledger) as workspace:
+            with closing(State(job.ledger / "state.sqlite", keep=not job.dry_run)) as state:
                 return _Run(job, state, workspace).go()
-            finally:
-                state.close()
     except OSError as error:
         cause = error.strerror or str(error)
         raise StopRun(f"{job.reports}: the reports cannot be written ({cause}); what was released is whole") from None
@@ -303,13 +298,15 @@ class _Run:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one run at a time use a ledger, and with it a destination."""
-    with (folder / ".lock").open("w") as stream:
+def _locked(job: Job) -> Iterator[None]:
+    """Make the folders of a run and let one at a time use a ledger, and with it a destination."""
+    for folder in (job.reports, job.ledger):
+        folder.mkdir(parents=True, exist_ok=True)
+    with (job.ledger / ".lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UsageError(f"{folder}: another run is using these reports") from None
+            raise UsageError(f"{job.reports}: another run is using these reports") from None
         yield
 
 
