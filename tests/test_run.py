@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -200,7 +201,9 @@ def forked(work: Callable[[], Ran], on: Hook = lambda event, path: None) -> Ran:
     The hook may kill the process, send it a signal or raise what the system would.
     """
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # threads of other tests do not matter to this child
+        child = os.fork()
     if child == 0:
         try:
             os.close(reader)
@@ -1269,3 +1272,229 @@ def test_destination_without_hard_links(desk: Desk) -> None:
     (desk.dest / path).write_bytes(b"mine")
     forked(desk.run, refuse)
     assert desk.there() == first | {path: b"mine"}
+
+
+# -- workers, keys, places -----------------------------------------------------------------------------
+
+
+def timeless(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [row | {"seconds": ""} for row in rows]
+
+
+def test_workers_make_no_difference(sampled: Desk) -> None:
+    sampled.put({f"loose/{n}": instance(f"Q{n % 3}", number=n) for n in range(12)} | {"bad.dcm": instance()[:-3]})
+    sampled.put({"S/V/A/twin1": instance(StudyID="1"), "S/V/A/twin2": instance(StudyID="2")})
+    one = sampled.run("--workers", "1")
+    expected = sampled.there(), sampled.rows("audit.csv"), timeless(sampled.rows())
+    assert set(sampled.states().values()) == {"released", "skipped", "refused"}
+    for folder in (sampled.dest, sampled.reports):
+        shutil.rmtree(folder)
+    process = sampled.start("--workers", "3")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == one.code == 1
+    assert (sampled.there(), sampled.rows("audit.csv"), timeless(sampled.rows())) == expected
+    assert [line for line in err.splitlines() if "seconds" not in line] == one.err.splitlines()
+
+
+def test_key_file_makes_the_same_bytes_anywhere(sampled: Desk) -> None:
+    other = sampled.folder / "elsewhere" / "deep"
+    assert sampled.run().code == 0
+    assert sampled.run("--workers", "1", dest=other).code == 0
+    assert contents(other) == sampled.there()
+    (sampled.folder / "key2").write_text("x" * 32)
+    third = sampled.folder / "third"
+    assert sampled.run("--key-file", str(sampled.folder / "key2"), dest=third).code == 0
+    assert not contents(third).keys() & sampled.there().keys()
+
+
+def test_own_key_stays_with_the_reports(desk: Desk) -> None:
+    desk.put(THREE)
+    run = ["run", str(desk.source), str(desk.dest), "--profile", str(desk.profile), "--workers", "1"]
+    assert call(*run).code == 0
+    first, key = desk.there(), desk.reports / "secret.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    shutil.rmtree(desk.dest)
+    assert call(*run).code == 0
+    assert desk.there() == first
+    assert key.read_text().strip() not in "".join(path.read_text("latin-1") for path in desk.reports.glob("*.*v"))
+    for path in [desk.dest, desk.reports]:
+        shutil.rmtree(path)
+    assert call(*run).code == 0
+    assert not desk.there().keys() & {path for path in first if path.startswith("sub-")}
+
+
+# -- reports -------------------------------------------------------------------------------------------
+
+RFC4180 = re.compile(rb'(?:(?:"(?:[^"]|"")*"|[^",\r\n]*)(?:,|\r\n))*')
+
+
+def test_reports_have_their_form(sampled: Desk) -> None:
+    sampled.put({'S/V/A/odd, "name"\n.dcm': instance(), "bad.dcm": instance()[:-3]})
+    assert sampled.run("--labels", "keep").code == 1
+    for name, columns in (("audit.csv", AUDIT_COLUMNS), ("files.csv", FILE_COLUMNS)):
+        data = (sampled.reports / name).read_bytes()
+        assert data.startswith(columns.encode() + b"\r\n")
+        assert RFC4180.fullmatch(data), name
+        rows = list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
+        assert {len(row) for row in rows} == {columns.count(",") + 1}
+    files, audit, summary = sampled.rows(), sampled.rows("audit.csv"), sampled.summary()
+    assert [row["source"] for row in files] == [*sorted(contents(sampled.source))]
+    for row in files:
+        assert row["state"] in ("released", "skipped", "refused", "failed")
+        assert bool(row["reason"]) == (row["state"] != "released")
+        assert int(row["bytes_in"]) == (sampled.source / row["source"]).stat().st_size
+        if row["state"] == "released":
+            data = (sampled.dest / row["destination"]).read_bytes()
+            assert (int(row["bytes_out"]), row["sha256_out"]) == (len(data), sha256(data).hexdigest())
+            assert int(row["changes"]) == sum(one["file"] == row["destination"] for one in audit)
+        else:
+            assert row["destination"] == row["sha256_out"] == ""
+            assert row["changes"] == row["members"] == row["bytes_out"] == "0"
+    assert summary["files"] == len(files)
+    assert summary["states"] == {state: sum(row["state"] == state for row in files) for state in summary["states"]}
+    assert summary["totals"] == {
+        name: sum(int(row[name]) for row in files) for name in ("changes", "members", "bytes_in", "bytes_out")
+    }
+    inside = [row for row in audit if not row["path"].startswith("container ")]
+    assert summary["actions"] == {
+        action: sum(row["action"] == action for row in inside) for action in {row["action"] for row in inside}
+    }
+    assert summary["profile"]["sha256"] == sha256(sampled.profile.read_bytes()).hexdigest()
+    assert {row["file"] for row in inside} == sampled.there().keys()
+
+
+@pytest.mark.parametrize("originals", [False, True])
+def test_before_is_told_on_request_only(sampled: Desk, originals: bool) -> None:
+    sampled.rules(EVERYTHING)
+    assert sampled.run(*(["--audit-originals"] if originals else [])).code == 0
+    audit = sampled.rows("audit.csv")
+    before = {row["before"] for row in audit}
+    if not originals:
+        assert before == {""}
+        assert MARKER not in (sampled.reports / "audit.csv").read_text()
+        return
+    shown = {row["keyword"]: row["before"] for row in audit}
+    assert shown["PatientBirthDate"] in ("19010207", "19010316")
+    assert {f"{MARKER}001FAMILY^{MARKER}001GIVEN=金糸雀001=カナリア001", f"{MARKER}002MRN"} <= before
+    assert any(row["path"] == "filename" and row["before"].endswith("FAMILY.dicom.zip") for row in audit)
+    assert any(row["path"] == "container subject.label" and row["before"] == f"{MARKER}001MRN" for row in audit)
+    assert MARKER not in "".join(row["after"] + row["file"] + row["member"] + row["path"] for row in audit)
+
+
+def test_audit_has_a_row_for_every_kind_of_change(sampled: Desk) -> None:
+    sampled.rules(EVERYTHING)
+    sampled.run()
+    rows = {(row["path"], row["action"], row["rule"]) for row in sampled.rows("audit.csv")}
+    expected = {
+        ("(0010,0010)", "remove", "profile.yaml"),
+        ("(0010,0020)", "hash", "profile.yaml"),
+        ('(0019,"SIEMENS MR HEADER",0C)', "remove", "remove-private-tags"),
+        ("trailing bytes", "remove", "always: bytes after the last element"),
+        ("preamble", "", "always: preamble"),
+        ("filename", "rename", "default name"),
+        ("filename", "rename", "always: name carries an identifier"),
+        ("folder", "rename", "always: name carries an identifier"),
+        ("member", "remove", "always: member that no section takes"),
+        ("zip comment", "remove", "always: zip comment"),
+        ("zip extra", "remove", "always: zip extra fields and member comments"),
+        ("container subject.label", "replace-with", "always: label without a rule"),
+        ("container session.label", "replace-with", "always: label without a rule"),
+        ("container acquisition.label", "replace-with", "always: label without a rule"),
+    }
+    missing = [
+        one for one in expected
+        if not any(path == one[0] and one[1] in action and one[2] in rule for path, action, rule in rows)
+    ]  # fmt: skip
+    assert missing == [], sorted(rows)
+    kept = {row["destination"].split("/")[2] for row in sampled.rows() if row["destination"]}
+    told = {row["after"] for row in sampled.rows("audit.csv") if row["path"] == "container acquisition.label"}
+    assert {"T1_MPRAGE", "DTI", "Report", "Abdomen"} < kept
+    assert told == kept - {"T1_MPRAGE", "DTI", "Report", "Abdomen"}
+
+
+def test_reports_are_private(desk: Desk) -> None:
+    desk.put(THREE)
+    desk.run()
+    for name in ("audit.csv", "files.csv", "summary.json", "state.sqlite"):
+        assert (desk.reports / name).stat().st_mode & 0o777 == 0o600, name
+
+
+# -- options -------------------------------------------------------------------------------------------
+
+
+def test_dry_run_writes_nothing_and_reports(desk: Desk) -> None:
+    desk.put(THREE | {"bad.dcm": instance()[:-3]})
+    done = desk.run("--dry-run")
+    assert (done.code, desk.dest.exists()) == (1, False)
+    told, audit = timeless(desk.rows()), desk.rows("audit.csv")
+    assert desk.states() == {name: "released" for name in THREE} | {"bad.dcm": "refused"}
+    assert desk.summary()["options"]["dry_run"] is True
+    assert not (desk.reports / ".work").exists()
+    assert desk.run().code == 1
+    assert (timeless(desk.rows()), desk.rows("audit.csv")) == (told, audit)
+
+
+def test_dry_run_after_a_run_changes_nothing(desk: Desk) -> None:
+    desk.put(THREE)
+    desk.run()
+    first, ledger = desk.there(), (desk.reports / "state.sqlite").read_bytes()
+    assert desk.run("--dry-run").code == 0
+    assert set(desk.states().values()) == {"skipped"}
+    desk.rules(PROFILE.replace("hashuid: true", "keep: true"))
+    assert desk.run("--dry-run").code == 0
+    assert set(desk.states().values()) == {"released"}
+    desk.put({"S/V/A/9": instance()})
+    assert desk.run("--dry-run").code == 1
+    assert (desk.there(), (desk.reports / "state.sqlite").read_bytes()) == (first, ledger)
+
+
+def test_labels_keep(desk: Desk) -> None:
+    desk.put({"Subject 1/Visit: 1/T1/IM": instance(), "loose": instance("P2")})
+    assert desk.run("--labels", "keep").code == 0
+    loose, tree = sorted(desk.there(), key=lambda path: " " in path)
+    assert tree.startswith("Subject 1/Visit_ 1/T1/")
+    assert loose.split("/")[0] == sha256(b"P2").hexdigest()[:16]
+
+
+@pytest.mark.parametrize("verify", ["strict", "report", "off"])
+def test_verify_is_told_and_changes_no_byte(desk: Desk, verify: str) -> None:
+    desk.put(THREE)
+    assert desk.run("--verify", verify).code == 0
+    assert desk.summary()["options"]["verify"] == verify
+    there = desk.there()
+    shutil.rmtree(desk.dest)
+    desk.run("--exists", "replace")
+    assert desk.there() == there
+
+
+def test_quiet_says_nothing(desk: Desk) -> None:
+    desk.put(THREE | {"bad.dcm": instance()[:-3]})
+    process = desk.start("--quiet")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (1, "", "")
+    assert len(desk.rows()) == 4
+
+
+def test_progress_tells_places_not_sources(sampled: Desk) -> None:
+    done = sampled.run()
+    lines = [line for line in done.err.splitlines() if re.match(r"\d+/14 (released|skipped): ", line)]
+    assert len(lines) == 14
+    assert lines[-1].startswith("14/14 ")
+    assert "10 released, 4 skipped" in done.err
+    assert done.out == ""
+    assert MARKER not in done.err
+
+
+def test_platforms_of_a_mapping_are_checked_before_anything_is_written(desk: Desk) -> None:
+    desk.put({"S1/V/A/1": instance(), "S2/V/A/1": instance("P2")})
+    desk.rules(PROFILE.replace("hash: true", 'replace-with: "{{ NEW }}"'))
+    table = desk.folder / "map.csv"
+    table.write_text("subject.label,NEW\nS1,0001\n")
+    done = desk.run("--mapping", str(table))
+    assert (done.code, "S2" in done.err or "row" in done.err, desk.dest.exists()) == (2, True, False)
+    table.write_text("subject.label,NEW\nS1,0001\nS2,1e5\n")
+    assert desk.run("--mapping", str(table)).code == 0
+    assert all(one in b"".join(desk.there().values()) for one in (b"0001", b"1e5"))
+    table.write_text("subject.label,NEW\nS1,0002\nS2,1e5\n")
+    assert desk.run("--mapping", str(table)).code == 0
+    assert desk.states() == {"S1/V/A/1": "released", "S2/V/A/1": "skipped"}
