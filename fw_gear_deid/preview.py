@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from fw_gear_deid.deid import Context, dicom
 from fw_gear_deid.deid.member import HEAD, is_cruft, is_index, takes
@@ -17,7 +19,7 @@ from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.select import select
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.dictionary import keyword_of, tag_of
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
 from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
 from fw_gear_deid.runner.workers import silence
@@ -37,27 +39,40 @@ def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path |
     keyring : Keyring
     table : Path or None
         Where to write the two-rows-per-file CSV. It holds identifiers in clear.
+
+    Raises
+    ------
+    UsageError
+        The table cannot be written.
     """
     silence()
-    refused = 0
+    refused = files = 0
     columns = _columns(profile)
-    rows: list[list[str]] = []
-    for name, data in _instances(paths, profile):
-        print(name)
-        try:
-            if isinstance(data, Unfit):
-                raise data
-            rows += _one(name, data, profile, keyring, columns)
-        except Unfit as error:
-            refused += 1
-            print(f"  refused: {error}")
+    with _private(table) as stream:
+        writer = csv.writer(stream, lineterminator="\r\n")
+        writer.writerow(["src_path", "type", *(label for label, _ in columns)])
+        for name, data in _instances(paths, profile):
+            print(name if name.isprintable() else ascii(name))
+            try:
+                if isinstance(data, Unfit):
+                    raise data
+                writer.writerows(_one(name, data, profile, keyring, columns))
+                files += 1
+            except Unfit as error:
+                refused += 1
+                print(f"  refused: {error}")
     if table is not None:
-        with table.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\r\n")
-            writer.writerow(["src_path", "type", *(label for label, _ in columns)])
-            writer.writerows(rows)
-        print(f"{table}: {len(rows) // 2} files, before and after; it holds identifiers", file=sys.stderr)
+        print(f"{table}: {files} files, before and after; it holds identifiers", file=sys.stderr)
     return refused
+
+
+def _private(table: Path | None) -> IO[str]:
+    """Open the table for its owner alone; without one, nowhere."""
+    try:
+        handle = os.open(table or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise UsageError(f"{table}: cannot be written ({error.strerror})") from None
+    return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _instances(paths: list[Path], profile: Profile) -> Iterator[tuple[str, bytes | Unfit]]:

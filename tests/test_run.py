@@ -1133,7 +1133,9 @@ def test_killed_worker_costs_nothing_but_time(sampled: Desk, victims: str) -> No
     lines_until(process, 1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     servers = [pid for pid in children if "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()]
-    workers = [int(pid) for server in servers for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+    workers = [
+        int(pid) for server in servers for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    ]
     assert len(workers) >= 1
     for pid in workers if victims == "all" else workers[:1]:
         os.kill(pid, signal.SIGKILL)
@@ -1189,7 +1191,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own that holds little."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
@@ -1240,7 +1244,12 @@ def test_reports_are_full(desk: Desk, small_disk: Path, size: int) -> None:
 
 def test_file_size_limit(desk: Desk) -> None:
     """As a quota has it: one result is too large, the others are released."""
-    desk.put({"S/V/A/1": instance(), "S/V/A/big": instance(number=2, ImageComments="x" * 10000, RequestAttributesSequence=[pixels(300)])})
+    desk.put(
+        {
+            "S/V/A/1": instance(),
+            "S/V/A/big": instance(number=2, ImageComments="x" * 10000, RequestAttributesSequence=[pixels(300)]),
+        }
+    )
 
     def work() -> Ran:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

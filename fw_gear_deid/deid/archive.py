@@ -122,16 +122,22 @@ def _member(
 def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> str:
     folders = PurePosixPath(source).parent.parts
     if section.hash_subdirectories:
-        written = [sha256((section.salt + folder).encode()).hexdigest() for folder in folders]
+        written = [sha256((section.salt + folder).encode("utf-8", "surrogateescape")).hexdigest() for folder in folders]
         rule = "hash-subdirectories"
     else:
-        written = [safe_name(folder, work.known, ctx, "folder") for folder in folders]
+        written = [_folder(folder, ctx, work) for folder in folders]
         rule = Always.NAME.value
     name = "/".join([*written, result.name])
     moved = renamed("/".join(folders), "/".join(written), rule)
     moved = [replace(edit, path="folder") for edit in moved]
     work.audit.append(MemberEdits(name, (*result.edits, *moved)))
     return name
+
+
+def _folder(name: str, ctx: Context, work: Work) -> str:
+    """Return a folder's name; one in letters of an unknown system does not stay, whatever it says."""
+    readable = not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return safe_name(name, work.known, ctx, "folder") if readable else ctx.keyring.name("folder", name)
 
 
 def _folders(names: list[str]) -> set[str]:

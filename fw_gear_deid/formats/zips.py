@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,7 @@ MAX_MEMBERS = 1_000_000
 MAX_MEMBER = 8 << 30  # bytes; the largest single DICOM object is 4 GiB of pixels
 _RATIO = 200  # a member that grows more than this, beyond _FREE bytes, is a bomb
 _FREE = 64 << 20
+_UTF8 = 0x800  # flag: the name is UTF-8
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # no time stamps travel
 _LEVEL = 1  # isal's level 1: a twentieth of the time of zlib 6 for a tenth more bytes
 # isal types its error as an instance; it is the class IsalError
@@ -68,7 +70,7 @@ def members(archive: zipfile.ZipFile) -> list[Member]:
     for position, info in enumerate(infos, 1):
         if info.is_dir():
             continue
-        name = info.filename.replace("\\", "/")
+        name = _name(info)
         if name.startswith("/") or ".." in name.split("/") or "\0" in name or name[1:2] == ":":
             raise Malformed(f"member {position}: its path leads out of the archive")
         if name in seen:
@@ -85,6 +87,16 @@ def members(archive: zipfile.ZipFile) -> list[Member]:
     return found
 
 
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return a member's path; bytes that are no text are surrogates in it."""
+    name = info.filename
+    if not info.flag_bits & _UTF8:
+        # zipfile takes the IBM PC's letters for it (APPNOTE appendix D); who wrote it took those of another system
+        with suppress(UnicodeEncodeError):  # a Unicode path beside it says more
+            name = name.encode("cp437").decode("utf-8", "surrogateescape")
+    return name.replace("\\", "/")
+
+
 def read_member(archive: zipfile.ZipFile, member: Member) -> bytes:
     """Return the bytes of a member, checked against size and CRC.
 
@@ -98,7 +110,7 @@ def read_member(archive: zipfile.ZipFile, member: Member) -> bytes:
                 stream._decompressor = isal_zlib.decompressobj(-15)  # type: ignore[attr-defined]
             data = stream.read(member.info.file_size + 1)
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):  # an offset before the start
             raise  # the disk's fault, not the archive's
         raise Malformed("a member of the archive is damaged") from None
     except _DAMAGE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.scan import PIXEL_TAGS, Dataset
+from fw_gear_deid.formats.dicom.splice import in_order
 from fw_gear_deid.model.errors import Unfit
 
 SOP_INSTANCE_UID = 0x00080018
@@ -32,6 +33,8 @@ def check(draft: Draft, data: bytes) -> Draft:
         The result does not parse, a change is missing, or something that no rule asked for is different.
     """
     result = part10.check_readable(data)
+    if part10.looks_like_dicom(data) != part10.looks_like_dicom(draft.src):
+        raise Unfit("verification: the prefix 'DICM' is not where it was")
     if part10.looks_like_dicom(data) and data[:128].strip(b"\0"):
         raise Unfit("verification: the preamble is not empty")
     if part10.has_trailing_bytes(result):
@@ -89,10 +92,12 @@ def find(result: Draft, draft: Draft, ds: Dataset) -> Dataset | None:
 
 def _check_rest(draft: Draft, asked: Dataset, result: Draft, there: Dataset) -> None:
     """The result has the elements that the draft has, in its order, and unchanged ones have their old bytes."""
-    if asked.elements.keys() != there.elements.keys():
+    if [el.tag for el in in_order(asked)] != list(there.elements):
         raise Unfit("verification: the elements of the result are not those that should be there")
     for tag, el in asked.elements.items():
         other = there.elements[tag]
+        if asked.encoding.explicit and el.wire != other.wire:
+            raise Unfit(f"verification: {draft.path(asked, tag)} has another VR")
         if el.items is not None:
             items = other.items or []
             if len(items) != len(el.items):

@@ -190,7 +190,7 @@ class Draft:
     def put_raw(self, ds: Dataset, tag: int, vr: str, raw: bytes, action: str, rule: str) -> None:
         """Give an element value bytes; equal bytes are no change."""
         el = ds.elements.get(tag)
-        if el is not None and not (el.items if vr == "SQ" else self.raw(el) != raw):
+        if el is not None and (el.items == [] if vr == "SQ" else el.items is None and self.raw(el) == raw):
             return
         self._note(ds, el, tag, vr, action, rule)
         if el is None:
