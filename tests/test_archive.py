@@ -263,7 +263,7 @@ def test_member_that_no_section_takes_is_dropped_and_told(bench: Bench, name: st
     if litter:
         assert len(bench.members(data, STRICT)) == 1
     else:
-        with pytest.raises(Unfit, match="member 2: no section.*validate-zip-members"):
+        with pytest.raises(Unfit, match=r"member 2: no section.*validate-zip-members"):
             bench.deid(data, STRICT)
 
 

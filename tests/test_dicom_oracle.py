@@ -206,11 +206,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         r"\(0008,1140\)\[1\]\(0008,1155\) changed without a rule",
     ),
     "nested lost": (inside(0x00081140, 1, drop(0x00081155)), "not those that should be there"),
-}
-MISSED: dict[str, Damage] = {
-    "order changed": swap,
-    "new value of another VR": put(text(0x00100010, "LO", "ZZ^NEW")),
-    "emptied sequence has bytes": put(Leaf(0x00091004, "OB", b"ZZCANARY")),
+    "order changed": (swap, "not those that should be there"),
+    "nested order changed": (inside(0x00081140, 1, swap), "not those that should be there"),
+    "new value of another VR": (put(text(0x00100010, "LO", "ZZ^NEW")), r"\(0010,0010\) has another VR"),
+    "emptied sequence of another VR": (put(Leaf(0x00091004, "OB", b"ZZCANARY")), "has another VR"),
 }
 
 
@@ -237,13 +236,12 @@ def test_damage_is_noticed(damage: str, syntax: Syntax) -> None:
         verify.check(draft, part10(harm(nodes), syntax))
 
 
-@pytest.mark.parametrize("damage", MISSED)
-def test_damage_is_missed(damage: str) -> None:
-    draft, nodes = good(EXPLICIT)
-    harmed = MISSED[damage](nodes)
-    assert harmed != nodes
+@pytest.mark.xfail(reason="verify/dicom.py takes an element without items for an empty sequence")
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT], ids=["explicit", "implicit"])
+def test_bytes_in_an_emptied_sequence_are_noticed(syntax: Syntax) -> None:
+    draft, nodes = good(syntax)
     with pytest.raises(Unfit):
-        verify.check(draft, part10(harmed, EXPLICIT))
+        verify.check(draft, part10(put(Leaf(0x00091004, "UN", b"ZZCANARY"))(nodes), syntax))
 
 
 @pytest.mark.parametrize(
@@ -301,9 +299,9 @@ def test_what_stands_around_is_compared(around: dict[str, bytes], message: str) 
         verify.check(draft, part10(nodes, EXPLICIT, **around))
 
 
-def test_lost_prefix_is_missed() -> None:
+def test_lost_prefix_is_noticed() -> None:
     draft, nodes = good(EXPLICIT)
-    with pytest.raises(Unfit):
+    with pytest.raises(Unfit, match="prefix"):
         verify.check(draft, part10(nodes, EXPLICIT)[132:])
 
 

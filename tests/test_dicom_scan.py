@@ -311,6 +311,26 @@ def test_lengths_that_lie(node: bytes, message: str) -> None:
         codec.read(part10(IDENTITY[:2], EXPLICIT, after=node))
 
 
+@pytest.mark.parametrize("undefined", [True, False])
+def test_lengths_that_leave_what_holds_them(undefined: bool) -> None:
+    """What runs past its item or sequence may still end in the file."""
+    inner = header(0x00100020, "LO", 40, EXPLICIT) + b"Z" * 20
+    item = b"\xfe\xff\x00\xe0" + len(inner).to_bytes(4, "little") + inner
+    long_item = b"\xfe\xff\x00\xe0" + (len(inner) + 20).to_bytes(4, "little") + encode(IDENTITY[3:], EXPLICIT)
+    rest = encode((text(0x00404000, "LT", "Z" * 200),), EXPLICIT)
+    end = b"\xfe\xff\xdd\xe0\0\0\0\0" if undefined else b""
+    for content in (item, long_item):
+        sequence = header(0x0040A730, "SQ", UNDEFINED if undefined else len(content), EXPLICIT) + content + end
+        with pytest.raises(Unfit):
+            codec._read(part10(IDENTITY[:2], EXPLICIT, after=sequence + rest))
+
+
+def test_no_data_set() -> None:
+    for syntax in SYNTAXES.values():
+        with pytest.raises(Malformed, match="is empty|cut off"):
+            codec.read(part10((), syntax))
+
+
 @pytest.mark.parametrize(
     "node",
     [

@@ -318,6 +318,12 @@ def test_bytes_that_are_not_in_the_character_set(raw: bytes, codecs: tuple[str, 
         values.decode(raw, "PN", codecs, little=True)
 
 
+@pytest.mark.parametrize(("vr", "text"), [("PN", "Δ^Ä=Ä^Ä"), ("LO", "Δ^Δ=Δ^Δ")])
+def test_name_parts_start_with_the_first_character_set(vr: str, text: str) -> None:
+    """PS3.5 §6.1.2.5.3; in other text only a line end sets back."""
+    assert values.decode(b"\x1b-F\xc4^\xc4=\xc4^\xc4", vr, ("latin_1", "iso_ir_126"), little=True) == (text,)
+
+
 def test_vrs_that_no_character_set_changes() -> None:
     assert values.decode(b"\xb1 ", "CS", ("shift_jis",), little=True) == ("±",)
     with pytest.raises(Unfit):

@@ -122,10 +122,7 @@ def test_odd_things_in_a_folder(desk: Desk) -> None:
     (desk.source / "gone").symlink_to("nowhere")
     (desk.source / "self").symlink_to("self")
     os.mkfifo(desk.source / "fifo.dcm")
-    with open(os.fsencode(desk.source) + b"/\xff\xfe.dcm", "wb") as stream:
-        stream.write(instance("P2"))
-    with open(os.fsencode(desk.source) + b"/\x1b[31m\n.dcm", "wb") as stream:
-        stream.write(instance("P3"))
+    desk.put({os.fsdecode(b"\xff\xfe.dcm"): instance("P2"), "\x1b[31m\n.dcm": instance("P3")})
     done = preview(desk, str(desk.source), "--csv", str(desk.folder / "t.csv"))
     assert done.code == 1
     assert done.out.count("refused: ") == 3

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 import traceback
 import warnings
@@ -31,7 +32,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from fw_gear_deid.cli import main
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.runner.run import Job, run
+from fw_gear_deid.runner.setup import PlannedProfile, book_for
 from fw_gear_deid.sample import MARKER, Planted, make_sample
+from fw_gear_deid.stores.memory import MemorySink, MemorySource
 
 ROOT = Path(__file__).resolve().parents[1]
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -476,18 +481,11 @@ NAMES = [
 def test_names_that_hurt(desk: Desk, name: bytes) -> None:
     """As a file's and as a folder's, in the tree and loose; the table of files can still be read."""
     desk.rules(PROFILE + "filename:\n  filenames:\n    - input-regex: (?s)^(?P<n>.+)$\n      output: '{n}'\n")
-    root = os.fsencode(desk.source)
     for number, path in enumerate(
         [b"S/V/A/" + name, name + b"/V/A/IM", b"S/" + name + b"/A/IM", b"S/V/" + name + b"/IM"]
     ):
-        os.makedirs(os.path.dirname(root + b"/" + path), exist_ok=True)
-        with open(root + b"/" + path, "wb") as stream:
-            stream.write(instance(f"P{number}"))
-    with open(root + b"/S/V/A/text-" + name[:240], "wb") as stream:
-        stream.write(REPORT.encode())
-    os.makedirs(root + b"/loose", exist_ok=True)
-    with open(root + b"/loose/" + name, "wb") as stream:
-        stream.write(instance("P7"))
+        desk.put({os.fsdecode(path): instance(f"P{number}")})
+    desk.put({os.fsdecode(b"S/V/A/text-" + name[:240]): REPORT, os.fsdecode(b"loose/" + name): instance("P7")})
     done = desk.run("--labels", "keep")
     assert "Traceback" not in done.err
     states = desk.states()
@@ -502,6 +500,18 @@ def test_names_that_hurt(desk: Desk, name: bytes) -> None:
     again = desk.run("--labels", "keep")
     assert again.code == too_long
     assert sorted(desk.states().values()) == ["refused"] * too_long + ["skipped"] * (6 - too_long)
+
+
+def test_folder_deeper_than_calls_may_nest(desk: Desk) -> None:
+    desk.put({"IM": instance()})
+    deep = Path(*["d"] * 1500)
+    subprocess.run(["mkdir", "-p", str(desk.source / deep)], check=True)  # pathlib nests calls
+    try:
+        (desk.source / deep / "IM").write_bytes(instance("P2"))
+        assert desk.run("--quiet").code == 0
+        assert desk.states() == {"IM": "released", (deep / "IM").as_posix(): "released"}
+    finally:
+        subprocess.run(["rm", "-rf", str(desk.source)], check=True)
 
 
 # -- usage ---------------------------------------------------------------------------------------------
@@ -1046,7 +1056,7 @@ def test_fault_at_any_write(story: tuple[Desk, Desk], kind: str, part: int) -> N
             assert "No space left" in done.err or "disk" in done.err, (number, done.err)
         if kind != "kill":
             assert not (victim.reports / ".work").exists()
-            assert not [path for path in victim.folder.rglob("*.partial")]
+            assert not list(victim.folder.rglob("*.partial"))
         assert victim.run().code == 1
         assert (number, victim.there()) == (number, undisturbed.there())
         assert victim.rows("audit.csv") == undisturbed.rows("audit.csv")
@@ -1436,7 +1446,7 @@ def test_dry_run_writes_nothing_and_reports(desk: Desk) -> None:
     done = desk.run("--dry-run")
     assert (done.code, desk.dest.exists()) == (1, False)
     told, audit = timeless(desk.rows()), desk.rows("audit.csv")
-    assert desk.states() == {name: "released" for name in THREE} | {"bad.dcm": "refused"}
+    assert desk.states() == dict.fromkeys(THREE, "released") | {"bad.dcm": "refused"}
     assert desk.summary()["options"]["dry_run"] is True
     assert not (desk.reports / ".work").exists()
     assert desk.run().code == 1
@@ -1494,7 +1504,7 @@ def test_progress_tells_places_not_sources(sampled: Desk) -> None:
     assert MARKER not in done.err
 
 
-def test_platforms_of_a_mapping_are_checked_before_anything_is_written(desk: Desk) -> None:
+def test_mapping_is_checked_before_anything_is_written(desk: Desk) -> None:
     desk.put({"S1/V/A/1": instance(), "S2/V/A/1": instance("P2")})
     desk.rules(PROFILE.replace("hash: true", 'replace-with: "{{ NEW }}"'))
     table = desk.folder / "map.csv"
@@ -1507,3 +1517,41 @@ def test_platforms_of_a_mapping_are_checked_before_anything_is_written(desk: Des
     table.write_text("subject.label,NEW\nS1,0002\nS2,1e5\n")
     assert desk.run("--mapping", str(table)).code == 0
     assert desk.states() == {"S1/V/A/1": "released", "S2/V/A/1": "skipped"}
+
+
+def test_progress_on_a_terminal(sampled: Desk) -> None:
+    sampled.put({"bad.dcm": instance()[:-3]})
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    process = subprocess.Popen([sys.executable, "-m", "fw_gear_deid", *sampled.arguments()], cwd=ROOT, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # its other end is closed
+        while block := os.read(ours, 4096):
+            shown += block
+    os.close(ours)
+    assert process.wait(timeout=30) == 1
+    assert b"15/15" in shown
+    assert b"refused: " in shown and b"released: " not in shown
+    assert MARKER.encode() not in shown
+
+
+# -- other stores --------------------------------------------------------------------------------------
+
+
+def test_stores_that_are_no_folders(desk: Desk) -> None:
+    """Where the store knows its files by their origin, a rerun needs no ledger."""
+    source = MemorySource(
+        {f"S/V/A/{n}": instance(number=n) for n in range(3)} | {"S/V/A/n.txt": b"x", "T/V/A/0": instance("P2")}
+    )
+    sink = MemorySink()
+    for number, states in enumerate(({"released": 4, "skipped": 1}, {"skipped": 5})):
+        reports = desk.folder / f"reports{number}"
+        items = list(source.items())
+        book = book_for(PlannedProfile.read(PROFILE, "p.yaml", "input"), None, source.containers(), by_session=False)
+        job = Job(source, sink, items, book, Keyring(b"k" * 32), reports, reports, quiet=True)
+        assert run(job) == 0
+        assert json.loads((reports / "summary.json").read_text())["states"] == states
+        assert len(sink.files) == 4
+    assert [len(chain) for chain in sink.containers] == [3, 3]
+    assert {upload.members for upload in sink.uploads.values()} == {1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -17,13 +18,14 @@ from fw_gear_deid.model.ports import LEVELS, Destination, Item, Sink, Source, Up
 from fw_gear_deid.stores.folder import FolderSink, FolderSource
 from fw_gear_deid.stores.memory import MemorySink, MemorySource
 from tests.loopback import World, serve
-from tests.test_run import contents, folders, forked
+from tests.test_run import Ran, contents, folders, forked
 
 TREE = {
     "S1/V1/A1/one.dcm": b"1" * 10, "S1/V1/A1/two.txt": b"2", "S1/V1/A2/one.dcm": b"3" * 5000,
     "S1/V2/A1/Größe (名前).bin": bytes(range(256)), "S2/V1/A1/one.dcm": b"1" * 10, "S2/V1/A1/empty": b"",
 }  # fmt: skip
-KINDS = ["folder", "memory", "platform"]
+UNCLOSED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # the SDK leaves them to the collector
+KINDS = ["folder", "memory", pytest.param("platform", marks=UNCLOSED)]
 
 
 @dataclass
@@ -50,7 +52,9 @@ def in_folder(tmp_path: Path) -> Stocked:
 
     for path, data in TREE.items():
         put(path, data)
-    return Stocked(FolderSource(root), put, lambda: (contents(root), folders(root)), lambda path: (root / path).unlink())
+    return Stocked(
+        FolderSource(root), put, lambda: (contents(root), folders(root)), lambda path: (root / path).unlink()
+    )
 
 
 def in_memory() -> Stocked:
@@ -95,6 +99,7 @@ def stocked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stocked]
                 yield in_memory()
             case _:
                 yield on_platform(stack)
+                gc.collect()
 
 
 def test_every_file_is_listed_once_in_a_stable_order(stocked: Stocked) -> None:
@@ -152,7 +157,7 @@ def test_origin_tells_sources_apart_and_nothing_else(stocked: Stocked) -> None:
 def test_file_that_is_gone_is_an_error_of_the_system(stocked: Stocked, tmp_path: Path) -> None:
     item = stocked.paths()["S1/V1/A2/one.dcm"]
     stocked.remove("S1/V1/A2/one.dcm")
-    with pytest.raises((OSError, KeyError)):
+    with pytest.raises(OSError, match=r"."):
         stocked.source.fetch(item, tmp_path).read_bytes()
 
 
@@ -198,7 +203,9 @@ def on_platform_shelf(stack: ExitStack) -> tuple[Sink, Callable[[], dict[str, by
         for file in world.files.values():
             if file.versions:
                 labels = [one.label for one in file.parent.lineage() if one.kind in LEVELS]
-                found["/".join((*sorted(labels, key=labels.index, reverse=True), file.name))] = file.versions[-1].content
+                found["/".join((*sorted(labels, key=labels.index, reverse=True), file.name))] = file.versions[
+                    max(file.versions)
+                ].content
         return found
 
     return FlywheelSink(server.key(), project.id, match_by_id=frozenset()), there
@@ -218,6 +225,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
                 yield Shelf(sink, lambda: dict(sink.files), workspace)
             case _:
                 yield Shelf(*on_platform_shelf(stack), workspace)
+                gc.collect()
 
 
 ONE, TWO, OTHER = "S/V/A/one.zip", "S/V/A/two.zip", "S/V/B/one.zip"
@@ -325,15 +333,15 @@ def test_folder_takes_results_from_another_file_system(tmp_path: Path) -> None:
         if event in ("os.link", "os.rename"):
             seen.append(shelf.there())
 
-    def work() -> object:
+    def work() -> Ran:
         shelf.put(ONE, b"1" * 100000)
         shelf.put(ONE, b"2", replace=True)
         with pytest.raises(FileExistsError):
             shelf.put(ONE, b"3")
         names = [sorted(one) for one in seen]
         assert names == [["S/V/A/.one.zip.partial"], *[["S/V/A/.one.zip.partial", ONE]] * 2]
-        return forked.__globals__["Ran"](0, "", "")
+        return Ran(0, "", "")
 
-    done = forked(work, elsewhere)  # type: ignore[arg-type]
+    done = forked(work, elsewhere)
     assert done.code == 0, done.err
     assert shelf.there() == {ONE: b"2"}

@@ -98,6 +98,8 @@ class Identifiers:
     def __init__(self) -> None:
         self._texts: set[str] = set()
         self._parts: set[str] = set()
+        self._known: set[tuple[str, str]] = set()
+        """Values added already: the members of an archive repeat them."""
 
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
@@ -107,6 +109,9 @@ class Identifiers:
 
     def add(self, text: str, vr: str) -> None:
         """Remember one value; a person's name also by its parts."""
+        if (text, vr) in self._known:
+            return
+        self._known.add((text, vr))
         for value in text.split("\\"):
             groups = value.split("=") if vr == "PN" else [value]
             self._texts |= {plain for plain in map(_plain, groups) if _weight(plain) >= _TEXT_MIN}

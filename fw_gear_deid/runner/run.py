@@ -98,9 +98,13 @@ def run(job: Job) -> int:
     """
     silence()
     try:
-        with _terminable(), _locked(job), _workspace(job.ledger) as workspace:
-            with closing(State(job.ledger / "state.sqlite", keep=not job.dry_run)) as state:
-                return _Run(job, state, workspace).go()
+        with (
+            _terminable(),
+            _locked(job),
+            _workspace(job.ledger) as workspace,
+            closing(State(job.ledger / "state.sqlite", keep=not job.dry_run)) as state,
+        ):
+            return _Run(job, state, workspace).go()
     except OSError as error:
         cause = error.strerror or str(error)
         raise StopRun(f"{job.reports}: the reports cannot be written ({cause}); what was released is whole") from None

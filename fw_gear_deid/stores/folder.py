@@ -28,26 +28,34 @@ class FolderSource:
             yield self._item(self.root, self.root.name)
             return
         top = _real(self.root)
-        yield from self._walk(self.root, top, frozenset({top}))
-
-    def _walk(self, folder: Path, top: Path, above: frozenset[Path]) -> Iterator[Item]:
-        relative = folder.relative_to(self.root).as_posix()
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            yield Item(relative, folder.name, (), True, "", 0, f"the folder cannot be read ({error.strerror})")
-            return
-        for entry in entries:
+        # folders on the way down, with what is left to visit in each: a tree may be deeper than calls may nest
+        way: list[tuple[Path, Path, Iterator[os.DirEntry[str]]]] = []
+        down: Path | None = self.root
+        while way or down is not None:
+            if down is not None:
+                try:
+                    entries = sorted(os.scandir(down), key=lambda entry: entry.name)
+                except OSError as error:
+                    relative = down.relative_to(self.root).as_posix()
+                    yield Item(relative, down.name, (), True, "", 0, f"the folder cannot be read ({error.strerror})")
+                    entries = []
+                way.append((down, _real(down), iter(entries)))
+                down = None
+            folder, _, left = way[-1]
+            entry = next(left, None)
+            if entry is None:
+                way.pop()
+                continue
             path = folder / entry.name
-            name = path.relative_to(self.root).as_posix()
             if entry.is_symlink() and not _real(path).is_relative_to(top):
+                name = path.relative_to(self.root).as_posix()
                 yield Item(name, entry.name, (), True, "", 0, "a link that leaves the source folder is not followed")
             elif _is_folder(entry):
-                here = _real(path)
-                if here not in above:  # a link to a folder above would never end
-                    yield from self._walk(path, top, above | {here})
+                # a link to a folder above would never end
+                above = not entry.is_symlink() or _real(path) not in {real for _, real, _ in way}
+                down = path if above else None
             else:
-                yield self._item(path, name)
+                yield self._item(path, path.relative_to(self.root).as_posix())
 
     def _item(self, path: Path, name: str) -> Item:
         parts = name.split("/")

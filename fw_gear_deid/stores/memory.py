@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -36,6 +38,8 @@ class MemorySource:
 
     def fetch(self, item: Item, workspace: Path) -> Path:
         """Write a file's bytes below the workspace."""
+        if item.id not in self.files:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         target = workspace / "file"
         target.write_bytes(self.files[item.id])
         return target
@@ -51,7 +55,7 @@ class MemorySink:
 
     files: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
-    containers: set[tuple[Wanted, ...]] = field(default_factory=set)
+    containers: list[tuple[Wanted, ...]] = field(default_factory=list)
 
     def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
         """Return the file that carries an origin."""
@@ -78,4 +82,4 @@ class MemorySink:
 
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Remember which containers were asked for."""
-        self.containers.update(containers)
+        self.containers += [chain for chain in containers if chain not in self.containers]

@@ -55,15 +55,18 @@ class Draft:
         self._changes: dict[tuple[int, int], _Change] = {}
         self._creators: dict[int, dict[int, str]] = {}
         self._encodings: dict[int, tuple[str, ...]] = {}
+        self._datasets: list[Dataset] | None = None
+        """All data sets of the body, until a sequence comes or goes; every recursing rule asks for them."""
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    def datasets(self, ds: Dataset) -> Iterator[Dataset]:
-        """Yield a data set and every item below it."""
-        yield ds
-        for el in list(ds.elements.values()):
-            for item in el.items or ():
-                yield from self.datasets(item)
+    def datasets(self, ds: Dataset) -> list[Dataset]:
+        """Return a data set and every item below it."""
+        if ds is not self.body:
+            return list(_below(ds))
+        if self._datasets is None:
+            self._datasets = list(_below(ds))
+        return self._datasets
 
     def dataset_for(self, tag: int) -> Dataset:
         """Return the part of the file where a tag of the top level lives."""
@@ -228,6 +231,8 @@ class Draft:
         return el.items[index]
 
     def _note(self, ds: Dataset, el: Element | None, tag: int, vr: str, action: str, rule: str) -> None:
+        if vr == "SQ" or (el is not None and el.items is not None):
+            self._datasets = None
         change = self._changes.get((id(ds), tag))
         if change is None:
             before = None if el is None else self.raw(el)
@@ -294,6 +299,13 @@ class Draft:
             return "\\".join(values.decode(raw, vr, self.encodings(ds), little=little))
         except Unfit:
             return f"<{len(raw)} bytes>"
+
+
+def _below(ds: Dataset) -> Iterator[Dataset]:
+    yield ds
+    for el in ds.elements.values():
+        for item in el.items or ():
+            yield from _below(item)
 
 
 def _touch(ds: Dataset | None) -> None:
