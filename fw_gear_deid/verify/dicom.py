@@ -99,7 +99,9 @@ def _check_rest(draft: Draft, asked: Dataset, result: Draft, there: Dataset) -> 
         if asked.encoding.explicit and el.wire != other.wire:
             raise Unfit(f"verification: {draft.path(asked, tag)} has another VR")
         if el.items is not None:
-            items = other.items or []
+            if other.items is None and result.raw(other):
+                raise Unfit(f"verification: {draft.path(asked, tag)} is no sequence")
+            items = other.items or []  # an empty private one is UN where the VR is not on the wire
             if len(items) != len(el.items):
                 raise Unfit(f"verification: {draft.path(asked, tag)} has another number of items")
             for mine, its in zip(el.items, items, strict=True):
