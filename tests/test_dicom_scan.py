@@ -214,6 +214,16 @@ def test_vr_on_the_wire_is_seen_not_believed(claimed: Syntax, real: Syntax) -> N
     assert oracle.written(draft) == part10(oracle.after(nodes, change, real), real, meta=file_meta(meta_of(claimed)))
 
 
+def test_explicit_file_that_claims_to_be_implicit() -> None:
+    """Seen also by a first element whose end is not told, and not by one that is cut off."""
+    nodes = (Seq(0x00080006, (Item(IDENTITY),), undefined=True), *IDENTITY)
+    src = part10(nodes, EXPLICIT, meta=file_meta(meta_of(IMPLICIT)))
+    assert codec.read(src).body.encoding.explicit
+    assert oracle.unedited(src) == src
+    with pytest.raises(Unfit):
+        codec.read(part10((), IMPLICIT, after=header(0x00080006, "OB", 0, EXPLICIT)[:-2]))
+
+
 def test_explicit_items_in_an_implicit_file() -> None:
     items = encode(sample(EXPLICIT)[1:3], EXPLICIT)
     body = encode(IDENTITY[:2], IMPLICIT) + header(0x00081140, "SQ", len(items) + 8, IMPLICIT)
@@ -312,22 +322,24 @@ def test_lengths_that_lie(node: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize("undefined", [True, False])
-def test_lengths_that_leave_what_holds_them(undefined: bool) -> None:
-    """What runs past its item or sequence may still end in the file."""
-    inner = header(0x00100020, "LO", 40, EXPLICIT) + b"Z" * 20
-    item = b"\xfe\xff\x00\xe0" + len(inner).to_bytes(4, "little") + inner
-    long_item = b"\xfe\xff\x00\xe0" + (len(inner) + 20).to_bytes(4, "little") + encode(IDENTITY[3:], EXPLICIT)
-    rest = encode((text(0x00404000, "LT", "Z" * 200),), EXPLICIT)
+def test_element_that_swallows_the_next_item(undefined: bool) -> None:
+    """It runs past its own item, and ends where another would begin."""
+    second = item_of(encode(IDENTITY, EXPLICIT))
+    first = item_of(header(0x00100020, "LO", 20 + len(second), EXPLICIT) + b"Z" * 20)
     end = b"\xfe\xff\xdd\xe0\0\0\0\0" if undefined else b""
-    for content in (item, long_item):
-        sequence = header(0x0040A730, "SQ", UNDEFINED if undefined else len(content), EXPLICIT) + content + end
-        with pytest.raises(Unfit):
-            codec._read(part10(IDENTITY[:2], EXPLICIT, after=sequence + rest))
+    length = UNDEFINED if undefined else len(first + second)
+    src = part10(IDENTITY[:2], EXPLICIT, after=header(0x0040A730, "SQ", length, EXPLICIT) + first + second + end)
+    with pytest.raises(Malformed, match=r"\(0010,0020\) runs past the end"):
+        codec.read(src)
+
+
+def item_of(content: bytes) -> bytes:
+    return b"\xfe\xff\x00\xe0" + len(content).to_bytes(4, "little") + content
 
 
 def test_no_data_set() -> None:
     for syntax in SYNTAXES.values():
-        with pytest.raises(Malformed, match="is empty|cut off"):
+        with pytest.raises(Malformed, match=r"is empty|cut off"):
             codec.read(part10((), syntax))
 
 
