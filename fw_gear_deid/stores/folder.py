@@ -30,32 +30,32 @@ class FolderSource:
         top = _real(self.root)
         # folders on the way down, with what is left to visit in each: a tree may be deeper than calls may nest
         way: list[tuple[Path, Path, Iterator[os.DirEntry[str]]]] = []
-        down: Path | None = self.root
+        down: tuple[Path, Path] | None = (self.root, top)
         while way or down is not None:
             if down is not None:
                 try:
-                    entries = sorted(os.scandir(down), key=lambda entry: entry.name)
+                    entries = sorted(os.scandir(down[0]), key=lambda entry: entry.name)
                 except OSError as error:
-                    relative = down.relative_to(self.root).as_posix()
-                    yield Item(relative, down.name, (), True, "", 0, f"the folder cannot be read ({error.strerror})")
+                    yield self._problem(down[0], f"the folder cannot be read ({error.strerror})")
                     entries = []
-                way.append((down, _real(down), iter(entries)))
+                way.append((*down, iter(entries)))
                 down = None
-            folder, _, left = way[-1]
+            folder, real, left = way[-1]
             entry = next(left, None)
             if entry is None:
                 way.pop()
                 continue
             path = folder / entry.name
-            if entry.is_symlink() and not _real(path).is_relative_to(top):
-                name = path.relative_to(self.root).as_posix()
-                yield Item(name, entry.name, (), True, "", 0, "a link that leaves the source folder is not followed")
-            elif _is_folder(entry):
-                # a link to a folder above would never end
-                above = not entry.is_symlink() or _real(path) not in {real for _, real, _ in way}
-                down = path if above else None
-            else:
+            real = _real(path) if entry.is_symlink() else real / entry.name
+            if not real.is_relative_to(top):
+                yield self._problem(path, "a link that leaves the source folder is not followed")
+            elif not _is_folder(entry):
                 yield self._item(path, path.relative_to(self.root).as_posix())
+            elif not (entry.is_symlink() and any(real == above for _, above, _ in way)):
+                down = (path, real)  # a link to a folder above would never end
+
+    def _problem(self, path: Path, problem: str) -> Item:
+        return Item(path.relative_to(self.root).as_posix(), path.name, (), True, "", 0, problem)
 
     def _item(self, path: Path, name: str) -> Item:
         parts = name.split("/")
@@ -131,6 +131,8 @@ class FolderSink:
         for folder in list(target.parents)[: TREE_DEPTH - 1]:
             try:
                 folder.rmdir()
+            except FileNotFoundError:
+                continue  # a run that was killed here came as far
             except OSError:
                 break  # not empty: others live there
 

@@ -82,12 +82,10 @@ def find(result: Draft, draft: Draft, ds: Dataset) -> Dataset | None:
     above = find(result, draft, ds.parent.owner)
     if above is None:
         return None
-    items = ds.parent.items or []
-    index = next((i for i, item in enumerate(items) if item is ds), None)
     el = above.elements.get(ds.parent.tag)
-    if index is None or el is None or el.items is None or index >= len(el.items):
+    if el is None or el.items is None or ds.index >= len(el.items):
         return None
-    return el.items[index]
+    return el.items[ds.index]
 
 
 def _check_rest(draft: Draft, asked: Dataset, result: Draft, there: Dataset) -> None:

@@ -43,12 +43,13 @@ def rewrite(src: bytes) -> bytes:
 
 
 def _is_cut(ds: pydicom.Dataset) -> bool:
-    """Tell whether a value is shorter than its header says: the file ended before it."""
-    for tag in tuple(ds.keys()):  # iterating a data set converts its values
-        elem = ds.get_item(tag, keep_deferred=True)
-        if isinstance(elem, RawDataElement):
-            if elem.length not in (_UNDEFINED, len(elem.value or b"")):
-                return True
-        elif elem.VR == "SQ" and any(_is_cut(item) for item in elem.value):
-            return True
-    return False
+    """Tell whether a value is shorter than its header says: the file ended before it.
+
+    Not inside sequences: those of defined length are still bytes, and pydicom raises for one that lacks its delimiter.
+    """
+    # iterating a data set would convert its values
+    elements = (ds.get_item(tag, keep_deferred=True) for tag in tuple(ds.keys()))
+    return any(
+        isinstance(elem, RawDataElement) and elem.length not in (_UNDEFINED, len(elem.value or b""))
+        for elem in elements
+    )

@@ -55,6 +55,8 @@ class Draft:
         self._changes: dict[tuple[int, int], _Change] = {}
         self._creators: dict[int, dict[int, str]] = {}
         self._encodings: dict[int, tuple[str, ...]] = {}
+        self._gone: list[Element | list[Dataset]] = []
+        """What was taken out: kept, for the tables above go by the identity of data sets."""
         self._datasets: list[Dataset] | None = None
         """All data sets of the body, until a sequence comes or goes; every recursing rule asks for them."""
 
@@ -149,9 +151,7 @@ class Draft:
             here = format_tag(tag)
         if ds.parent is None:
             return here
-        items = ds.parent.items or []
-        index = next(i for i, item in enumerate(items) if item is ds)
-        return f"{self.path(ds.parent.owner, ds.parent.tag)}[{index}]{here}"
+        return f"{self.path(ds.parent.owner, ds.parent.tag)}[{ds.index}]{here}"
 
     # -- changing --------------------------------------------------------------------------------------
 
@@ -161,6 +161,7 @@ class Draft:
         if el is None:
             return
         self._note(ds, el, tag, el.vr, action, rule)
+        self._gone.append(el)
         del ds.elements[tag]
         if el in ds.inserted:
             ds.inserted.remove(el)
@@ -200,6 +201,8 @@ class Draft:
             el = Element(tag, vr, vr, -1, -1, -1, undefined=False, owner=ds)
             ds.elements[tag] = el
             ds.inserted.append(el)
+        if el.items:
+            self._gone.append(el.items)
         if vr == "SQ":
             el.items = []
             el.undefined = False
@@ -225,6 +228,7 @@ class Draft:
             self._note(ds, el, tag, "SQ", action, rule)
             encoding = Encoding(explicit=False, little=True) if el.wire == "UN" else ds.encoding
             item = Dataset(encoding, el, 0, 0)
+            item.index = len(el.items)
             item.dirty = el.dirty = True
             el.items.append(item)
             _touch(ds)
@@ -323,7 +327,8 @@ def _is_lost(ds: Dataset) -> bool:
     """Tell whether a data set went away with a sequence that was removed, replaced or emptied."""
     while ds.parent is not None:
         parent = ds.parent
-        if parent.owner.elements.get(parent.tag) is not parent or not any(item is ds for item in parent.items or ()):
+        items = parent.items or []
+        if parent.owner.elements.get(parent.tag) is not parent or ds.index >= len(items) or items[ds.index] is not ds:
             return True
         ds = parent.owner
     return False

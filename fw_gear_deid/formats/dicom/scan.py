@@ -92,10 +92,12 @@ class Dataset:
         Item of undefined length.
     inserted : list of Element
         New elements; written at their place in tag order.
+    index : int
+        Position among the items of ``parent``.
     """
 
     __slots__ = (
-        "dirty", "elements", "encoding", "end", "head", "inserted", "parent", "start", "tail", "undefined"
+        "dirty", "elements", "encoding", "end", "head", "index", "inserted", "parent", "start", "tail", "undefined"
     )  # fmt: skip
 
     def __init__(self, encoding: Encoding, parent: Element | None, start: int, head: int) -> None:
@@ -108,6 +110,7 @@ class Dataset:
         self.tail = start
         self.undefined = False
         self.inserted: list[Element] = []
+        self.index = 0
         self.dirty = False
 
 
@@ -292,6 +295,7 @@ def _items(src: bytes, el: Element, end: int, depth: int) -> int:
             # the sequence as a whole is what cannot be read
             raise _Stop(el.start, stop.error) from None
         item.tail = pos
+        item.index = len(items)
         items.append(item)
     el.items = items
     return pos
