@@ -1184,13 +1184,14 @@ def test_second_run_on_the_same_reports_is_refused(sampled: Desk) -> None:
 
 def test_reader_of_progress_goes_away(sampled: Desk) -> None:
     """``run ... 2>&1 | head -1`` does not stop the work, nor change what it returns."""
+    sampled.put({"bad.dcm": instance()[:-3]})
     process = sampled.start("--workers", "1")
     lines_until(process, 1)
     assert process.stderr is not None and process.stdout is not None
     process.stderr.close()
     process.stdout.close()
-    assert process.wait(timeout=60) == 0
-    assert sampled.summary()["states"] == {"released": 10, "skipped": 4}
+    assert process.wait(timeout=60) == 1
+    assert sampled.summary()["states"] == {"refused": 1, "released": 10, "skipped": 4}
 
 
 # -- the disk is full ----------------------------------------------------------------------------------
@@ -1462,8 +1463,9 @@ def test_dry_run_after_a_run_changes_nothing(desk: Desk) -> None:
     desk.rules(PROFILE.replace("hashuid: true", "keep: true"))
     assert desk.run("--dry-run").code == 0
     assert set(desk.states().values()) == {"released"}
-    desk.put({"S/V/A/9": instance()})
+    desk.put({"S/V/A/9": instance(), "S/V/A/2": instance()[:-3]})
     assert desk.run("--dry-run").code == 1
+    assert desk.states() == {"S/V/A/1": "refused", "S/V/A/2": "refused", "S/V/A/9": "refused", "x/3": "released"}
     assert (desk.there(), (desk.reports / "state.sqlite").read_bytes()) == (first, ledger)
 
 

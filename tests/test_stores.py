@@ -322,6 +322,33 @@ def test_withdrawing_removes_folders_that_are_empty_without_it(tmp_path: Path) -
     assert folders(tmp_path) == {"out"}
 
 
+def test_withdrawing_goes_on_where_a_killed_run_ended(tmp_path: Path) -> None:
+    shelf = Shelf(FolderSink(tmp_path / "out"), lambda: contents(tmp_path / "out"), tmp_path)
+    shelf.put(ONE, b"1")
+    (tmp_path / "out" / ONE).unlink()
+    (tmp_path / "out" / ONE).parent.rmdir()
+    shelf.sink.withdraw(ONE)
+    assert folders(tmp_path) == {"out"}
+
+
+def test_folder_without_hard_links_keeps_what_is_there(tmp_path: Path) -> None:
+    shelf = Shelf(FolderSink(tmp_path / "out"), lambda: contents(tmp_path / "out"), tmp_path)
+
+    def refuse(event: str, path: str) -> None:
+        if event == "os.link":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def work() -> Ran:
+        shelf.put(ONE, b"1")
+        with pytest.raises(FileExistsError):
+            shelf.put(ONE, b"2")
+        return Ran(0, "", "")
+
+    done = forked(work, refuse)
+    assert done.code == 0, done.err
+    assert shelf.there() == {ONE: b"1"}
+
+
 def test_folder_takes_results_from_another_file_system(tmp_path: Path) -> None:
     """What arrives there is copied, then gets its name: never a part of it."""
     shelf = Shelf(FolderSink(tmp_path / "out"), lambda: contents(tmp_path / "out"), tmp_path)
