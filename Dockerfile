@@ -7,7 +7,7 @@ ENV FLYWHEEL=/flywheel/v0 \
 WORKDIR ${FLYWHEEL}
 
 COPY requirements.txt ./
-RUN pip install --no-cache-dir --require-hashes -r requirements.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt && pip check
 
 COPY manifest.json run.py ./
 COPY fw_gear_deid ./fw_gear_deid

@@ -4,8 +4,9 @@ BIN = .venv/bin
 
 .venv/ready: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/pip check
 	touch $@
 
 setup: .venv/ready            ## the environment
@@ -13,12 +14,12 @@ check: lint test              ## what CI runs
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 test: .venv/ready
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 demo: .venv/ready             ## the main job on sample data
 	test -d demo/in || $(BIN)/fw-gear-deid sample demo/in
 	$(BIN)/fw-gear-deid run demo/in demo/out --profile research-site
 bench: .venv/ready            ## milliseconds for made-up archives
 	$(BIN)/python tests/bench.py
-lock: .venv/ready             ## pin what pyproject.toml asks for, with hashes and without hosts
+lock:                         ## pin what pyproject.toml asks for, with hashes and without hosts
 	sh docs/lock.sh
 .PHONY: setup check lint test demo bench lock
