@@ -6,6 +6,7 @@ import contextlib
 import csv
 import ctypes
 import errno
+import fcntl
 import io
 import json
 import os
@@ -23,6 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from fw_gear_deid.cli import main
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.outcome import Released
 from fw_gear_deid.runner.run import Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for
+from fw_gear_deid.runner.workers import Settings, Task
+from fw_gear_deid.runner.workers import process as carry_out
 from fw_gear_deid.sample import MARKER, Planted, make_sample
 from fw_gear_deid.stores.memory import MemorySink, MemorySource
 
@@ -161,12 +166,16 @@ class Desk:
         """Run in this process."""
         return call(*self.arguments(*options, source=source, dest=dest))
 
-    def start(self, *options: str, **more: Any) -> subprocess.Popen[str]:
-        """Start a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "fw_gear_deid", *self.arguments(*options)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start a process of its own that cannot be far ahead of who reads its progress."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fw_gear_deid", *self.arguments(*options)], cwd=ROOT, bufsize=0,
+            env={**os.environ, "TOKEN": str(self.folder)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
         )  # fmt: skip
+        assert process.stderr is not None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        return process
 
     def there(self) -> dict[str, bytes]:
         return contents(self.dest) if self.dest.exists() else {}
@@ -184,6 +193,12 @@ class Desk:
     def summary(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.reports / "summary.json").read_text(encoding="utf-8"))
         return found
+
+
+def result(process: subprocess.Popen[bytes]) -> Ran:
+    """Wait for the end of a process."""
+    out, err = process.communicate(timeout=60)
+    return Ran(process.returncode, out.decode(), err.decode())
 
 
 def call(*arguments: str) -> Ran:
@@ -1084,15 +1099,20 @@ def test_interrupted_run_tells_of_every_source(desk: Desk) -> None:
     assert 1 <= len(desk.there()) <= 2
 
 
-def lines_until(process: subprocess.Popen[str], count: int) -> list[str]:
+def read_until(process: subprocess.Popen[bytes], count: int) -> None:
     """Read progress until some files are done."""
     assert process.stderr is not None
-    lines: list[str] = []
-    while sum(re.match(r"\d+/\d+ ", line) is not None for line in lines) < count:
+    while count:
         line = process.stderr.readline()
-        assert line, lines
-        lines.append(line)
-    return lines
+        assert line, "it ended before"
+        count -= re.match(rb"\d+/\d+ ", line) is not None
+
+
+@pytest.fixture
+def crowded(sampled: Desk) -> Desk:
+    """The sample and more files than a process can tell of that nobody listens to."""
+    sampled.put({f"S/V/A/{n}": instance("Q", number=n) for n in range(40)})
+    return sampled
 
 
 def offspring(token: str) -> list[int]:
@@ -1117,41 +1137,59 @@ def ended(token: str) -> bool:
 @pytest.mark.parametrize(
     ("sent", "after"), [(signal.SIGKILL, 1), (signal.SIGKILL, 6), (signal.SIGINT, 2), (signal.SIGTERM, 4)], ids=str
 )
-def test_run_with_workers_is_ended(sampled: Desk, sent: signal.Signals, after: int) -> None:
-    expected = sampled.run("--reports", str(sampled.folder / "r"), dest=sampled.folder / "undisturbed")
+def test_run_with_workers_is_ended(crowded: Desk, sent: signal.Signals, after: int) -> None:
+    expected = crowded.run("--reports", str(crowded.folder / "r"), dest=crowded.folder / "undisturbed")
     assert expected.code == 0
-    token = f"TOKEN={sampled.folder}"
-    process = sampled.start("--workers", "2", env={**os.environ, "TOKEN": str(sampled.folder)})
-    lines_until(process, after)
+    process = crowded.start("--workers", "2")
+    read_until(process, after)
     process.send_signal(sent)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == (-9 if sent == signal.SIGKILL else 130)
-    assert "Traceback" not in err
-    assert ended(token), "workers outlive the run"
+    done = result(process)
+    assert done.code == (-9 if sent == signal.SIGKILL else 130)
+    assert "Traceback" not in done.err
+    assert ended(f"TOKEN={crowded.folder}"), "workers outlive the run"
     if sent != signal.SIGKILL:
-        assert not (sampled.reports / ".work").exists()
-    assert 1 <= len(sampled.there()) < 10
-    assert sampled.run().code == 0
-    assert sampled.there() == contents(sampled.folder / "undisturbed")
-    assert sampled.rows("audit.csv") == sampled.rows("audit.csv", sampled.folder / "r")
+        assert not (crowded.reports / ".work").exists()
+    assert 1 <= len(crowded.there()) < 50
+    assert crowded.run().code == 0
+    assert crowded.there() == contents(crowded.folder / "undisturbed")
+    assert crowded.rows("audit.csv") == crowded.rows("audit.csv", crowded.folder / "r")
 
 
 @pytest.mark.parametrize("victims", ["one", "all"])
-def test_killed_worker_costs_nothing_but_time(sampled: Desk, victims: str) -> None:
+def test_killed_worker_costs_nothing_but_time(crowded: Desk, victims: str) -> None:
     """Somebody killed it, not its file: what it was at is done again."""
-    process = sampled.start("--workers", "2", env={**os.environ, "TOKEN": str(sampled.folder)})
-    lines_until(process, 1)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    servers = [pid for pid in children if "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()]
+    process = crowded.start("--workers", "2")
+    read_until(process, 1)
     workers = [
-        int(pid) for server in servers for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        int(pid)
+        for server in children_of(process.pid)
+        if "forkserver" in Path(f"/proc/{server}/cmdline").read_text()
+        for pid in children_of(server)
     ]
-    assert len(workers) >= 1
+    assert len(workers) == 2
     for pid in workers if victims == "all" else workers[:1]:
-        os.kill(pid, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert sampled.summary()["states"] == {"released": 10, "skipped": 4}
+        os.kill(int(pid), signal.SIGKILL)
+    done = result(process)
+    assert done.code == 0, done.err
+    assert crowded.summary()["states"] == {"released": 50, "skipped": 4}
+
+
+def test_work_begins_anew_where_a_worker_was_killed(tmp_path: Path) -> None:
+    """What it left in the workspace is in nobody's way."""
+    source = MemorySource({"S/V/A/1": instance()})
+    book = book_for(PlannedProfile.read(PROFILE, "p.yaml", "input"), None, source.containers(), by_session=False)
+    settings = Settings(source, book, Keyring(b"k" * 32), date(2026, 1, 1), "strict", tmp_path, originals=False)
+    (tmp_path / "00000007.in").mkdir()
+    (tmp_path / "00000007.in" / "file").write_bytes(b"half")
+    (tmp_path / "00000007").write_bytes(b"half")
+    worked = carry_out(settings, Task(7, tuple(source.items()), "S"))
+    assert isinstance(worked.outcome, Released)
+    assert contents(tmp_path).keys() == {"00000007"}
+    assert sha256((tmp_path / "00000007").read_bytes()).hexdigest() == worked.outcome.sha256
+
+
+def children_of(pid: int | str) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def test_file_that_kills_its_worker_fails_alone(sampled: Desk) -> None:
@@ -1171,22 +1209,21 @@ def test_file_that_kills_its_worker_fails_alone(sampled: Desk) -> None:
     assert sampled.summary()["states"] == {"failed": 1, "released": 11, "skipped": 4}
 
 
-def test_second_run_on_the_same_reports_is_refused(sampled: Desk) -> None:
-    process = sampled.start("--workers", "2")
-    lines_until(process, 1)
-    second = sampled.run("--quiet")
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+def test_second_run_on_the_same_reports_is_refused(crowded: Desk) -> None:
+    process = crowded.start("--workers", "2")
+    read_until(process, 1)
+    second = crowded.run("--quiet")
+    assert result(process).code == 0
     assert (second.code, "another run" in second.err) == (2, True)
-    assert len(sampled.there()) == 10
-    assert sampled.run().code == 0  # the lock is gone
+    assert len(crowded.there()) == 50
+    assert crowded.run().code == 0  # the lock is gone
 
 
 def test_reader_of_progress_goes_away(sampled: Desk) -> None:
     """``run ... 2>&1 | head -1`` does not stop the work, nor change what it returns."""
     sampled.put({"bad.dcm": instance()[:-3]})
     process = sampled.start("--workers", "1")
-    lines_until(process, 1)
+    read_until(process, 1)
     assert process.stderr is not None and process.stdout is not None
     process.stderr.close()
     process.stdout.close()
@@ -1309,11 +1346,10 @@ def test_workers_make_no_difference(sampled: Desk) -> None:
     assert set(sampled.states().values()) == {"released", "skipped", "refused"}
     for folder in (sampled.dest, sampled.reports):
         shutil.rmtree(folder)
-    process = sampled.start("--workers", "3")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == one.code == 1
+    three = result(sampled.start("--workers", "3"))
+    assert three == one
+    assert one.code == 1
     assert (sampled.there(), sampled.rows("audit.csv"), timeless(sampled.rows())) == expected
-    assert [line for line in err.splitlines() if "seconds" not in line] == one.err.splitlines()
 
 
 def test_key_file_makes_the_same_bytes_anywhere(sampled: Desk) -> None:
@@ -1490,9 +1526,7 @@ def test_verify_is_told_and_changes_no_byte(desk: Desk, verify: str) -> None:
 
 def test_quiet_says_nothing(desk: Desk) -> None:
     desk.put(THREE | {"bad.dcm": instance()[:-3]})
-    process = desk.start("--quiet")
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (1, "", "")
+    assert result(desk.start("--quiet")) == Ran(1, "", "")
     assert len(desk.rows()) == 4
 
 
