@@ -14,7 +14,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from types import FrameType
 
-from fw_gear_deid import __version__
+from fw_gear_deid import RESULTS, __version__
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
@@ -83,7 +83,7 @@ class Job:
     def fingerprint(self, labels: tuple[str, ...]) -> str:
         """Return what results depend on besides their source: another one makes a rerun do the work again."""
         profile = self.profiles.page(labels).fingerprint
-        return self.keyring.stamp(__version__, profile, self.labels, self.verify, str(self.originals))
+        return self.keyring.stamp(str(RESULTS), profile, self.labels, self.verify, str(self.originals))
 
 
 def run(job: Job) -> int:
