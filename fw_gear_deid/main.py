@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from fw_gear_deid import fanout, parser
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.cells import lines, shown
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.profile import store
@@ -33,14 +34,14 @@ def main(folder: Path | None = None) -> int:
     try:
         return _gear(parser.parse(folder or Path.cwd()))
     except ProfileError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(lines(str(error)), file=sys.stderr)  # noqa: T201
         return USAGE
     except UsageError as error:
         for line in str(error).splitlines():
-            print(f"fw-gear-deid: {line}", file=sys.stderr)  # noqa: T201
+            print(f"fw-gear-deid: {shown(line)}", file=sys.stderr)  # noqa: T201
         return USAGE
     except (StopRun, DeidError) as error:
-        print(f"fw-gear-deid: {error}", file=sys.stderr)  # noqa: T201
+        print(f"fw-gear-deid: {lines(str(error))}", file=sys.stderr)  # noqa: T201
         return SOME_REFUSED
 
 

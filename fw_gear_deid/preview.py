@@ -18,6 +18,7 @@ from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.select import select
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import keyword_of, tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
@@ -50,9 +51,9 @@ def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path |
     columns = _columns(profile)
     with _private(table) as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
-        writer.writerow(["src_path", "type", *(label for label, _ in columns)])
+        writer.writerow([cell(label) for label in ("src_path", "type", *(label for label, _ in columns))])
         for name, data in _instances(paths, profile):
-            print(name if name.isprintable() else ascii(name))
+            print(shown(name))
             try:
                 if isinstance(data, Unfit):
                     raise data
@@ -60,9 +61,9 @@ def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path |
                 files += 1
             except Unfit as error:
                 refused += 1
-                print(f"  refused: {error}")
+                print(f"  refused: {shown(str(error))}")
     if table is not None:
-        print(f"{table}: {files} files, before and after; it holds identifiers", file=sys.stderr)
+        print(f"{shown(str(table))}: {files} files, before and after; it holds identifiers", file=sys.stderr)
     return refused
 
 
@@ -133,26 +134,28 @@ def _one(name: str, data: bytes, profile: Profile, keyring: Keyring, columns: Co
     section = profile.dicom
     assert section is not None  # noqa: S101 -- _instances yields what the section takes
     draft = part10.read(data)
+    draft.named = section.creators
     before = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
     edited = dicom.edit(draft, section, Context(profile, keyring, None, datetime.now(UTC).date(), "off"))
     after = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
     for edit in edited.edits:
-        shown = edit.after if edit.action != "remove" else "(removed)"
-        print(f"  {edit.path} {edit.keyword} {edit.vr}: {edit.before!r} -> {shown!r}  [{edit.action}, {edit.rule}]")
-    return [[name, "before", *before], [name, "after", *after]]
+        becomes = "(removed)" if edit.action == "remove" else edit.after
+        change = f"'{shown(edit.before)}' -> '{shown(becomes)}'"
+        print(f"  {shown(edit.path)} {edit.keyword} {edit.vr}: {change}  [{edit.action}, {shown(edit.rule)}]")
+    return [[cell(text) for text in row] for row in ([name, "before", *before], [name, "after", *after])]
 
 
 def _cell(draft: Draft, selector: Selector, *, recurse: bool) -> str:
     """Return the text of a field; several places, or a regex, as a JSON object of path to value."""
     places = select(draft, selector, recurse=recurse)
-    shown = {
+    found = {
         (keyword_of(tag) if ds is draft.body and keyword_of(tag) else draft.path(ds, tag)): draft.shown(
             ds.elements[tag]
         )
         for ds, tag in places
     }
     if isinstance(selector, RegexAt):
-        return json.dumps(shown, ensure_ascii=False)
-    if len(shown) > 1:
-        return json.dumps(shown, ensure_ascii=False)
-    return next(iter(shown.values()), "")
+        return json.dumps(found, ensure_ascii=False)
+    if len(found) > 1:
+        return json.dumps(found, ensure_ascii=False)
+    return next(iter(found.values()), "")

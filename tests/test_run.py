@@ -35,6 +35,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from fw_gear_deid.cli import main
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.cells import exact
 from fw_gear_deid.model.outcome import Released
 from fw_gear_deid.runner.run import Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for
@@ -182,7 +183,8 @@ class Desk:
 
     def rows(self, report: str = "files.csv", reports: Path | None = None) -> list[dict[str, str]]:
         text = ((reports or self.reports) / report).read_bytes().decode()
-        return list(csv.DictReader(io.StringIO(text, newline="")))
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return [{column: exact(cell) for column, cell in row.items()} for row in rows]
 
     def states(self) -> dict[str, str]:
         return {row["source"]: row["state"] for row in self.rows()}

@@ -69,6 +69,7 @@ def edit(draft: Draft, section: DicomSection, ctx: Context) -> Edited:
     Unfit
         A rule cannot be carried out; the message names rule, place and cause.
     """
+    draft.named = section.creators
     edited = Edited(draft, original_uid=draft.text(SOP_INSTANCE_UID))
     subject = ctx.subject if ctx.subject is not None else draft.text(PATIENT_ID)
     always = _clean_outside(draft)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.ledger.state import Row
+from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.outcome import MemberEdits
 
 AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
@@ -28,9 +28,8 @@ def audit_text(file: str, audit: Iterable[MemberEdits], *, originals: bool) -> s
     for member in audit:
         for edit in member.edits:
             before = edit.before if originals else ""
-            writer.writerow(
-                (file, member.member, edit.path, edit.keyword, edit.vr, edit.action, edit.rule, before, edit.after)
-            )
+            row = (file, member.member, edit.path, edit.keyword, edit.vr, edit.action, edit.rule, before, edit.after)
+            writer.writerow([cell(text) for text in row])
     return out.getvalue()
 
 
@@ -84,7 +83,7 @@ def write(
         table.writerow(FILES_COLUMNS)
         for row in rows:
             table.writerow(
-                (row.source, row.destination, row.state, row.reason, row.changes, row.members,
+                (cell(row.source), cell(row.destination), row.state, cell(row.reason), row.changes, row.members,
                  row.bytes_in, row.bytes_out, row.sha256, f"{row.seconds:.3f}")
             )  # fmt: skip
             audit.write(row.audit)
@@ -104,6 +103,5 @@ def write(
         "rules_without_a_match": [rules[index] for index in sorted(unmatched or ())],
     }
     with _atomic(folder / "summary.json") as stream:
-        json.dump(summary, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
+        stream.write(to_json(summary) + "\n")
     return summary

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from pydicom import datadict
 from pydicom._dicom_dict import DicomDictionary
+from pydicom._private_dict import private_dictionaries
 
 # VRs whose element header has two reserved bytes and a 32-bit length, PS3.5 §7.1.2
 LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
@@ -66,6 +67,11 @@ def private_vr(tag: int, creator: str) -> str | None:
     except KeyError:
         return None
     return _AMBIGUOUS.get(vr, vr)
+
+
+def knows_creator(creator: str) -> bool:
+    """Tell whether the private dictionary has elements of a creator, so that its text is no name of a person."""
+    return creator in private_dictionaries
 
 
 @lru_cache(maxsize=4096)

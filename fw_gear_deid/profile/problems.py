@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 
 
@@ -61,7 +62,7 @@ class ProfileError(UsageError):
 def show(name: str, problem: Problem) -> str:
     """Return one line: ``profile.yaml:31:9 error dicom.fields[4]: unknown key ...``."""
     where = f" {problem.where}" if problem.where else ""
-    return f"{name}:{problem.line}:{problem.column} {problem.severity}{where}: {problem.message}"
+    return shown(f"{name}:{problem.line}:{problem.column} {problem.severity}{where}: {problem.message}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
-from fw_gear_deid.model.selectors import KeyAt, KeysAt, Selector
+from fw_gear_deid.model.selectors import KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.problems import Problem
 
 
@@ -101,6 +101,12 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+
+    @property
+    def creators(self) -> frozenset[str]:
+        """Private creators that fields name."""
+        selectors = (*(rule.selector for rule in self.rules), *(selector for _, selector in self.references))
+        return frozenset(selector.creator for selector in selectors if isinstance(selector, PrivateAt))
 
 
 @dataclass(frozen=True, slots=True)

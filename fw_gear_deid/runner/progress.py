@@ -7,6 +7,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from fw_gear_deid.model.cells import shown
+
 
 class Progress:
     """Tells a person how far a run is. Names of destinations only: source names may be identifiers."""
@@ -32,7 +34,7 @@ class Progress:
         if self._quiet:
             return
         try:
-            self._tell(state, text, files)
+            self._tell(state, shown(text), files)
         except OSError:
             self._quiet = True  # whoever read this went away; the work goes on
 

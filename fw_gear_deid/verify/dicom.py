@@ -33,6 +33,7 @@ def check(draft: Draft, data: bytes) -> Draft:
         The result does not parse, a change is missing, or something that no rule asked for is different.
     """
     result = part10.check_readable(data)
+    result.named = draft.named
     if part10.looks_like_dicom(data) != part10.looks_like_dicom(draft.src):
         raise Unfit("verification: the prefix 'DICM' is not where it was")
     if part10.looks_like_dicom(data) and data[:128].strip(b"\0"):

@@ -13,6 +13,7 @@ from fw_gear_deid.model.dictionary import (
     is_private,
     is_private_creator,
     keyword_of,
+    knows_creator,
     private_vr,
 )
 from fw_gear_deid.model.errors import Unfit
@@ -45,6 +46,8 @@ class Draft:
     meta : Dataset
         Group 0002; empty when the file has none.
     body : Dataset
+    named : frozenset of str
+        Private creators that the profile names: their text may be shown, as that of the dictionary's may.
     """
 
     def __init__(self, src: bytes, meta: Dataset, body_src: bytes, body: Dataset) -> None:
@@ -52,6 +55,7 @@ class Draft:
         self.meta = meta
         self.body_src = body_src
         self.body = body
+        self.named: frozenset[str] = frozenset()
         self._changes: dict[tuple[int, int], _Change] = {}
         self._creators: dict[int, dict[int, str]] = {}
         self._encodings: dict[int, tuple[str, ...]] = {}
@@ -143,12 +147,15 @@ class Draft:
         return ",".join(self.texts(el)) if el is not None and el.items is None else ""
 
     def path(self, ds: Dataset, tag: int) -> str:
-        """Return where an element is: ``(0008,1140)[0](0008,1155)``, ``(0019,"SIEMENS MR HEADER",0C)``."""
+        """Return where an element is: ``(0008,1140)[0](0008,1155)``, ``(0019,"SIEMENS MR HEADER",0C)``.
+
+        Of a creator that neither dictionary nor profile know, the text may be anything, a name too: ``(0019,100C)``.
+        """
+        here = format_tag(tag)
         if is_private(tag) and not is_private_creator(tag):
             creator = self.creator_of(ds, tag)
-            here = f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})' if creator else format_tag(tag)
-        else:
-            here = format_tag(tag)
+            if creator in self.named or knows_creator(creator):
+                here = f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
         if ds.parent is None:
             return here
         return f"{self.path(ds.parent.owner, ds.parent.tag)}[{ds.index}]{here}"
