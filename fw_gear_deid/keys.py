@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.system import private
 
 SECRET_BYTES = 32
 _NAME_DIGITS = 12  # 48 bits: a collision among a million names has odds of 1 in 500
@@ -54,7 +55,7 @@ def generate(path: Path) -> None:
     """
     text = secrets.token_hex(SECRET_BYTES) + "\n"
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = private.create(path)
     except FileExistsError:
         raise UsageError(f"{path}: exists already; a key is never overwritten") from None
     except OSError as error:

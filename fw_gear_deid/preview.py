@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -25,6 +26,7 @@ from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
 from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
 from fw_gear_deid.runner.workers import silence
 from fw_gear_deid.stores.folder import FolderSource
+from fw_gear_deid.system import private
 
 LOG_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """Columns that ``fw deid test`` puts in front of the profile's fields."""
@@ -68,9 +70,13 @@ def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path |
 
 
 def _private(table: Path | None) -> IO[str]:
-    """Open the table for its owner alone; without one, nowhere."""
+    """Open a new table for its owner alone; without one, nowhere."""
+    if table is None:
+        return io.StringIO()
     try:
-        handle = os.open(table or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        handle = private.create(table)
+    except FileExistsError:
+        raise UsageError(f"{table}: exists already; nothing was written") from None
     except OSError as error:
         raise UsageError(f"{table}: cannot be written ({error.strerror})") from None
     return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
@@ -81,10 +87,12 @@ def _instances(paths: list[Path], profile: Profile) -> Iterator[tuple[str, bytes
         source = FolderSource(path)
         for item in source.items():
             name = item.id if path.is_file() else f"{path}/{item.id}"
-            file = source.fetch(item, path)
+            if item.problem_state == "skipped":
+                continue
             try:
                 if item.problem:
                     raise Unfit(item.problem)
+                file = source.fetch(item, path)
                 with file.open("rb") as stream:
                     head = stream.read(2048)
                 section = (

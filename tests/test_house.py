@@ -26,9 +26,10 @@ ROOMS = {
     "formats": {"model"},
     "verify": {"formats", "model"},
     "deid": {"profile", "formats", "verify", "actions", "keys", "model"},
-    "stores": {"model"},
-    "ledger": {"model"},
-    "runner": {"deid", "profile", "ledger", "keys", "model"},
+    "system": {"model"},
+    "stores": {"system", "model"},
+    "ledger": {"system", "model"},
+    "runner": {"deid", "profile", "ledger", "keys", "system", "model"},
 }
 DOORS = {
     "yaml": "profile/text.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from datetime import date
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fw_gear_deid.deid.names import NAME_MAX, Identifiers, NoTemplate, from_templates, sanitize, suffix_of
+from fw_gear_deid.deid.names import Identifiers, NoTemplate, from_templates, suffix_of
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.portable import NAME_MAX, same_name_key, sanitize
 from fw_gear_deid.model.selectors import Selector, TagAt
 from fw_gear_deid.profile.parse import parse_profile
 
@@ -33,8 +35,25 @@ NOWHERE = At("text", lambda purpose: 3, date(2020, 6, 15), lambda name: "")
         ("a\0b\nc\x7fd", "a_b_c_d"),
         ("not-utf8-\udcff.dcm", "not-utf8-_.dcm"),
         ("  a b  ", "a b"),
-        ("../../etc", ".._.._etc"),
-        ("...", "..."),
+        ("../../etc", "__.._etc"),
+        (".hidden", "_hidden"),
+        ("...x", "_x"),
+        ("Muster, A.", "Muster, A_"),
+        ("Muster, A. .", "Muster, A_"),
+        ("\u3000全角\u3000", "全角"),
+        ("aux", "_aux"),
+        ("Con.dcm", "_Con.dcm"),
+        ("nul .txt", "_nul .txt"),
+        ("COM1", "_COM1"),
+        ("com¹.zip", "_com¹.zip"),
+        ("console", "console"),
+        ("com10", "com10"),
+        ("a\x85b\x9bc", "a_b_c"),
+        ("a\u202eb\u2066c\u200bd\ufeffe", "a_b_c_d_e"),
+        ("line\u2028end", "line_end"),
+        ("\x1b[2Jx", "_[2Jx"),
+        ("Mu\u0308ller", "M\u00fcller"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # a joiner that the script needs
         ("x" * NAME_MAX, "x" * NAME_MAX),
     ],
 )
@@ -49,6 +68,8 @@ def test_sanitize(name: str, written: str) -> None:
         ("   ", "empty"),
         (".", "empty"),
         ("..", "empty"),
+        ("...", "empty"),
+        (". .", "empty"),
         ("x" * 201, "longer"),
         ("ü" * 101, "longer"),
     ],
@@ -59,16 +80,37 @@ def test_no_name_can_be_made(name: str, why: str) -> None:
 
 
 @EXAMPLES
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.text("./\\ ~aux1\u0301e\n", max_size=12))
 def test_sanitize_makes_one_legal_part_of_a_path(name: str) -> None:
     try:
         written = sanitize(name)
     except Unfit:
         return
-    assert not set(written) & set('/\\:*?"<>|\0\n')
-    assert written not in ("", ".", "..")
+    assert not set(written) & set('/\\:*?"<>|')
+    assert not {unicodedata.category(one) for one in written} & {"Cc", "Cs", "Zl", "Zp"}
+    assert not written.startswith((".", " ")) and not written.endswith((".", " ")) and written
+    assert written == unicodedata.normalize("NFC", written)
     assert len(written.encode("utf-8")) <= NAME_MAX
     assert sanitize(written) == written
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("abc", "ABC", True),
+        ("Straße", "STRASSE", True),
+        ("\u00e9", "E\u0301", True),
+        ("ﬁ", "FI", True),
+        ("K", "\u212a", True),  # the Kelvin sign
+        ("می\u200cخ", "میخ", True),
+        ("ς", "Σ", True),
+        ("a", "ä", False),
+        ("a_", "a", False),
+        ("1", "l", False),
+    ],
+)
+def test_names_that_some_file_system_takes_for_one(one: str, other: str, same: bool) -> None:
+    assert (same_name_key(one) == same_name_key(other)) == same
 
 
 @pytest.mark.parametrize(
@@ -136,7 +178,7 @@ PERSON_DATE = r"^(?P<p>[^_]*)_(?P<d>[^.]*)"
         ("Doe_2020-02-29.dcm", template("{d}.dcm", PERSON_DATE, d="increment_date"), "20200301.dcm"),
         ("Doe_29-Feb-2020.dcm", template("{d}.dcm", PERSON_DATE, d="increment_date"), "20200301.dcm"),
         ("Doe_x.dcm", template("_{p}.dcm", PERSON_DATE, p="remove"), "_.dcm"),
-        ("_x.dcm", template("{p}.dcm", PERSON_DATE, p="hash"), ".dcm"),
+        ("_x.dcm", template("{p}.dcm", PERSON_DATE, p="hash"), "_dcm"),  # nothing hidden
         ("a.dcm", template("{x}.dcm", "(?P<x>a)", x="hash") | {"output": "t2*_{x}"}, "t2starca978112ca1bbdca"),
     ],
 )

@@ -125,7 +125,7 @@ def test_odd_things_in_a_folder(desk: Desk) -> None:
     desk.put({os.fsdecode(b"\xff\xfe.dcm"): instance("P2"), "\x1b[31m\n.dcm": instance("P3")})
     done = preview(desk, str(desk.source), "--csv", str(desk.folder / "t.csv"))
     assert done.code == 1
-    assert done.out.count("refused: ") == 3
+    assert done.out.count("refused: ") == 2  # the FIFO is nobody's data
     assert done.out.count(MARKER) == 3
     assert done.out.encode()
     assert "\x1b" not in done.out
@@ -138,7 +138,9 @@ def test_odd_things_in_a_folder(desk: Desk) -> None:
         (["nowhere"], 1, "refused"),
         ([], 2, "PATH"),
         (["in", "--csv", "no/such/folder.csv"], 2, "cannot be written"),
-        (["in", "--csv", "in"], 2, "cannot be written"),
+        (["in", "--csv", "in"], 2, "exists already"),
+        (["in", "--csv", "profile.yaml"], 2, "exists already"),
+        (["in", "--csv", "link"], 2, "exists already"),
         (["in", "--key-file", "nowhere"], 2, "key"),
         (["in", "--profile", "nowhere"], 2, "nowhere"),
     ],
@@ -146,11 +148,14 @@ def test_odd_things_in_a_folder(desk: Desk) -> None:
 )
 def test_wrong_usage(desk: Desk, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, word: str) -> None:
     desk.put({"IM": instance()})
+    (desk.folder / "link").symlink_to("nowhere")
     monkeypatch.chdir(desk.folder)
     profile = [] if "--profile" in arguments else ["--profile", "profile.yaml"]
     done = call("preview", *arguments, *profile)
     assert done.code == code, done
     assert word in done.out + done.err
+    assert desk.profile.read_text() == PROFILE
+    assert not (desk.folder / "nowhere").exists()
     assert "Traceback" not in done.err
     assert sorted(contents(desk.folder)) == ["in/IM", "key", "profile.yaml"]
 

@@ -15,6 +15,7 @@ from fw_gear_deid.deid.survey import survey
 from fw_gear_deid.formats import zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import MemberEdits, Released, Skipped
+from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.profile.profile import ZipSection
 
 
@@ -91,9 +92,10 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
                 done = deidentify_member(data, name, ctx)
             except Unfit as error:
                 raise type(error)(f"instance {position} of the series: {error}") from None
-            if done.name.casefold() in taken:
+            key = same_name_key(done.name)
+            if key in taken:
                 raise Unfit(f"instance {position} of the series: its output name is that of another one")
-            taken.add(done.name.casefold())
+            taken.add(key)
             zips.write_member(target, done.name, done.data, zipfile.ZIP_DEFLATED)
             audit.append(MemberEdits(done.name, done.edits))
             unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
@@ -102,7 +104,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             }
             ruled |= done.ruled
     uid = sorting.get("SeriesInstanceUID") or ctx.keyring.name("series", ctx.subject or "")
-    released = _released(None, out, f"{uid}.dicom.zip", len(sources), tuple(audit), unmatched, size)
+    released = _released(None, out, sanitize(f"{uid}.dicom.zip"), len(sources), tuple(audit), unmatched, size)
     return Result(released, sorting, ruled)
 
 

@@ -24,6 +24,7 @@ from fw_gear_deid.formats import zips
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit, MemberEdits
+from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.profile.profile import ZipSection
 
 
@@ -85,9 +86,10 @@ def _rewrite(archive: zipfile.ZipFile, ctx: Context, out: Path, known: Identifie
                 if result is None:
                     continue
                 written = _written_name(member.name, result, section, ctx, work)
-                if written.casefold() in taken:
+                key = same_name_key(written)
+                if key in taken:
                     raise Unfit("its output name is that of another member")
-                taken.add(written.casefold())
+                taken.add(key)
                 zips.write_member(target, written, result.data, member.info.compress_type)
             except Unfit as error:
                 raise type(error)(f"member {position}: {error}") from None

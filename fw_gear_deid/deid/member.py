@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.names import Identifiers, from_templates, sanitize, suffix_of
+from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.select import select
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
 from fw_gear_deid.profile.profile import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
 from fw_gear_deid.verify import dicom as verify

@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
 from fw_gear_deid.profile.profile import NameTemplate
 
-NAME_MAX = 200  # bytes; file systems take 255, and partial files add a suffix
-_T2STAR = re.compile(r"(t2)_?\*_?", re.IGNORECASE)
-_ILLEGAL = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')  # and bytes that were no text
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _COMPOUND = (".dicom.zip", ".nii.gz", ".tar.gz")
 _TEXT_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter values occur by chance
@@ -23,20 +21,6 @@ _NAME_PART_MIN = 3
 
 class NoTemplate(Unfit):
     """No entry of ``filenames`` takes this source name: the profile leaves the file out."""
-
-
-def sanitize(name: str) -> str:
-    """Return a name that every file system takes: ``t2*`` spelt out, reserved characters as ``_``.
-
-    >>> sanitize('T2*w flair? a/b.dcm')
-    'T2starw flair_ a_b.dcm'
-    """
-    name = _ILLEGAL.sub("_", _T2STAR.sub(r"\1star", name)).strip(" ")
-    if name in ("", ".", ".."):
-        raise Unfit("the output name is empty")
-    if len(name.encode()) > NAME_MAX:
-        raise Unfit(f"the output name is longer than {NAME_MAX} bytes")
-    return name
 
 
 def from_templates(

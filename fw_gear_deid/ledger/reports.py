@@ -14,6 +14,7 @@ from typing import IO
 from fw_gear_deid.ledger.state import Row
 from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.outcome import MemberEdits
+from fw_gear_deid.system import private
 
 AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
 FILES_COLUMNS = (
@@ -42,7 +43,7 @@ def count_actions(audit: Iterable[MemberEdits]) -> str:
 @contextmanager
 def _atomic(path: Path) -> Iterator[IO[str]]:
     partial = path.with_name(path.name + ".partial")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    handle = private.create_anew(partial)
     try:
         # names of files may be no text
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:

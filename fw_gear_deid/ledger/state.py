@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid.model.errors import StopRun
+from fw_gear_deid.system import private
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -78,13 +79,13 @@ class State:
 
     def __init__(self, path: Path, *, keep: bool = True) -> None:
         try:
+            if keep:
+                private.ensure(path)  # SQLite gives its journal the same mode
             self._db = sqlite3.connect(path if keep else ":memory:", isolation_level=None)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StopRun(f"the ledger cannot be opened ({error})") from None
         try:
-            if keep:
-                path.chmod(0o600)
-            elif path.exists():
+            if not keep and path.exists():
                 with closing(sqlite3.connect(path)) as kept:
                     kept.backup(self._db)
             self._db.execute("PRAGMA synchronous=FULL")

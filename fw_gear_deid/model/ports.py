@@ -47,6 +47,8 @@ class Item:
     fields: Mapping[str, object] = field(default_factory=dict)
     kind: str = ""
     """The platform's type of the file, such as ``dicom``."""
+    problem_state: str = "refused"
+    """What a problem makes of it: ``refused``, ``failed`` (the machine's fault) or ``skipped`` (nobody's data)."""
 
 
 @dataclass(frozen=True, slots=True)

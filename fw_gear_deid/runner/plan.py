@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from fw_gear_deid.deid.container import CleanContainer
-from fw_gear_deid.deid.names import sanitize
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.model.ports import LEVELS, Branch, Item, Source, Wanted
 from fw_gear_deid.runner.workers import Task
 
@@ -233,7 +233,7 @@ def _refuse_shared_labels(places: list[Place], seen: Mapping[str, Surveyed | str
 
 
 def _label_keys(place: Place) -> list[tuple[str, ...]]:
-    labels = [one.label.casefold() for one in place.containers]
+    labels = [same_name_key(one.label) for one in place.containers]
     return [tuple(labels[:depth]) for depth in range(1, len(labels) + 1) if labels[depth - 1]]
 
 

@@ -13,6 +13,7 @@ from fw_gear_deid.ledger import reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped, state_of
+from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Destination, Item, Sink, Upload, Wanted
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
 from fw_gear_deid.runner.workers import Worked
@@ -168,7 +169,7 @@ class Releaser:
         path = destination.path
         own = {item.id for item in place.task.items}
         here = self._state.at(path)
-        rivals = self._current(here + self._withdrawn.get(path.casefold(), []), own)
+        rivals = self._current(here + self._withdrawn.get(same_name_key(path), []), own)
         if rivals:
             self._withdraw(rivals)
             return Refused(_SAME_NAME), ""
@@ -254,7 +255,7 @@ class Releaser:
     def _withdraw(self, rivals: list[Row]) -> None:
         """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
         for row in rivals:
-            gone = self._withdrawn.setdefault(row.destination.casefold(), [])
+            gone = self._withdrawn.setdefault(same_name_key(row.destination), [])
             if row in gone:
                 continue
             if not self._dry_run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import signal
 import sys
@@ -21,7 +20,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.container import ContainerRecord
-from fw_gear_deid.model.errors import StopRun, Unfit, UsageError
+from fw_gear_deid.model.errors import StopRun, Unfit
 from fw_gear_deid.model.outcome import Failed, MemberEdits
 from fw_gear_deid.model.ports import Branch, Item, Sink, Source
 from fw_gear_deid.profile.book import ProfileBook
@@ -29,6 +28,7 @@ from fw_gear_deid.runner.plan import Cleaned, Place, arrange, wanted_containers
 from fw_gear_deid.runner.progress import Progress
 from fw_gear_deid.runner.release import Releaser
 from fw_gear_deid.runner.workers import Pool, Settings, Task, Worked, look, process, silence
+from fw_gear_deid.system import lock, private
 
 OK, SOME_REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -304,13 +304,9 @@ class _Run:
 @contextmanager
 def _locked(job: Job) -> Iterator[None]:
     """Make the folders of a run and let one at a time use a ledger, and with it a destination."""
-    for folder in (job.reports, job.ledger):
-        folder.mkdir(parents=True, exist_ok=True)
-    with (job.ledger / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"{job.reports}: another run is using these reports") from None
+    job.reports.mkdir(parents=True, exist_ok=True)
+    private.make_folder(job.ledger)
+    with lock.exclusive(job.ledger):
         yield
 
 

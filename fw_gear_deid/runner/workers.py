@@ -15,7 +15,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from datetime import date
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Thread
 from typing import TypeVar
@@ -24,9 +25,10 @@ from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, su
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Unfit
-from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released
+from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.system import private
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def process(settings: Settings, task: Task) -> Worked:
     result = settings.workspace / f"{task.number:08d}"
     done: Result | Outcome
     try:
+        os.close(private.create_anew(result))  # whoever writes it keeps its mode
         done = _process(settings, task, result)
     except Unfit as error:
         done = Refused(str(error))
@@ -112,7 +115,7 @@ def process(settings: Settings, task: Task) -> Worked:
 def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
     for item in task.items:
         if item.problem:
-            return Refused(item.problem)
+            return problem_of(item)
     ctx = _context(settings, task)
     inbox = settings.workspace / f"{task.number:08d}.in"
     shutil.rmtree(inbox, ignore_errors=True)  # left by a worker that was killed at this very task
@@ -125,6 +128,12 @@ def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
         return deidentify(paths[0], task.items[0].name, ctx, result)
     finally:
         shutil.rmtree(inbox, ignore_errors=True)
+
+
+def problem_of(item: Item) -> Refused | Skipped | Failed:
+    """Return what becomes of a source whose listing found a problem."""
+    kinds: dict[str, type[Refused | Skipped | Failed]] = {"refused": Refused, "skipped": Skipped, "failed": Failed}
+    return kinds[item.problem_state](item.problem)
 
 
 def _context(settings: Settings, task: Task) -> Context:
@@ -198,6 +207,15 @@ def _call(work: Work[Out], task: Task) -> Out:
     return work(_settings[-1], task)
 
 
+def _processes() -> BaseContext:
+    """Return how processes are started: from a server that has imported everything, where there is one."""
+    if "forkserver" not in get_all_start_methods():  # Windows
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["fw_gear_deid.runner.workers"])
+    return context
+
+
 class Pool:
     """Runs tasks in source order over processes, a bounded number of them ahead."""
 
@@ -247,8 +265,7 @@ class Pool:
 
     def _submit(self, work: Work[Out], task: Task) -> Future[Out]:
         if self._executor is None:
-            context = get_context("forkserver")
-            context.set_forkserver_preload(["fw_gear_deid.runner.workers"])
+            context = _processes()
             self._executor = ProcessPoolExecutor(
                 self._workers, mp_context=context, initializer=_start, initargs=(self._settings,)
             )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Earlier, Item, Upload, Wanted
+from fw_gear_deid.system.root import Root
 
 TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
+_LEAVES = "a link that leaves the source folder is not followed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,51 +24,56 @@ class FolderSource:
     root: Path
 
     def items(self) -> Iterator[Item]:
-        """Yield regular files in the order of their paths; links that leave the folder are not followed."""
+        """Yield regular files in the order of their paths; links that leave the folder are not followed.
+
+        A link to a folder of this source is none to follow either: what it leads to is listed where it lies.
+        """
         if self.root.is_file():
             yield self._item(self.root, self.root.name)
             return
         top = _real(self.root)
-        # folders on the way down, with what is left to visit in each: a tree may be deeper than calls may nest
-        way: list[tuple[Path, Path, Iterator[os.DirEntry[str]]]] = []
-        down: tuple[Path, Path] | None = (self.root, top)
-        while way or down is not None:
-            if down is not None:
-                try:
-                    entries = sorted(os.scandir(down[0]), key=lambda entry: entry.name)
-                except OSError as error:
-                    yield self._problem(down[0], f"the folder cannot be read ({error.strerror})")
-                    entries = []
-                way.append((*down, iter(entries)))
-                down = None
-            folder, real, left = way[-1]
-            entry = next(left, None)
+        way = [self._entries(self.root)]  # folders on the way down: a tree may be deeper than calls may nest
+        while way:
+            entry = next(way[-1], None)
             if entry is None:
                 way.pop()
-                continue
-            path = folder / entry.name
-            real = _real(path) if entry.is_symlink() else real / entry.name
-            if not real.is_relative_to(top):
-                yield self._problem(path, "a link that leaves the source folder is not followed")
-            elif not _is_folder(entry):
-                yield self._item(path, path.relative_to(self.root).as_posix())
-            elif not (entry.is_symlink() and any(real == above for _, above, _ in way)):
-                down = (path, real)  # a link to a folder above would never end
+            elif isinstance(entry, Item):
+                yield entry
+            elif not _is_link(entry):
+                if entry.is_dir(follow_symlinks=False):
+                    way.append(self._entries(Path(entry.path)))
+                else:
+                    yield self._item(Path(entry.path), self._name(entry.path))
+            elif not _real(Path(entry.path)).is_relative_to(top):
+                yield self._problem(entry.path, _LEAVES, "refused")
+            elif not Path(entry.path).is_dir():
+                yield self._item(Path(entry.path), self._name(entry.path))
 
-    def _problem(self, path: Path, problem: str) -> Item:
-        return Item(path.relative_to(self.root).as_posix(), path.name, (), True, "", 0, problem)
+    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | Item]:
+        try:
+            with os.scandir(folder) as entries:
+                yield from sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield self._problem(str(folder), f"the folder cannot be read ({error.strerror})", "failed")
+
+    def _name(self, path: str) -> str:
+        return Path(path).relative_to(self.root).as_posix()
+
+    def _problem(self, path: str, problem: str, state: str) -> Item:
+        return Item(self._name(path), Path(path).name, (), True, "", 0, problem, problem_state=state)
 
     def _item(self, path: Path, name: str) -> Item:
         parts = name.split("/")
         in_tree = len(parts) == TREE_DEPTH
         keys = tuple("/".join(parts[:depth]) for depth in range(1, TREE_DEPTH)) if in_tree else ()
+        item = Item(name, path.name, keys, not in_tree, "", 0)
         try:
             status = path.stat()
         except OSError as error:
-            return Item(name, path.name, keys, not in_tree, "", 0, f"it cannot be read ({error.strerror})")
-        if not stat.S_ISREG(status.st_mode):
-            return Item(name, path.name, keys, not in_tree, "", 0, "it is no regular file")
-        return Item(name, path.name, keys, not in_tree, f"{status.st_size} {status.st_mtime_ns}", status.st_size)
+            return replace(item, problem=f"it cannot be read ({error.strerror})", problem_state="failed")
+        if not stat.S_ISREG(status.st_mode):  # to open it could wait for ever, or do something
+            return replace(item, problem="other file: no regular file", problem_state="skipped")
+        return replace(item, version=_version(status), size=status.st_size)
 
     def containers(self) -> list[Branch]:
         """Return the folders of the tree: a label each, and nothing else is known of them."""
@@ -85,8 +91,22 @@ class FolderSource:
         return ""
 
     def fetch(self, item: Item, workspace: Path) -> Path:
-        """Return the path of the file itself: nothing is copied."""
-        return self.root if self.root.is_file() else self.root / item.id
+        """Return the path of the file itself: nothing is copied.
+
+        Raises
+        ------
+        OSError
+            It is gone, or no longer what was listed, be it a link out of the folder.
+        """
+        if self.root.is_file():
+            path = self.root
+        else:
+            path = self.root / item.id
+            if not _real(path).is_relative_to(_real(self.root)):
+                raise OSError(errno.ELOOP, f"{_LEAVES}; it was a file when it was listed")
+        if _version(path.stat()) != item.version:
+            raise OSError(errno.ESTALE, "it changed after it was listed")
+        return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,79 +121,32 @@ class FolderSink:
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether something stands at a destination."""
-        return os.path.lexists(self.root / destination.path)
+        return Root(self.root).exists(_parts(destination))
 
     def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
         """Move a result into place: a whole file under its final name, or nothing."""
-        target = self.root / destination.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _place(result, target, replace=replace)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            partial = _partial(target)  # the workspace is on another file system
-            try:
-                shutil.copyfile(result, partial)
-                _place(partial, target, replace=replace)
-            finally:
-                partial.unlink(missing_ok=True)
-        _sync(target.parent)
+        Root(self.root).place(result, _parts(destination), replace=replace)
 
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Do nothing: folders without files are not made."""
 
     def withdraw(self, path: str) -> None:
         """Remove a file, and folders that are empty without it."""
-        target = self.root / path
-        target.unlink(missing_ok=True)
-        _partial(target).unlink(missing_ok=True)
-        for folder in list(target.parents)[: TREE_DEPTH - 1]:
-            try:
-                folder.rmdir()
-            except FileNotFoundError:
-                continue  # a run that was killed here came as far
-            except OSError:
-                break  # not empty: others live there
+        Root(self.root).remove(path.split("/"))
+
+
+def _parts(destination: Destination) -> list[str]:
+    return [*(one.label for one in destination.containers), destination.name]
 
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve raises at a link that leads to itself
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False  # a link that leads to itself; its stat says so
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    """Tell links, Windows' junctions among them (known from Python 3.12)."""
+    return entry.is_symlink() or (hasattr(entry, "is_junction") and entry.is_junction())
 
 
-def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.name}.partial")
-
-
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-
-
-def _place(file: Path, target: Path, *, replace: bool) -> None:
-    """Give a whole file its name on the same file system."""
-    _sync(file)
-    if replace:
-        file.replace(target)
-        return
-    try:
-        os.link(file, target)  # unlike replace, fails when something is there
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if os.path.lexists(target):  # exFAT and some network file systems have no hard links
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        file.replace(target)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,189 @@
+"""Every write, replacement and removal below a folder: what would lead out of it is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fw_gear_deid.system import private
+from fw_gear_deid.system.sync import sync_file, sync_folder
+
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+)
+_SEPARATORS = "/\0" + os.sep + (os.altsep or "") + (":" if os.name == "nt" else "")
+
+
+class Outside(OSError):
+    """A path that is none below the root; its text quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder, given by the user, and what may be done below it.
+
+    Paths are sequences of names: the folders from the outside in, and the file. Folders below the root are never
+    links: one that stands there was not made by this program.
+    """
+
+    path: Path
+
+    def exists(self, parts: Sequence[str]) -> bool:
+        """Tell whether something stands at a path.
+
+        Raises
+        ------
+        Outside
+        OSError
+        """
+        try:
+            return os.path.lexists(self._at(parts))
+        except FileNotFoundError:
+            return False
+
+    def place(self, file: Path, parts: Sequence[str], *, replace: bool) -> None:
+        """Move a whole file to its path; afterwards it is there entirely or not at all.
+
+        Raises
+        ------
+        FileExistsError
+            Something is there and ``replace`` is false.
+        Outside
+        OSError
+        """
+        _check(parts)
+        made: list[Path] = []
+        try:
+            target = self._folder(parts[:-1], made) / parts[-1]
+            sync_file(file)
+            _open_to_others(file)
+            try:
+                _name(file, target, replace=replace)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                _copy(file, target, replace=replace)
+            _settle(target)
+        except BaseException:
+            with contextlib.suppress(OSError):  # not empty, or gone
+                for folder in reversed(made):
+                    folder.rmdir()
+            raise
+
+    def remove(self, parts: Sequence[str]) -> None:
+        """Remove a file that this program placed, and the folders that are empty without it.
+
+        Raises
+        ------
+        Outside
+            A link or a folder stands there, or on the way.
+        OSError
+        """
+        with contextlib.suppress(FileNotFoundError):  # a run that was killed here came as far
+            target = self._at(parts)
+            if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
+                raise Outside(errno.EPERM, "a link or a folder stands in the place of the file")
+            target.unlink(missing_ok=True)
+            _partial(target).unlink(missing_ok=True)
+        for depth in range(len(parts) - 1, 0, -1):
+            try:
+                self.path.joinpath(*parts[:depth]).rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                break  # not empty: others live there
+
+    def _at(self, parts: Sequence[str]) -> Path:
+        _check(parts)
+        return self._folder(parts[:-1], None) / parts[-1]
+
+    def _folder(self, parts: Sequence[str], made: list[Path] | None) -> Path:
+        """Return a folder below the root, made of real ones; ``made`` takes those that were not there."""
+        here = self.path
+        if made is not None:
+            here.mkdir(parents=True, exist_ok=True)
+        for part in parts:
+            here = here / part
+            if made is not None and not os.path.lexists(here):
+                with contextlib.suppress(FileExistsError):  # somebody else's run was quicker
+                    here.mkdir()
+                    made.append(here)
+            status = here.lstat()
+            if not stat.S_ISDIR(status.st_mode) or _is_junction(status):
+                raise Outside(errno.ENOTDIR, "a link or a file stands in the place of a folder")
+        return here
+
+
+def _check(parts: Sequence[str]) -> None:
+    for part in parts:
+        if part in ("", ".", "..") or any(letter in part for letter in _SEPARATORS):
+            raise Outside(errno.EINVAL, "its name would lead out of the folder")
+        try:
+            os.fsencode(part)
+        except UnicodeEncodeError:
+            raise Outside(errno.EILSEQ, "its name cannot be written in the letters of this file system") from None
+
+
+def _is_junction(status: os.stat_result) -> bool:
+    """Tell Windows' other kind of link."""
+    return bool(getattr(status, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_REPARSE_POINT)
+
+
+def _settle(target: Path) -> None:
+    """Bring a name to the disk; where that fails, nothing that is reported as failed stays."""
+    try:
+        sync_folder(target.parent)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")
+
+
+def _open_to_others(file: Path) -> None:
+    """Give a file that was private on its way the mode that a new one has; a mount of one mode for all refuses."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    with contextlib.suppress(OSError):
+        file.chmod(0o666 & ~mask)
+
+
+def _copy(file: Path, target: Path, *, replace: bool) -> None:
+    """Bring a file from another file system, under another name until it is whole."""
+    partial = _partial(target)
+    try:
+        with file.open("rb") as source, os.fdopen(private.create_anew(partial, 0o666), "wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+        sync_file(partial)
+        _name(partial, target, replace=replace)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _name(file: Path, target: Path, *, replace: bool) -> None:
+    """Give a whole file its name on the same file system."""
+    if replace:
+        file.replace(target)
+        return
+    if hasattr(os, "link"):
+        try:
+            os.link(file, target)  # unlike replace, fails when something is there
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+        else:
+            return
+    os.close(private.create(target, 0o666))  # exFAT and some network file systems have no hard links: take the name
+    try:
+        file.replace(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
