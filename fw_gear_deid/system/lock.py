@@ -46,6 +46,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def _take(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode=MEMORY")  # nothing is ever written
     connection.execute("BEGIN EXCLUSIVE")
 
 

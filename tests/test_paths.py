@@ -1,0 +1,219 @@
+"""No path from data: what a header, a label or a tampered ledger says never leads out of DEST, or into SOURCE."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import warnings
+from pathlib import Path
+
+import pytest
+
+from fw_gear_deid.model.ports import Item
+from fw_gear_deid.stores.folder import FolderSource
+from fw_gear_deid.system.root import Outside, Root
+from tests.test_run import PROFILE, Desk, Ran, contents, desk, forked, instance
+
+__all__ = ["desk"]
+NASTY = [
+    "../../../../elsewhere/x", "/etc/x", "a\0b", "a\nb", "\x1b[31mred", "..", ".hidden", "a\\..\\b", "con", "x" * 300,
+    "a/b", "2.25.1.", "C:x", "", " ", "\u202edb", "\x9b2J",
+]  # fmt: skip
+KEPT = PROFILE.replace("    - name: SeriesInstanceUID\n      hashuid: true\n", "")
+
+
+@pytest.mark.parametrize("text", NASTY, ids=ascii)
+@pytest.mark.parametrize("exists", ["skip", "replace"])
+def test_series_uid_makes_no_path(desk: Desk, text: str, exists: str) -> None:
+    desk.rules(KEPT)
+    good = instance("P2")
+    placeholder = "9.9.9.8"
+    raw = text.encode()
+    old = placeholder.encode().ljust(len(raw), b"7")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, of its length
+        data = instance(SeriesInstanceUID=old.decode())
+    if len(raw) < len(old):
+        raw = raw.ljust(len(old), b"\0")
+    assert data.count(old) == 1
+    desk.put({"bad": data.replace(old, raw), "good": good})
+    (desk.folder / "elsewhere").mkdir()
+    before = contents(desk.source)
+    done = desk.run("--exists", exists)
+    assert "Traceback" not in done.err and "unexpected" not in str(desk.reasons())
+    assert desk.states()["good"] == "released"
+    assert desk.states()["bad"] == "released"
+    assert contents(desk.source) == before
+    assert {path.name for path in desk.folder.iterdir()} == {
+        "in",
+        "out",
+        "out-report",
+        "profile.yaml",
+        "key",
+        "elsewhere",
+    }
+    assert contents(desk.folder / "elsewhere") == {}
+    for path in desk.there():
+        parts = path.split("/")
+        assert len(parts) == 4
+        assert all(part.isprintable() and not part.startswith((".", " ")) and "\\" not in part for part in parts)
+
+
+@pytest.mark.parametrize(
+    "path", ["../victim", "S/../../victim", "/etc/passwd", "S/V/A/../../../../victim", "", ".", "a//b"]
+)
+def test_root_refuses_what_leads_out_of_it(tmp_path: Path, path: str) -> None:
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "result").write_text("new")
+    root = Root(tmp_path / "out")
+    parts = path.split("/")
+    for replace in (False, True):
+        with pytest.raises(Outside) as raised:
+            root.place(tmp_path / "result", parts, replace=replace)
+        assert "victim" not in str(raised.value)
+    for work in (root.remove, root.exists):
+        with pytest.raises(Outside):
+            work(parts)
+    assert contents(tmp_path) == {"victim": b"mine", "result": b"new"}
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a/b", "\ud800"])
+def test_name_that_is_none_is_an_error_of_its_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "result").write_text("new")
+    with pytest.raises(Outside):
+        Root(tmp_path / "out").place(tmp_path / "result", ["S", name], replace=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_link_in_the_place_of_a_folder_is_not_followed(desk: Desk, depth: int) -> None:
+    desk.put({"S/V/A/1": instance(), "T/V/A/2": instance("P2")})
+    desk.run()
+    path = next(row["destination"] for row in desk.rows() if row["source"] == "S/V/A/1")
+    there = desk.there()
+    elsewhere = desk.folder / "elsewhere"
+    folder = desk.dest.joinpath(*path.split("/")[: depth + 1])
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    before = contents(elsewhere)
+    assert desk.run("--exists", "replace").code == 1
+    assert desk.states() == {"S/V/A/1": "failed", "T/V/A/2": "released"}
+    assert contents(elsewhere) == before
+    assert {name: data for name, data in desk.there().items() if name != path} == {
+        name: data for name, data in there.items() if name != path
+    }
+
+
+@pytest.mark.parametrize("row", ["../victim", "S/../../victim", "../victim/V/A/x.dcm", "sub/ses/acq/\0"])
+def test_tampered_ledger_removes_nothing_outside(desk: Desk, row: str) -> None:
+    desk.put({"S/V/A/1": instance(), "T/V/A/2": instance("P2")})
+    desk.run()
+    (desk.folder / "victim/V/A").mkdir(parents=True)
+    (desk.folder / "victim/V/A/x.dcm").write_text("mine")
+    (ledger,) = desk.reports.rglob("state.sqlite")
+    with sqlite3.connect(ledger) as db:
+        db.execute("UPDATE files SET destination = ? WHERE source = 'S/V/A/1'", (row,))
+    db.close()
+    before = contents(desk.folder / "victim")
+    desk.rules(PROFILE.replace("name: test", "name: other") + "    - name: PatientSex\n      remove: true\n")
+    done = desk.run()
+    assert "Traceback" not in done.err
+    assert contents(desk.folder / "victim") == before
+    assert desk.states()["T/V/A/2"] == "released"
+    assert done.code in (0, 1)
+
+
+def test_what_is_no_file_is_not_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "out/S").mkdir(parents=True)
+    (tmp_path / "out/S/x").symlink_to(tmp_path / "victim")
+    with pytest.raises(Outside):
+        Root(tmp_path / "out").remove(["S", "x"])
+    assert (tmp_path / "out/S/x").is_symlink()
+
+
+def test_partial_file_of_a_killed_run_is_replaced_and_a_link_in_its_place_not_followed(tmp_path: Path) -> None:
+    import errno
+
+    (tmp_path / "victim").write_text("mine")
+    out = tmp_path / "out/S"
+    out.mkdir(parents=True)
+    (out / ".one.partial").write_text("half")
+    (out / ".two.partial").symlink_to(tmp_path / "victim")
+
+    def elsewhere(event: str, path: str) -> None:
+        if event in ("os.link", "os.rename") and ".partial" not in path:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    def work() -> Ran:
+        for name in ("one", "two"):
+            (tmp_path / name).write_text(name)
+            Root(tmp_path / "out").place(tmp_path / name, ["S", name], replace=False)
+        return Ran(0, "", "")
+
+    done = forked(work, elsewhere)
+    assert done.code == 0, done.err
+    assert contents(tmp_path / "out") == {"S/one": b"one", "S/two": b"two"}
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+# -- what SOURCE becomes after it was listed -----------------------------------------------------------
+
+
+def listed(root: Path) -> dict[str, Item]:
+    return {item.id: item for item in FolderSource(root).items()}
+
+
+def test_file_that_becomes_a_link_out_of_the_source_is_not_followed(desk: Desk) -> None:
+    """Also where what it leads to has the same size and time, and where a folder above becomes the link."""
+    desk.put({"S/V/A/1": instance(), "S/V/B/2": instance(number=2), "S/V/C/3": instance(number=3)})
+    outside = desk.folder / "outside"
+    outside.mkdir()
+
+    def hook(event: str, path: str) -> None:
+        if (event == "read" and path.endswith("S/V/C/3")) or list(outside.iterdir()):
+            return
+        if event == "read" and path.endswith("S/V/A/1"):
+            (desk.source / "S/V/B/2").rename(outside / "2")
+            (desk.source / "S/V/B/2").symlink_to(outside / "2")
+            (desk.source / "S/V/C").rename(outside / "C")
+            (desk.source / "S/V/C").symlink_to(outside / "C")
+
+    assert forked(desk.run, hook).code == 1
+    assert desk.states() == {"S/V/A/1": "released", "S/V/B/2": "failed", "S/V/C/3": "failed"}
+    assert all("leaves the source" in desk.reasons()[name] for name in ("S/V/B/2", "S/V/C/3"))
+
+
+@pytest.mark.parametrize("change", ["longer", "touched", "fifo"])
+def test_file_that_changes_after_it_was_listed_fails(desk: Desk, change: str) -> None:
+    desk.put({"S/V/A/1": instance()})
+    source, path = FolderSource(desk.source), desk.source / "S/V/A/1"
+    item = listed(desk.source)["S/V/A/1"]
+    assert source.fetch(item, desk.folder) == path
+    if change == "longer":
+        path.write_bytes(path.read_bytes() + b"x")
+    elif change == "touched":
+        os.utime(path, ns=(1, 1))
+    else:
+        path.unlink()
+        os.mkfifo(path)
+    with pytest.raises(OSError, match="changed after it was listed"):
+        source.fetch(item, desk.folder)
+
+
+def test_links_inside_the_source_are_files(desk: Desk) -> None:
+    """DataLad keeps contents below .git and links to them."""
+    desk.put({".git/annex/objects/x": instance()})
+    (desk.source / "S/V/A").mkdir(parents=True)
+    (desk.source / "S/V/A/1.dcm").symlink_to("../../../.git/annex/objects/x")
+    items = listed(desk.source)
+    assert items.keys() == {".git/annex/objects/x", "S/V/A/1.dcm"}
+    assert FolderSource(desk.source).fetch(items["S/V/A/1.dcm"], desk.folder).read_bytes() == instance()
+
+
+def test_source_that_is_a_link_is_listed(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance()})
+    (desk.folder / "link").symlink_to("in")
+    items = listed(desk.folder / "link")
+    assert [item.problem for item in items.values()] == [""]
+    assert FolderSource(desk.folder / "link").fetch(items["S/V/A/1"], desk.folder).exists()
