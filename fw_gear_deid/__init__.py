@@ -4,3 +4,12 @@ __version__ = "0.1.0"
 
 RESULTS = 1
 """Raised when, and only when, the same source, profile and key give other output bytes than before."""
+
+
+def __getattr__(name: str) -> object:
+    """Load ``deidentify`` when it is asked for: most commands do not need all that it brings."""
+    if name == "deidentify":
+        from fw_gear_deid.api import deidentify
+
+        return deidentify
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
 from fw_gear_deid.stores.flywheel.settings import stored_profile
 from fw_gear_deid.stores.flywheel.sink import FlywheelSink
 from fw_gear_deid.stores.flywheel.source import FlywheelSource
+from fw_gear_deid.system.cores import usable_cores
 
 T = TypeVar("T")
 _LEVELS = ("project", "subject", "session", "acquisition")
@@ -75,7 +75,7 @@ def _gear(config: GearConfig) -> int:
     divided = options["fan_out"] == "session" and sites.source.level in ("project", "subject")
     source = replace(sites.source, detail=detail_of(planned), above_sessions=divided)
     items = list(source.items())
-    branches = source.containers()
+    branches = source.containers(items)
     mapping = config.files.get("mapping_csv")
     book = book_for(
         planned, mapping.path if mapping else None, branches, by_session=bool(options["session_level_profile"])
@@ -92,19 +92,21 @@ def _gear(config: GearConfig) -> int:
         source=source,
         sink=sink,
         items=items,
+        branches=branches,
         profiles=book,
         keyring=platform_keyring(source.project),
         reports=config.work / "reports" if divided else config.output,
+        private=config.work / "reports" if divided else config.output,
         ledger=config.work,
         exists="skip" if overwrite == "Skip" else "replace",
         verify=str(options["verify"]),
         labels=str(options["labels"]),
-        workers=int(options["workers"] or os.cpu_count() or 1),
+        workers=int(options["workers"]) or usable_cores(),
         originals=bool(options["audit_originals"]),
         dry_run=bool(options["dry_run"]),
         facts={"profile_source": planned.level},
     )
-    code = run(job)
+    code, _ = run(job)
     if options["debug"]:
         _tell_changes(job.reports / "audit.csv")
     return fanout.run(config, source, planned.profile.sha256, job.reports, code) if divided else code

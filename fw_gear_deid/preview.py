@@ -7,7 +7,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -24,6 +25,7 @@ from fw_gear_deid.model.dictionary import keyword_of, tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
 from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
+from fw_gear_deid.runner.sieve import Sieve
 from fw_gear_deid.runner.workers import silence
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.system import private
@@ -32,16 +34,33 @@ LOG_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """Columns that ``fw deid test`` puts in front of the profile's fields."""
 
 
-def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to show.
+
+    Attributes
+    ----------
+    paths : sequence of Path
+    table : Path or None
+        Where to write the two-rows-per-file CSV. It holds identifiers in clear.
+    include, exclude : tuple of str
+        Patterns, as of ``run``.
+    """
+
+    paths: Sequence[Path]
+    table: Path | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+def preview(asked: Asked, profile: Profile, keyring: Keyring) -> int:
     """Print every change of every DICOM instance below the paths; return how many could not be done.
 
     Parameters
     ----------
-    paths : list of Path
+    asked : Asked
     profile : Profile
     keyring : Keyring
-    table : Path or None
-        Where to write the two-rows-per-file CSV. It holds identifiers in clear.
 
     Raises
     ------
@@ -51,10 +70,10 @@ def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path |
     silence()
     refused = files = 0
     columns = _columns(profile)
-    with _private(table) as stream:
+    with _private(asked.table) as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow([cell(label) for label in ("src_path", "type", *(label for label, _ in columns))])
-        for name, data in _instances(paths, profile):
+        for name, data in _instances(asked, profile):
             print(shown(name))
             try:
                 if isinstance(data, Unfit):
@@ -64,8 +83,8 @@ def preview(paths: list[Path], profile: Profile, keyring: Keyring, table: Path |
             except Unfit as error:
                 refused += 1
                 print(f"  refused: {shown(str(error))}")
-    if table is not None:
-        print(f"{shown(str(table))}: {files} files, before and after; it holds identifiers", file=sys.stderr)
+    if asked.table is not None:
+        print(f"{shown(str(asked.table))}: {files} files, before and after; it holds identifiers", file=sys.stderr)
     return refused
 
 
@@ -82,10 +101,11 @@ def _private(table: Path | None) -> IO[str]:
     return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _instances(paths: list[Path], profile: Profile) -> Iterator[tuple[str, bytes | Unfit]]:
-    for path in paths:
+def _instances(asked: Asked, profile: Profile) -> Iterator[tuple[str, bytes | Unfit]]:
+    sieve = Sieve(asked.include, asked.exclude, ())
+    for path in asked.paths:
         source = FolderSource(path)
-        for item in source.items():
+        for item in sieve.sift(list(source.items()), ()):
             name = item.id if path.is_file() else f"{path}/{item.id}"
             if item.problem_state == "skipped":
                 continue

@@ -41,7 +41,7 @@ def test_folder_to_platform(site: Site, sample: Path, profile: str) -> None:
     assert done.returncode == 0, done.stderr
     assert len(site.at_destination()) == 10
     assert MARKER.encode() not in site.world.log.sent("^(POST|PUT|PATCH|DELETE) ")
-    assert (site.folder / "Clean-report" / "files.csv").is_file()
+    assert (site.folder / "Clean-report" / "private" / "files.csv").is_file()
     again = command(site, "run", str(sample), "fw://lab/Clean", "--profile", profile)
     assert again.returncode == 0 and "14 skipped" in again.stderr
 

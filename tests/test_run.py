@@ -182,8 +182,13 @@ class Desk:
     def there(self) -> dict[str, bytes]:
         return contents(self.dest) if self.dest.exists() else {}
 
+    @property
+    def private(self) -> Path:
+        return self.reports / "private"
+
     def rows(self, report: str = "files.csv", reports: Path | None = None) -> list[dict[str, str]]:
-        text = ((reports or self.reports) / report).read_bytes().decode()
+        folder = reports or self.reports
+        text = (folder / "private" / report if report == "files.csv" else folder / report).read_bytes().decode()
         rows = csv.DictReader(io.StringIO(text, newline=""))
         return [{column: exact(cell) for column, cell in row.items()} for row in rows]
 
@@ -902,7 +907,7 @@ def test_damaged_ledger_stops_the_run(desk: Desk) -> None:
     desk.put(THREE)
     desk.run()
     first = desk.there()
-    (desk.reports / "state.sqlite").write_bytes(b"no database" * 1000)
+    (desk.private / "state.sqlite").write_bytes(b"no database" * 1000)
     desk.rules(MORE)
     done = desk.run()
     assert (done.code, "ledger" in done.err, "Traceback" in done.err) == (1, True, False)
@@ -1087,7 +1092,7 @@ def test_fault_at_any_write(story: tuple[Desk, Desk], kind: str, part: int) -> N
         if kind == "ENOSPC":
             assert "No space left" in done.err or "disk" in done.err, (number, done.err)
         if kind != "kill":
-            assert not (victim.reports / ".work").exists()
+            assert not (victim.private / ".work").exists()
             assert not list(victim.folder.rglob("*.partial"))
         assert victim.run().code == 1
         assert (number, victim.there()) == (number, undisturbed.there())
@@ -1111,7 +1116,7 @@ def test_interrupted_run_tells_of_every_source(desk: Desk) -> None:
 
     assert forked(desk.run, hook).code == 130
     assert desk.states().keys() == STORY.keys()
-    assert set(desk.states().values()) <= {"released", "failed"}
+    assert set(desk.states().values()) <= {"released", "failed", "not-reached"}
     assert desk.summary()["complete"] is False
     assert 1 <= len(desk.there()) <= 2
 
@@ -1165,7 +1170,7 @@ def test_run_with_workers_is_ended(crowded: Desk, sent: signal.Signals, after: i
     assert "Traceback" not in done.err
     assert ended(f"TOKEN={crowded.folder}"), "workers outlive the run"
     if sent != signal.SIGKILL:
-        assert not (crowded.reports / ".work").exists()
+        assert not (crowded.private / ".work").exists()
     assert 1 <= len(crowded.there()) < 50
     assert crowded.run().code == 0
     assert crowded.there() == contents(crowded.folder / "undisturbed")
@@ -1194,7 +1199,9 @@ def test_killed_worker_costs_nothing_but_time(crowded: Desk, victims: str) -> No
 def test_work_begins_anew_where_a_worker_was_killed(tmp_path: Path) -> None:
     """What it left in the workspace is in nobody's way."""
     source = MemorySource({"S/V/A/1": instance()})
-    book = book_for(PlannedProfile.read(PROFILE, "p.yaml", "input"), None, source.containers(), by_session=False)
+    book = book_for(
+        PlannedProfile.read(PROFILE, "p.yaml", "input"), None, source.containers(list(source.items())), by_session=False
+    )
     settings = Settings(source, book, Keyring(b"k" * 32), date(2026, 1, 1), "strict", tmp_path, originals=False)
     (tmp_path / "00000007.in").mkdir()
     (tmp_path / "00000007.in" / "file").write_bytes(b"half")
@@ -1384,7 +1391,7 @@ def test_own_key_stays_with_the_reports(desk: Desk) -> None:
     desk.put(THREE)
     run = ["run", str(desk.source), str(desk.dest), "--profile", str(desk.profile), "--workers", "1"]
     assert call(*run).code == 0
-    first, key = desk.there(), desk.reports / "secret.key"
+    first, key = desk.there(), desk.private / "secret.key"
     assert key.stat().st_mode & 0o777 == 0o600
     shutil.rmtree(desk.dest)
     assert call(*run).code == 0
@@ -1405,7 +1412,7 @@ def test_reports_have_their_form(sampled: Desk) -> None:
     sampled.put({'S/V/A/odd, "name"\n.dcm': instance(), "bad.dcm": instance()[:-3]})
     assert sampled.run("--labels", "keep").code == 1
     for name, columns in (("audit.csv", AUDIT_COLUMNS), ("files.csv", FILE_COLUMNS)):
-        data = (sampled.reports / name).read_bytes()
+        data = ((sampled.private if name == "files.csv" else sampled.reports) / name).read_bytes()
         assert data.startswith(columns.encode() + b"\r\n")
         assert RFC4180.fullmatch(data), name
         rows = list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
@@ -1441,11 +1448,15 @@ def test_before_is_told_on_request_only(sampled: Desk, originals: bool) -> None:
     sampled.rules(EVERYTHING)
     assert sampled.run(*(["--audit-originals"] if originals else [])).code == 0
     audit = sampled.rows("audit.csv")
-    before = {row["before"] for row in audit}
+    assert {row["before"] for row in audit} == {""}
+    assert MARKER not in (sampled.reports / "audit.csv").read_text()
+    assert (sampled.private / "audit.csv").exists() == originals
     if not originals:
-        assert before == {""}
-        assert MARKER not in (sampled.reports / "audit.csv").read_text()
         return
+    told = audit
+    audit = sampled.rows("audit.csv", sampled.private)
+    assert [row | {"before": ""} for row in audit] == told
+    before = {row["before"] for row in audit}
     shown = {row["keyword"]: row["before"] for row in audit}
     assert shown["PatientBirthDate"] in ("19010207", "19010316")
     assert {f"{MARKER}001FAMILY^{MARKER}001GIVEN=金糸雀001=カナリア001", f"{MARKER}002MRN"} <= before
@@ -1488,7 +1499,7 @@ def test_audit_has_a_row_for_every_kind_of_change(sampled: Desk) -> None:
 def test_reports_are_private(desk: Desk) -> None:
     desk.put(THREE)
     desk.run()
-    for name in ("audit.csv", "files.csv", "summary.json", "state.sqlite"):
+    for name in ("audit.csv", "private/files.csv", "summary.json", "private/state.sqlite", "private/README.txt"):
         assert (desk.reports / name).stat().st_mode & 0o777 == 0o600, name
 
 
@@ -1502,7 +1513,7 @@ def test_dry_run_writes_nothing_and_reports(desk: Desk) -> None:
     told, audit = timeless(desk.rows()), desk.rows("audit.csv")
     assert desk.states() == dict.fromkeys(THREE, "released") | {"bad.dcm": "refused"}
     assert desk.summary()["options"]["dry_run"] is True
-    assert not (desk.reports / ".work").exists()
+    assert not (desk.private / ".work").exists()
     assert desk.run().code == 1
     assert (timeless(desk.rows()), desk.rows("audit.csv")) == (told, audit)
 
@@ -1510,7 +1521,7 @@ def test_dry_run_writes_nothing_and_reports(desk: Desk) -> None:
 def test_dry_run_after_a_run_changes_nothing(desk: Desk) -> None:
     desk.put(THREE)
     desk.run()
-    first, ledger = desk.there(), (desk.reports / "state.sqlite").read_bytes()
+    first, ledger = desk.there(), (desk.private / "state.sqlite").read_bytes()
     assert desk.run("--dry-run").code == 0
     assert set(desk.states().values()) == {"skipped"}
     desk.rules(PROFILE.replace("hashuid: true", "keep: true"))
@@ -1519,7 +1530,7 @@ def test_dry_run_after_a_run_changes_nothing(desk: Desk) -> None:
     desk.put({"S/V/A/9": instance(), "S/V/A/2": instance()[:-3]})
     assert desk.run("--dry-run").code == 1
     assert desk.states() == {"S/V/A/1": "refused", "S/V/A/2": "refused", "S/V/A/9": "refused", "x/3": "released"}
-    assert (desk.there(), (desk.reports / "state.sqlite").read_bytes()) == (first, ledger)
+    assert (desk.there(), (desk.private / "state.sqlite").read_bytes()) == (first, ledger)
 
 
 def test_labels_keep(desk: Desk) -> None:
@@ -1541,10 +1552,13 @@ def test_verify_is_told_and_changes_no_byte(desk: Desk, verify: str) -> None:
     assert desk.there() == there
 
 
-def test_quiet_says_nothing(desk: Desk) -> None:
+def test_quiet_says_what_is_missing(desk: Desk) -> None:
     desk.put(THREE | {"bad.dcm": instance()[:-3]})
-    assert result(desk.start("--quiet")) == Ran(1, "", "")
+    done = result(desk.start("--quiet"))
+    assert done == Ran(1, "", f"3 released, 1 refused; 27 changes; reports in {desk.reports}\n")
     assert len(desk.rows()) == 4
+    (desk.source / "bad.dcm").unlink()
+    assert result(desk.start("--quiet")) == Ran(0, "", "")
 
 
 def test_progress_tells_places_not_sources(sampled: Desk) -> None:
@@ -1601,9 +1615,16 @@ def test_stores_that_are_no_folders(desk: Desk) -> None:
     for number, states in enumerate(({"released": 4, "skipped": 1}, {"skipped": 5})):
         reports = desk.folder / f"reports{number}"
         items = list(source.items())
-        book = book_for(PlannedProfile.read(PROFILE, "p.yaml", "input"), None, source.containers(), by_session=False)
-        job = Job(source, sink, items, book, Keyring(b"k" * 32), reports, reports, quiet=True)
-        assert run(job) == 0
+        book = book_for(
+            PlannedProfile.read(PROFILE, "p.yaml", "input"),
+            None,
+            source.containers(items),
+            by_session=False,
+        )
+        branches = source.containers(items)
+        key = Keyring(b"k" * 32)
+        job = Job(source, sink, items, branches, book, key, reports, reports, reports, quiet=True)
+        assert run(job)[0] == 0
         assert json.loads((reports / "summary.json").read_text())["states"] == states
         assert len(sink.files) == 4
     assert [len(chain) for chain in sink.containers] == [3, 3]

@@ -39,7 +39,7 @@ class Stocked:
 
     def paths(self) -> dict[str, Item]:
         items = list(self.source.items())
-        labels = {branch.record.id: branch.labels for branch in self.source.containers()}
+        labels = {branch.record.id: branch.labels for branch in self.source.containers(list(self.source.items()))}
         return {"/".join((*labels[item.containers[-1]], item.name)): item for item in items}
 
 
@@ -115,7 +115,7 @@ def test_every_file_is_listed_once_in_a_stable_order(stocked: Stocked) -> None:
 def test_containers_come_outermost_first(stocked: Stocked) -> None:
     used = {key for item in stocked.source.items() for key in item.containers}
     seen: set[str] = set()
-    for branch in stocked.source.containers():
+    for branch in stocked.source.containers(list(stocked.source.items())):
         assert branch.record.id == branch.keys[-1]
         assert branch.record.label == branch.labels[-1]
         assert branch.record.level == LEVELS[len(branch.keys) - 1]
@@ -123,7 +123,7 @@ def test_containers_come_outermost_first(stocked: Stocked) -> None:
         assert branch.record.id not in seen
         seen.add(branch.record.id)
     assert seen == used
-    labels = {branch.labels for branch in stocked.source.containers()}
+    labels = {branch.labels for branch in stocked.source.containers(list(stocked.source.items()))}
     assert labels == {tuple(path.split("/")[:depth]) for path in TREE for depth in (1, 2, 3)}
 
 

@@ -6,8 +6,9 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from fw_gear_deid.model.outcome import MemberEdits
 from fw_gear_deid.system import private
 
 AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
+STATES = ("released", "skipped", "refused", "failed", "orphan", "not-reached")
 FILES_COLUMNS = (
     "source", "destination", "state", "reason", "changes", "members", "bytes_in", "bytes_out", "sha256_out", "seconds"
 )  # fmt: skip
@@ -56,14 +58,52 @@ def _atomic(path: Path) -> Iterator[IO[str]]:
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where reports go.
+
+    Attributes
+    ----------
+    open : Path
+        For what may be handed on: ``audit.csv``, ``summary.json``.
+    private : Path
+        For what may not: ``files.csv``, whose first column is the source's own names, and the audit with originals.
+        In a gear both are one folder: there sources are container ids.
+    originals : bool
+        Whether lines of the audit hold values before a change.
+    """
+
+    open: Path
+    private: Path
+    originals: bool = False
+
+    @property
+    def divided(self) -> bool:
+        """Tell whether there are two folders."""
+        return self.open != self.private
+
+
+_README = """\
+What lies here is not for those who receive the de-identified files.
+
+files.csv      what became of each source file; 'source' is its path as you have it
+state.sqlite   the ledger: a rerun does only what is new or changed; keep it beside the data
+secret.key     the secret behind pseudonyms and shifted dates; whoever has it can undo pseudonyms by guessing,
+               and without it the next run gives every patient another pseudonym: keep a copy in a safe place
+audit.csv      only with --audit-originals: every change with the value before it, in clear
+
+The folder above holds what may be handed on: audit.csv without original values, and summary.json.
+"""
+
+
 def write(
-    folder: Path, rows: Iterable[Row], summary: dict[str, object], rules: tuple[str, ...], containers: str = ""
+    folders: Folders, rows: Iterable[Row], summary: dict[str, object], rules: tuple[str, ...], containers: str = ""
 ) -> dict[str, object]:
-    """Write the three reports, each whole or not at all; return the summary.
+    """Write the reports, each whole or not at all; return the summary.
 
     Parameters
     ----------
-    folder : Path
+    folders : Folders
     rows : iterable of Row
         In source order; read once.
     summary : dict
@@ -77,9 +117,8 @@ def write(
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     unmatched: set[int] | None = None
-    with _atomic(folder / "audit.csv") as audit, _atomic(folder / "files.csv") as files:
-        csv.writer(audit, lineterminator="\r\n").writerow(AUDIT_COLUMNS)
-        audit.write(containers)
+    with _audit(folders) as audit, _atomic(folders.private / "files.csv") as files:
+        audit(containers)
         table = csv.writer(files, lineterminator="\r\n")
         table.writerow(FILES_COLUMNS)
         for row in rows:
@@ -87,7 +126,7 @@ def write(
                 (cell(row.source), cell(row.destination), row.state, cell(row.reason), row.changes, row.members,
                  row.bytes_in, row.bytes_out, row.sha256, f"{row.seconds:.3f}")
             )  # fmt: skip
-            audit.write(row.audit)
+            audit(row.audit)
             states[row.state] += 1
             totals.update(changes=row.changes, members=row.members, bytes_in=row.bytes_in, bytes_out=row.bytes_out)
             for pair in row.actions.split():
@@ -98,11 +137,46 @@ def write(
                 unmatched = found_nothing if unmatched is None else unmatched & found_nothing
     summary = summary | {
         "files": sum(states.values()),
-        "states": dict(sorted(states.items())),
+        "states": {state: states[state] for state in STATES if states[state]},
         "actions": dict(sorted(actions.items())),
         "totals": dict(totals),
         "rules_without_a_match": [rules[index] for index in sorted(unmatched or ())],
     }
-    with _atomic(folder / "summary.json") as stream:
+    with _atomic(folders.open / "summary.json") as stream:
         stream.write(to_json(summary) + "\n")
+    if folders.divided:
+        with _atomic(folders.private / "README.txt") as stream:
+            stream.write(_README)
     return summary
+
+
+@contextmanager
+def _audit(folders: Folders) -> Iterator[Callable[[str], None]]:
+    """Open the audit, or both of them; yield what takes lines."""
+    with ExitStack() as stack:
+        outside = stack.enter_context(_atomic(folders.open / "audit.csv"))
+        clear = None
+        if folders.divided and folders.originals:
+            clear = stack.enter_context(_atomic(folders.private / "audit.csv"))
+        for stream in (outside, clear):
+            if stream is not None:
+                csv.writer(stream, lineterminator="\r\n").writerow(AUDIT_COLUMNS)
+
+        def write(text: str) -> None:
+            if clear is None:
+                outside.write(text)
+                return
+            clear.write(text)
+            outside.write(_without_before(text))
+
+        yield write
+    if folders.divided and not folders.originals:
+        (folders.private / "audit.csv").unlink(missing_ok=True)  # of an earlier run: it is no longer true
+
+
+def _without_before(text: str) -> str:
+    out = io.StringIO()
+    column = AUDIT_COLUMNS.index("before")
+    rows = csv.reader(io.StringIO(text, newline=""))
+    csv.writer(out, lineterminator="\r\n").writerows([*row[:column], "", *row[column + 1 :]] for row in rows)
+    return out.getvalue()

@@ -12,6 +12,11 @@ A message names place (path, VR, action) and remedy. The value that caused it is
 logs and reports leave the building.
 """
 
+from __future__ import annotations
+
+import traceback
+from pathlib import PurePath
+
 
 class DeidError(Exception):
     """Base of every error that is raised on purpose; its text is safe to show."""
@@ -35,3 +40,10 @@ class Odd(Unfit):
 
 class StopRun(DeidError):
     """Going on would release something that nobody could prove."""
+
+
+def place_of(error: BaseException) -> str:
+    """Return module and line of an error: its text may quote a value, so it is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "fw_gear_deid" in frame.filename] or list(frames)
+    return f"{PurePath(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"

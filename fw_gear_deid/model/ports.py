@@ -141,8 +141,14 @@ class Branch:
 class Source(Protocol):
     """Lists files and hands out their bytes; never changes anything. Picklable: workers fetch for themselves."""
 
-    def containers(self) -> Sequence[Branch]:
-        """Return the containers below the project, every one after the one that holds it. Call after ``items``."""
+    def containers(self, items: Sequence[Item]) -> Sequence[Branch]:
+        """Return the containers below the project, every one after the one that holds it.
+
+        Parameters
+        ----------
+        items : sequence of Item
+            What ``items`` has listed: a source is listed once.
+        """
         ...
 
     def items(self) -> Iterator[Item]:

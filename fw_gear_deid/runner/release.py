@@ -72,6 +72,8 @@ class Releaser:
         self._withdrawn: dict[str, list[Row]] = {}
         """Destination → sources that were released there and taken back."""
         self._lock = RLock()
+        self.left_out: dict[str, Row] = {}
+        """Sources that were not opened."""
         self.done: set[str] = set()
         """Sources with a row of this run."""
         self.chains: dict[tuple[str, ...], tuple[Wanted, ...]] = {}
@@ -81,6 +83,11 @@ class Releaser:
 
     def early(self, place: Place) -> tuple[str, str] | None:
         """Record what needs no work: no place for it, or done by an earlier run. Returns state and reason."""
+        item = place.task.items[0]
+        if item.problem_state == "skipped":  # what an earlier run made of it stands, and stays on record
+            row = Row(item.id, self._positions[item.id], "", "", "", "skipped", item.problem, bytes_in=item.size)
+            self.left_out[item.id] = row
+            return "skipped", item.problem
         if place.problem:
             return self._withhold(place, Refused(place.problem))
         if self._exists == "replace":

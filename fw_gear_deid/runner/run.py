@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,10 +43,14 @@ class Job:
     sink : Sink
     items : list of Item
         Everything the source lists.
+    branches : sequence of Branch
+        Its containers.
     profiles : ProfileBook
     keyring : Keyring
     reports : Path
-        Where the three reports go.
+        Where what may be handed on goes: ``audit.csv``, ``summary.json``.
+    private : Path
+        Where the rest of the reports goes: ``files.csv``, and the audit with originals.
     ledger : Path
         Where the ledger and the workspace live; not delivered to anybody.
     exists : str
@@ -67,9 +71,11 @@ class Job:
     source: Source
     sink: Sink
     items: list[Item]
+    branches: Sequence[Branch]
     profiles: ProfileBook
     keyring: Keyring
     reports: Path
+    private: Path
     ledger: Path
     exists: str = "skip"
     verify: str = "strict"
@@ -86,8 +92,8 @@ class Job:
         return self.keyring.stamp(str(RESULTS), profile, self.labels, self.verify, str(self.originals))
 
 
-def run(job: Job) -> int:
-    """De-identify everything the source lists; return the exit code.
+def run(job: Job) -> tuple[int, dict[str, object]]:
+    """De-identify everything the source lists; return the exit code and the summary.
 
     Raises
     ------
@@ -124,7 +130,7 @@ class _Run:
         self._containers: dict[str, Cleaned] = {}
         self._releaser: Releaser | None = None
 
-    def go(self) -> int:
+    def go(self) -> tuple[int, dict[str, object]]:
         interrupted = False
         stopped: StopRun | None = None
         trouble = False
@@ -145,17 +151,17 @@ class _Run:
             if stopped is not None:
                 raise stopped
         if interrupted:
-            return INTERRUPTED
+            return INTERRUPTED, summary
         states = summary["states"]
         assert isinstance(states, dict)  # noqa: S101 -- reports.write makes it
-        return SOME_REFUSED if states.get("refused") or states.get("failed") or trouble else OK
+        return SOME_REFUSED if states.get("refused") or states.get("failed") or trouble else OK, summary
 
     # -- before anything is written --------------------------------------------------------------------
 
     def _plan(self, pool: Pool) -> list[Place]:
         """De-identify containers, look at the headers that places depend on, and arrange everything."""
         job = self._job
-        branches = job.source.containers()
+        branches = job.branches
         clean: dict[str, CleanContainer] = {}
         problems: dict[str, str] = {}
         for branch in branches:
@@ -271,15 +277,19 @@ class _Run:
             "complete": complete,
             "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
         } | job.facts
-        return reports.write(job.reports, self._rows(), summary, profile.rule_labels(), self._container_audit())
+        folders = reports.Folders(job.reports, job.private, job.originals)
+        return reports.write(folders, self._rows(), summary, profile.rule_labels(), self._container_audit())
 
     def _rows(self) -> Iterator[Row]:
         """Yield one row per source, of an interrupted run, too."""
         done = self._releaser.done if self._releaser else set()
+        left_out = self._releaser.left_out if self._releaser else {}
         for number, item in enumerate(self._listed):
-            row = self._state.get(item.id) if item.id in done else None
+            row = left_out.get(item.id) or (self._state.get(item.id) if item.id in done else None)
             if row is None:
-                yield Row(item.id, number, "", "", "", "failed", "the run ended before its turn", bytes_in=item.size)
+                yield Row(
+                    item.id, number, "", "", "", "not-reached", "the run ended before its turn", bytes_in=item.size
+                )
             elif row.state == RELEASING:
                 yield Row(item.id, number, "", "", "", "failed", "the run ended while it was put in place")
             else:
@@ -305,7 +315,8 @@ class _Run:
 def _locked(job: Job) -> Iterator[None]:
     """Make the folders of a run and let one at a time use a ledger, and with it a destination."""
     job.reports.mkdir(parents=True, exist_ok=True)
-    private.make_folder(job.ledger)
+    for folder in {job.private, job.ledger} - {job.reports}:
+        private.make_folder(folder)
     with lock.exclusive(job.ledger):
         yield
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +23,7 @@ from typing import TypeVar
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, survey
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.model.errors import DeidError, Unfit
+from fw_gear_deid.model.errors import DeidError, Unfit, place_of
 from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.profile.book import ProfileBook
@@ -103,7 +102,7 @@ def process(settings: Settings, task: Task) -> Worked:
     except MemoryError:
         done = Failed("not enough memory")
     except Exception as error:  # noqa: BLE001 -- the boundary: nothing may stop the other files
-        done = Failed(f"unexpected {type(error).__name__} in {_where(error)}; please report it")
+        done = Failed(f"unexpected {type(error).__name__} in {place_of(error)}; please report it")
     seconds = time.perf_counter() - begin
     if isinstance(done, Result):
         released = done.released if settings.originals else _without_originals(done.released)
@@ -165,14 +164,7 @@ def look(settings: Settings, task: Task) -> Surveyed | str:
     except OSError as error:
         return f"{error.strerror or type(error).__name__} (while reading)"
     except Exception as error:  # noqa: BLE001 -- the boundary
-        return f"unexpected {type(error).__name__} in {_where(error)}; please report it"
-
-
-def _where(error: BaseException) -> str:
-    """Return module and line of an error: its text may quote a value, so it is left out."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "fw_gear_deid" in frame.filename] or list(frames)
-    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+        return f"unexpected {type(error).__name__} in {place_of(error)}; please report it"
 
 
 def silence() -> None:

@@ -75,10 +75,10 @@ class FolderSource:
             return replace(item, problem="other file: no regular file", problem_state="skipped")
         return replace(item, version=_version(status), size=status.st_size)
 
-    def containers(self) -> list[Branch]:
+    def containers(self, items: Sequence[Item]) -> list[Branch]:
         """Return the folders of the tree: a label each, and nothing else is known of them."""
         found: dict[str, Branch] = {}
-        for item in self.items():
+        for item in items:
             labels = tuple(key.rpartition("/")[2] for key in item.containers)
             for depth, key in enumerate(item.containers):
                 parents = {level: {"label": label} for level, label in zip(LEVELS[:depth], labels[:depth], strict=True)}

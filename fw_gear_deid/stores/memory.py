@@ -26,10 +26,10 @@ class MemorySource:
             keys = tuple("/".join(parts[:depth]) for depth in range(1, len(parts)))
             yield Item(path, parts[-1], keys, False, sha256(data).hexdigest(), len(data))
 
-    def containers(self) -> list[Branch]:
+    def containers(self, items: Sequence[Item]) -> list[Branch]:
         """Return the containers that the paths name."""
         found: dict[str, Branch] = {}
-        for item in self.items():
+        for item in items:
             labels = tuple(key.rpartition("/")[2] for key in item.containers)
             for depth, key in enumerate(item.containers):
                 record = ContainerRecord(LEVELS[depth], key, labels[depth], {"label": labels[depth]}, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -181,7 +181,7 @@ class FlywheelSource:
                 kind=file.type or "",
             )
 
-    def containers(self) -> list[Branch]:
+    def containers(self, items: Sequence[Item]) -> list[Branch]:
         """Return the containers that ``items`` came by."""
         return list(self._found.values())
 

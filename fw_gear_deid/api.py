@@ -1,0 +1,225 @@
+"""What is asked for → a run: the way in that the command line and Python callers share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fw_gear_deid import keys, options
+from fw_gear_deid.model.cells import lines
+from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.options import Options
+from fw_gear_deid.profile import store
+from fw_gear_deid.profile.problems import show
+from fw_gear_deid.runner.run import Job, run
+from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
+from fw_gear_deid.runner.sieve import Sieve
+from fw_gear_deid.stores import places
+from fw_gear_deid.system import private
+from fw_gear_deid.system.cores import usable_cores
+
+PRIVATE = "private"  # folder of the reports that are not handed on
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a run ended.
+
+    Attributes
+    ----------
+    code : int
+        0 all released, or skipped by rule · 1 something was not · 130 interrupted.
+    reports : Path
+        Folder of ``audit.csv`` and ``summary.json``; ``private/`` below it holds ``files.csv``.
+    summary : mapping
+        What ``summary.json`` says: ``states``, ``actions``, ``totals`` and more.
+    """
+
+    code: int
+    reports: Path
+    summary: Mapping[str, object]
+
+    @property
+    def states(self) -> dict[str, int]:
+        """Count of files by state: ``released``, ``skipped``, ``refused``, ``failed``, ``orphan``, ``not-reached``."""
+        found = self.summary["states"]
+        assert isinstance(found, dict)  # noqa: S101 -- reports.write makes it
+        return found
+
+
+def deidentify(
+    source: str | os.PathLike[str], dest: str | os.PathLike[str], *, profile: str | os.PathLike[str], **more: object
+) -> Done:
+    """De-identify a folder into another, as ``fw-gear-deid run`` does.
+
+    Parameters
+    ----------
+    source, dest : path
+        Or ``fw://GROUP/PROJECT...``.
+    profile : path
+        Or the name of a shipped one.
+    **more
+        Options of ``run`` with ``_`` for ``-``, such as ``mapping="ids.csv"``, ``workers=4``, ``dry_run=True``.
+
+    Returns
+    -------
+    Done
+
+    Raises
+    ------
+    UsageError
+        The run cannot start as it was asked for; ``ProfileError`` with every problem of the profile.
+    StopRun
+        Nothing further could be released.
+    TypeError, ValueError
+        An option that does not exist, or a value that it cannot have.
+
+    Notes
+    -----
+    Work is spread over processes, so a script needs the usual ``if __name__ == "__main__":`` around its call.
+    """
+    asked = options.made({"quiet": True, **more, "source": source, "dest": dest, "profile": profile})
+    return carry_out(asked, lambda text: None)
+
+
+def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
+    """Check what was asked for, and do it.
+
+    Parameters
+    ----------
+    asked : Options
+    tell : callable
+        Takes lines for the person who started it.
+
+    Raises
+    ------
+    UsageError, ProfileError, StopRun
+    """
+    reports = asked.reports or _default_reports(asked.dest)
+    _check_folders(asked.source, asked.dest, {"reports": reports, "ledger": asked.ledger})
+    ledger = asked.ledger or reports / PRIVATE
+    ends = places.Ends.find(asked.source, asked.dest)
+    planned = _planned(asked.profile, ends.destination, tell)
+    source = ends.source(detail_of(planned))
+    listed = list(source.items())
+    branches = source.containers(listed)
+    items = Sieve(asked.include, asked.exclude, asked.only).sift(listed, branches)
+    book = book_for(planned, asked.mapping, branches, by_session=asked.session_level_profile)
+    job = Job(
+        source=source,
+        sink=ends.sink(),
+        items=items,
+        branches=branches,
+        profiles=book,
+        keyring=_keyring(asked.key_file, ledger, reports),
+        reports=reports,
+        private=reports / PRIVATE,
+        ledger=ledger,
+        exists=asked.exists,
+        verify=asked.verify,
+        labels=asked.labels,
+        workers=asked.workers or usable_cores(),
+        originals=asked.audit_originals,
+        dry_run=asked.dry_run,
+        quiet=asked.quiet,
+        facts={"profile_source": planned.level},
+    )
+    if not asked.quiet:
+        for warning in planned.profile.warnings:
+            tell(show(planned.file, warning))
+    code, summary = run(job)
+    done = Done(code, reports, summary)
+    if not asked.quiet or any(done.states.get(state) for state in ("refused", "failed", "not-reached")):
+        tell(last_line(done))
+    return done
+
+
+def last_line(done: Done) -> str:
+    """Return what a run ends with: counts by state, changes, and where to read more."""
+    counts = ", ".join(f"{count} {state}" for state, count in done.states.items()) or "no files"
+    totals = done.summary["totals"]
+    assert isinstance(totals, dict)  # noqa: S101 -- reports.write makes it
+    return f"{counts}; {totals.get('changes', 0)} changes; reports in {done.reports}"
+
+
+def _default_reports(dest: str) -> Path:
+    """Return ``DEST-report``, for a platform in the working directory."""
+    if places.on_platform(dest):
+        return Path(dest.rstrip("/").rpartition("/")[2] + "-report")
+    path = Path(dest)
+    if path.name in ("", ".."):
+        path = path.resolve()
+    return path.with_name(path.name + "-report") if path.name else path
+
+
+def _planned(name: str | None, destination: places.PlatformPlace | None, tell: Callable[[str], None]) -> PlannedProfile:
+    """Return the profile that was named, or the one that the destination's project, group or site has."""
+    if name is not None:
+        path = store.path_of(name)
+        return PlannedProfile.read(store.read_text(path), path.name, "input")
+    if destination is None:
+        raise UsageError("--profile is missing: give a path, or the name of a shipped profile (see 'profile list')")
+    found = destination.profile()
+    if found is None:
+        raise UsageError(
+            "neither the destination project, its group nor the site has a de-id profile: "
+            "give --profile, or put one there with 'profile put'"
+        )
+    planned = PlannedProfile.read(found.text, f"{found.level}-settings", found.level)
+    tell(f"profile: {planned.profile.name}, from the {found.level}'s settings")
+    return planned
+
+
+def _check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | None]) -> None:
+    """Refuse a source that does not exist, and folders that lie in one another."""
+    folders = {"DEST": dest_text, "SOURCE": source_text}
+    local = {name: Path(text) for name, text in folders.items() if not places.on_platform(text)}
+    source, dest = local.get("SOURCE"), local.get("DEST")
+    if source is not None and not source.exists():
+        raise UsageError(f"{source}: no such file or folder")
+    if dest is not None and dest.exists() and not dest.is_dir():
+        raise UsageError(f"{dest}: DEST must be a folder")
+    if source is not None and dest is not None:
+        inner, outer = source.resolve(), dest.resolve()
+        if outer.is_relative_to(inner) or inner.is_relative_to(outer):
+            raise UsageError("SOURCE and DEST lie in one another; choose a DEST elsewhere")
+    for name, folder in own.items():
+        if folder is None:
+            continue
+        told = folder.resolve()
+        if dest is not None and told.is_relative_to(dest.resolve()):
+            raise UsageError(
+                f"the {name} lie inside DEST; they are not for those who receive it: choose another --{name}"
+            )
+        if source is not None and told.is_relative_to(source.resolve()):
+            raise UsageError(f"the {name} lie inside SOURCE, which is never written to; choose another --{name}")
+    for folder in (dest, *own.values()):
+        if folder is None:
+            continue
+        parent = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{folder}: no permission to write there")
+
+
+def _keyring(key_file: Path | None, ledger: Path, reports: Path) -> keys.Keyring:
+    """Return the given key, or the one that stays with the ledger so that reruns agree."""
+    if key_file is not None:
+        return keys.load(key_file)
+    private.make_folder(ledger)
+    own, former = ledger / "secret.key", reports / "secret.key"
+    if not own.exists() and former.is_file():
+        former.rename(own)  # where the first version kept it
+    if not own.exists():
+        keys.generate(own)
+    return keys.load(own)
+
+
+def say(text: str) -> None:
+    """Print to standard error; that nobody listens any more does not stop a run or change its exit code."""
+    try:
+        print(lines(text), file=sys.stderr)  # noqa: T201
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- the reader went away

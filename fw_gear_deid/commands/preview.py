@@ -1,0 +1,34 @@
+"""``preview PATH... --profile P``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fw_gear_deid import keys, options, preview
+from fw_gear_deid.profile import store
+
+if TYPE_CHECKING:
+    from fw_gear_deid.commands import Commands
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the parser."""
+    one = commands.add_parser("preview", help="show before and after per element; writes no image")
+    one.add_argument("paths", nargs="+", metavar="PATH", type=Path)
+    one.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
+    one.add_argument("--csv", type=Path, metavar="F", help="two rows per file, as 'fw deid test' writes them")
+    options.add(one, "include", "exclude", "key_file")
+    one.set_defaults(command=show)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print every change."""
+    profile = store.load(arguments.profile)
+    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.Keyring(os.urandom(keys.SECRET_BYTES))
+    asked = preview.Asked(
+        arguments.paths, arguments.csv, tuple(arguments.include or ()), tuple(arguments.exclude or ())
+    )
+    return 1 if preview.preview(asked, profile, keyring) else 0

@@ -1,0 +1,116 @@
+"""``profile new | check | list | show | put``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.profile import store
+from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.profile.problems import ProfileError, show
+from fw_gear_deid.profile.text import plain_values
+from fw_gear_deid.stores import places
+
+if TYPE_CHECKING:
+    from fw_gear_deid.commands import Commands
+
+OK, SOME_REFUSED, USAGE = 0, 1, 2
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the parsers."""
+    group = commands.add_parser("profile", help="make, check and list profiles")
+    subcommands = group.add_subparsers(required=True, metavar="COMMAND")
+    one = subcommands.add_parser("new", help="write the commented starter template")
+    one.add_argument("file", metavar="FILE", type=Path)
+    one.set_defaults(command=_new)
+    one = subcommands.add_parser("check", help="show every problem at once")
+    one.add_argument("files", metavar="FILE", nargs="+")
+    one.add_argument("--format", choices=("text", "json"), default="text")
+    one.add_argument("--strict", action="store_true", help="warnings fail, too")
+    one.set_defaults(command=_check)
+    one = subcommands.add_parser("list", help="the shipped profiles")
+    one.set_defaults(command=_list)
+    one = subcommands.add_parser(
+        "show", help="the profile that a project of a platform gets: its own, its group's, the site's"
+    )
+    one.add_argument("project", metavar="fw://GROUP/PROJECT")
+    one.set_defaults(command=_show)
+    one = subcommands.add_parser("put", help="check a profile and store it in a project's settings")
+    one.add_argument("file", metavar="FILE", type=Path)
+    one.add_argument("project", metavar="fw://GROUP/PROJECT")
+    one.set_defaults(command=_put)
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    path: Path = arguments.file
+    if path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{path}: a profile's name ends in .yaml or .yml")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: its folder cannot be made ({error.strerror})") from None
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(store.shipped()["starter"].read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise UsageError(f"{path}: exists already; nothing was written") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+    print("Sample template successfully created")
+    return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    found = []
+    for name in arguments.files:
+        path = Path(name) if Path(name).exists() or name not in store.shipped() else store.shipped()[name]
+        try:
+            problems = parse_profile(store.read_text(path), path.name).warnings
+        except ProfileError as error:
+            problems = error.problems
+        found += [(name, problem) for problem in problems]
+    if arguments.format == "json":
+        listed = [{"file": name} | asdict(problem) for name, problem in found]
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
+    else:
+        for name, problem in found:
+            print(show(name, problem))
+    errors = sum(problem.severity == "error" for _, problem in found)
+    if arguments.format == "text":
+        print(f"{errors} errors, {len(found) - errors} warnings in {len(arguments.files)} profiles")
+    return USAGE if errors or (arguments.strict and found) else OK
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    for name, path in store.shipped().items():
+        print(f"{name:24} {store.headline(path)}")
+    return OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    place = places.find(arguments.project)
+    found = place.profile()
+    if found is None:
+        print("none: neither the project, its group nor the site has a de-id profile", file=sys.stderr)
+        return SOME_REFUSED
+    print(f"# from the {found.level}'s settings", file=sys.stderr)
+    print(found.text)
+    parse_profile(found.text, f"{found.level}-settings")
+    return OK
+
+
+def _put(arguments: argparse.Namespace) -> int:
+    text = store.read_text(arguments.file)
+    parse_profile(text, arguments.file.name)
+    place = places.find(arguments.project)
+    if place.level != "project":
+        raise UsageError("a profile is stored in a project: fw://GROUP/PROJECT")
+    place.put_profile(plain_values(text))
+    print("stored in the project's settings; it goes before the group's and the site's")
+    return OK
