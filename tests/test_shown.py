@@ -119,7 +119,7 @@ def test_nothing_steers_a_terminal_and_names_come_back(desk: Desk) -> None:
     shown = call("preview", str(desk.source), "--profile", str(desk.profile), "--csv", str(desk.folder / "t.csv"))
     for text in (done.err, shown.out, shown.err, (desk.folder / "t.csv").read_bytes().decode().replace("\r\n", "\n"),
                  *((desk.reports / name).read_bytes().decode().replace("\r\n", "\n")
-                   for name in ("files.csv", "audit.csv", "summary.json"))):  # fmt: skip
+                   for name in ("private/files.csv", "audit.csv", "summary.json"))):  # fmt: skip
         assert not {char for char in text if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")} - {"\n"}
     rows = list(csv.reader(io.StringIO((desk.folder / "t.csv").read_bytes().decode(), newline="")))
     assert {exact(row[0]) for row in rows[1:]} == {f"{desk.source}/{name}" for name in names}
@@ -133,7 +133,7 @@ def test_no_cell_is_a_formula(desk: Desk, mark: str) -> None:
     assert desk.run("--labels", "keep", "--audit-originals").code == 1
     cells = [
         cell
-        for name in ("files.csv", "audit.csv")
+        for name in ("private/files.csv", "audit.csv")
         for row in csv.reader(io.StringIO((desk.reports / name).read_text("utf-8"), newline=""))
         for cell in row
     ]
