@@ -37,7 +37,7 @@ DOORS = {
     "flywheel_gear_toolkit": "parser.py",
     "tqdm": "runner/progress.py",
     "isal": "formats/zips.py",
-    "pandas": "profile/mapping.py",
+    "pandas": "profile/table.py",
 }
 
 

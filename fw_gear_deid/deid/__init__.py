@@ -11,7 +11,7 @@ from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.member import HEAD, Done, deidentify_member, is_cruft, is_index, takes
 from fw_gear_deid.deid.names import NoTemplate
-from fw_gear_deid.deid.survey import survey
+from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.formats import zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import MemberEdits, Released, Skipped
@@ -140,4 +140,4 @@ def _released(
     )
 
 
-__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "survey"]
+__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "survey"]

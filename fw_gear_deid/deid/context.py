@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -30,6 +31,8 @@ class Context:
         Texts around the file that do not travel, such as the subject's label: no name may carry them.
     acquisition : str
         Label of the source's acquisition; it may stand in names where the de-identified header has it.
+    ids : mapping of str to str
+        What the profile's values go by: keyword → text that every data set of the file has.
     """
 
     profile: Profile
@@ -39,6 +42,7 @@ class Context:
     verify: str
     telling: tuple[str, ...] = ()
     acquisition: str = ""
+    ids: Mapping[str, str] = field(default_factory=dict)
     promises: tuple[Promise, ...] = field(init=False)
     """What the dicom rules promise of every result."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.ids import check_ids
 from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.draft import Draft
@@ -104,6 +105,7 @@ def deidentify_member(data: bytes, name: str, ctx: Context) -> Done:
 
 def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
     draft = part10.read(data)
+    check_ids(draft, ctx.ids)
     edited = dicom.edit(draft, section, ctx)
 
     def read(selector: Selector) -> str | None:

@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.deid.member import HEAD, is_cruft, is_index, ruled_keywords, sorting_texts, takes
 from fw_gear_deid.formats import zips
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.profile.profile import DicomSection, ZipSection
+from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Surveyed:
     Attributes
     ----------
     kind : str
-        ``instance``, ``archive``, or ``other`` without a header.
+        ``instance``, ``archive``, ``other`` without a header, ``nothing`` where no section takes the file.
     before : dict of str to str
         Original texts by keyword: identifiers.
     after : dict of str to str
@@ -44,11 +45,44 @@ def survey(source: Path, name: str, ctx: Context) -> Surveyed:
     Unfit
         It cannot be read.
     """
+    kind, found = _first(source, name, ctx.profile)
+    return Surveyed(kind, {}, {}, frozenset()) if found is None else _of(*found, ctx, kind)
+
+
+def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | None:
+    """Return the ids of a file's first data set, for a mapping that goes by one of them.
+
+    Parameters
+    ----------
+    source : Path
+    name : str
+        Base name at the source.
+    profile : Profile
+        Tells which files and members are DICOM to it; its values do not matter.
+
+    Returns
+    -------
+    dict or None
+        Empty where a section takes the file, but there is no data set in it; None where none takes it.
+
+    Raises
+    ------
+    Unfit
+        It cannot be read.
+    """
+    kind, found = _first(source, name, profile)
+    if found is None:
+        return None if kind == "nothing" else {}
+    return ids_of(part10.read(found[0]))
+
+
+def _first(source: Path, name: str, profile: Profile) -> tuple[str, tuple[bytes, str, DicomSection] | None]:
+    """Return a file's kind, and bytes, base name and section of its first data set."""
     with source.open("rb") as stream:
         head = stream.read(2048)
-    section = None if is_cruft(name) or is_index(head) else takes(ctx.profile, name, head[:HEAD], archives=True)
+    section = None if is_cruft(name) or is_index(head) else takes(profile, name, head[:HEAD], archives=True)
     if isinstance(section, DicomSection):
-        return _of(source.read_bytes(), name, section, ctx, "instance")
+        return "instance", (source.read_bytes(), name, section)
     if isinstance(section, ZipSection):
         with zips.open_archive(source) as archive:
             for member in zips.members(archive):
@@ -56,11 +90,11 @@ def survey(source: Path, name: str, ctx: Context) -> Surveyed:
                 if is_cruft(member.name):
                     continue
                 data = zips.read_member(archive, member)
-                taken = None if is_index(data) else takes(ctx.profile, base, data[:HEAD])
+                taken = None if is_index(data) else takes(profile, base, data[:HEAD])
                 if isinstance(taken, DicomSection):
-                    return _of(data, base, taken, ctx, "archive")
-        return Surveyed("archive", {}, {}, frozenset())
-    return Surveyed("other", {}, {}, frozenset())
+                    return "archive", (data, base, taken)
+        return "archive", None
+    return "nothing" if section is None else "other", None
 
 
 def _of(data: bytes, name: str, section: DicomSection, ctx: Context, kind: str) -> Surveyed:

@@ -1,23 +1,36 @@
-"""Source labels → the profile that goes for them."""
+"""Who a file is of → the profile that goes for it, its variables filled in."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TypeVar
+from hashlib import sha256
+from typing import Any, TypeVar
 
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.profile.parse import parse_template
+from fw_gear_deid.profile.problems import ProfileError
 from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.profile.variables import spell
+from fw_gear_deid.profile.spelling import Nearest
+from fw_gear_deid.profile.variables import Template, is_blank, spell
 
 Labels = tuple[str, ...]
 Values = Mapping[str, str]
 Part = TypeVar("Part")
 
+LABEL_KEYS = ("subject.label", "session.label")
+ID_KEYS = ("PatientID", "AccessionNumber", "StudyInstanceUID")
+"""What a mapping may go by besides the subject's label: elements of the original header."""
+PSEUDONYMS = ("subject.pseudonym", "session.pseudonym")
+"""Variables that need no mapping: who takes a page hands their texts in."""
+NOTHING: Values = {}
+_KEPT = 64  # compiled pages: work goes on with the same people for a while
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The profile of one subject or session.
+    """The profile of one subject, session or patient.
 
     Attributes
     ----------
@@ -34,59 +47,248 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """Rows of a mapping table, cut down to the columns that the profile uses.
+
+    Attributes
+    ----------
+    table : str
+        Name of the table, for messages.
+    key : str
+        ``subject.label``, or one of ``ID_KEYS``.
+    by_session : bool
+        Rows belong to a session as well.
+    columns : tuple of str
+    rows : mapping
+        Key (and session label) → number of the row, and its cells in these columns.
+    total : int
+        Rows of the table.
+    allow_shared : bool
+        Two subjects may get one new id.
+    """
+
+    table: str
+    key: str
+    by_session: bool
+    columns: tuple[str, ...]
+    rows: Mapping[Labels, tuple[int, tuple[str, ...]]]
+    total: int
+    allow_shared: bool = False
+    _nearest: list[Nearest] = field(default_factory=list, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Lookup, (self.table, self.key, self.by_session, self.columns, self.rows, self.total, self.allow_shared)
+
+    def key_of(self, labels: Labels, ids: Values) -> Labels:
+        """Return what a file is looked up by; shorter than it has to be when something is missing."""
+        if self.key == LABEL_KEYS[0]:
+            return labels[: 2 if self.by_session else 1]
+        own = ids.get(self.key, "")
+        if is_blank(own):
+            return ()
+        return (own, *labels[1:2]) if self.by_session else (own,)
+
+    def row(self, labels: Labels, ids: Values) -> int | None:
+        """Return the number of the row that goes for a file."""
+        found = self.rows.get(self.key_of(labels, ids))
+        return found[0] if found else None
+
+    def cells(self, labels: Labels, ids: Values) -> Values:
+        """Return the values that the table has for a file."""
+        found = self.rows.get(self.key_of(labels, ids))
+        return dict(zip(self.columns, found[1], strict=True)) if found else NOTHING
+
+    def check(self, labels: Labels, ids: Values) -> None:
+        """Make sure that a file has a row with a value in every column.
+
+        Raises
+        ------
+        Unfit
+            It says what is missing and what to do about it.
+        """
+        found = self.rows.get(self.key_of(labels, ids))
+        if found is None:
+            raise Unfit(self._why_not(labels, ids))
+        blank = [name for name, cell in zip(self.columns, found[1], strict=True) if is_blank(cell)]
+        if blank:
+            raise Unfit(f"{self.table} row {found[0]}: column {', '.join(blank)} is blank")
+
+    def _why_not(self, labels: Labels, ids: Values) -> str:
+        key = self.key_of(labels, ids)
+        if self.key == LABEL_KEYS[0] and not labels:
+            return (
+                f"{self.table} goes by subject.label, and this file stands in no SUBJECT/SESSION/ACQUISITION tree: "
+                "put it into one, or give the mapping a column PatientID instead"
+            )
+        if not key:
+            return f"{self.table} goes by {self.key}, and this file has none"
+        if self.by_session and len(key) < 2:
+            return f"{self.table} goes by session.label as well, and this file stands in no session"
+        if not self._nearest:
+            self._nearest.append(Nearest((one, number) for one, (number, _) in self.rows.items()))
+        near = self._nearest[0].explain(key)
+        what = f"{self.key} and session" if self.by_session else self.key
+        return f"{self.table} has no row for its {what}: " + (near or "add one, or leave the file out")
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileBook:
-    """One profile per subject or session; picklable, and what pages have in common is there once.
+    """One profile per subject, session or patient, compiled when first asked for; picklable.
 
     Attributes
     ----------
     base : Profile
         For what belongs to no subject; the only one when the text has no variables.
-    pages : mapping
-        By subject label; and by subject and session label where profiles go by session.
+    template : Template, optional
+        The text, its variables open.
+    used : tuple of str
+        Variables of the profile.
+    known : mapping
+        Source labels → values that do not depend on a header: by subject, and by subject and session where profiles
+        go by session.
+    common : mapping
+        Values that are the same in the whole project; ``base`` has them.
     depth : int
         How many labels tell profiles apart: 1 or 2.
-    unresolved_in_base : tuple of str
+    lookup : Lookup, optional
+        The mapping table.
     """
 
     base: Profile
-    pages: Mapping[Labels, Page] = field(default_factory=dict)
+    template: Template | None = None
+    used: tuple[str, ...] = ()
+    known: Mapping[Labels, Values] = field(default_factory=dict)
+    common: Values = field(default_factory=dict)
     depth: int = 1
-    unresolved_in_base: tuple[str, ...] = ()
+    lookup: Lookup | None = None
+    _pages: dict[tuple[tuple[str, str], ...], Profile] = field(default_factory=dict, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ProfileBook, (self.base, self.template, self.used, self.known, self.common, self.depth, self.lookup)
 
     @property
     def sha256(self) -> str:
         """SHA-256 of the profile's text."""
         return self.base.sha256
 
-    def page(self, labels: Labels) -> Page:
-        """Return the page for source labels, from the subject inwards; for unknown ones that of the base."""
-        found = self.pages.get(labels[: self.depth])
-        return found or Page(self.base, self.unresolved_in_base, self.sha256)
+    @property
+    def by_header(self) -> str:
+        """The element that the mapping goes by; empty where a page can be taken without reading a header."""
+        return self.lookup.key if self.lookup is not None and self.lookup.key in ID_KEYS else ""
 
-    def of(self, labels: Labels) -> Profile:
-        """Return the profile for source labels, from the subject inwards; between sessions, as far as they agree.
+    def values(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Values:
+        """Return the values of the variables that the profile uses, as far as they are known."""
+        have = {**self.known.get(labels[: self.depth], self.common)}
+        have |= self.lookup.cells(labels, ids) if self.lookup is not None else {}
+        have |= pseudonyms
+        return {name: have[name] for name in self.used if not is_blank(have.get(name, ""))}
+
+    def fingerprint(self, labels: Labels, ids: Values | None = None, pseudonyms: Values = NOTHING) -> str:
+        """Return what changes with the profile's text and the values that go for a file.
+
+        Parameters
+        ----------
+        ids : mapping, optional
+            None: they are not known yet. Then every row of a mapping counts that goes by them.
+        """
+        values = self.values(labels, ids or NOTHING, pseudonyms)
+        rows: list[tuple[Labels, Labels]] = []
+        if self.by_header and ids is None and self.lookup is not None:
+            rows = sorted((key, cells) for key, (_, cells) in self.lookup.rows.items())
+        if not values and not rows:
+            return self.sha256
+        told = json.dumps([self.sha256, sorted(values.items()), *([rows] if rows else [])])
+        return sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def page(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Page:
+        """Return the page for source labels, ids and pseudonyms; for unknown ones that of the base.
+
+        Parameters
+        ----------
+        labels : tuple of str
+            At the source, from the subject inwards.
+        ids : mapping of str to str
+            Original texts of ``ID_KEYS`` in the file's header.
+        pseudonyms : mapping of str to str
+            Texts of ``PSEUDONYMS``.
+
+        Raises
+        ------
+        Unfit
+            Values do not fit where they go.
+        """
+        values = self.values(labels, ids, pseudonyms)
+        unresolved = tuple(name for name in self.used if name not in values)
+        return Page(self._compiled(values), unresolved, self.fingerprint(labels, ids, pseudonyms))
+
+    def _compiled(self, values: Values) -> Profile:
+        if self.template is None or values == self.common:
+            return self.base
+        key = tuple(sorted(values.items()))
+        profile = self._pages.pop(key, None)
+        if profile is None:
+            try:
+                profile = compiled(self.template, values, self.used, self.base)
+            except ProfileError as error:
+                where = ", ".join(f"{one.line}:{one.column}" for one in error.problems if one.severity == "error")
+                told = spell(*values)
+                raise Unfit(f"the values of {told} do not fit the profile ({self.template.file}:{where})") from None
+            if len(self._pages) >= _KEPT:
+                del self._pages[next(iter(self._pages))]
+        self._pages[key] = profile  # the last one used is the last one
+        return profile
+
+    def of(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Profile:
+        """Return the profile for a container; between sessions, as far as they agree.
+
+        Parameters
+        ----------
+        labels, ids, pseudonyms
+            As for ``page``.
 
         Raises
         ------
         Unfit
             No subject of the source has these labels, and the profile needs values.
         """
-        if labels[: self.depth] not in self.pages and self.unresolved_in_base:
-            raise Unfit(f"the profile's variables {spell(*self.unresolved_in_base)} have no value outside of subjects")
-        return self.page(labels).profile
+        page = self.page(labels, ids, pseudonyms)
+        if page.unresolved and labels[: self.depth] not in self.known:
+            raise Unfit(f"the profile's variables {spell(*page.unresolved)} have no value outside of subjects")
+        return page.profile
 
-    def for_file(self, labels: Labels) -> Profile:
-        """Return the profile for a file: one with all its values.
+    def for_file(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Profile:
+        """Return the profile for a file: one with all its values, of somebody who is in the mapping.
+
+        Parameters
+        ----------
+        labels, ids, pseudonyms
+            As for ``page``.
 
         Raises
         ------
         Unfit
-            Values are missing.
+            It has no row in the mapping, or values are missing. The message says which and what to do, and no value.
         """
-        page = self.page(labels)
+        if self.lookup is not None and (self.by_header or labels[: self.depth] not in self.known):
+            self.lookup.check(labels, ids)
+        page = self.page(labels, ids, pseudonyms)
         if page.unresolved:
-            raise Unfit(f"the profile's variables {spell(*page.unresolved)} have no value for it")
+            hint = "" if labels[: self.depth] in self.known else "; it stands in no SUBJECT/SESSION/ACQUISITION tree"
+            raise Unfit(f"the profile's variables {spell(*page.unresolved)} have no value for it{hint}")
         return page.profile
+
+
+def compiled(template: Template, values: Values, used: tuple[str, ...], base: Profile) -> Profile:
+    """Compile a profile; variables that are left out make the actions refuse that depend on them.
+
+    Raises
+    ------
+    ProfileError
+        Values do not fit where they go.
+    """
+    strict = all(name in values for name in used)
+    profile = parse_template(template, values, strict=strict, lint_too=False)
+    return sharing(replace(profile, warnings=base.warnings), base)
 
 
 def agreed(listed: Sequence[Values]) -> Values:

@@ -1,137 +1,42 @@
-"""Mapping table and source labels → the profile of every subject or session, its variables filled in."""
+"""Profile, mapping table and what is known of the source → a book of profiles; whatever is missing is told at once."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from fw_gear_deid.model.errors import UsageError
-from fw_gear_deid.profile.book import Labels, Page, ProfileBook, Values, agreed, sharing
+from fw_gear_deid.profile.book import (
+    ID_KEYS,
+    LABEL_KEYS,
+    PSEUDONYMS,
+    Labels,
+    Lookup,
+    ProfileBook,
+    Values,
+    agreed,
+    compiled,
+)
+from fw_gear_deid.profile.newids import Target, targets
 from fw_gear_deid.profile.parse import parse_template
-from fw_gear_deid.profile.problems import ProfileError, did_you_mean, show
+from fw_gear_deid.profile.problems import did_you_mean
 from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.spelling import Nearest, same_id
+from fw_gear_deid.profile.table import KEYS, MappingTable, Row, read_mapping
+from fw_gear_deid.profile.trial import Trial
 from fw_gear_deid.profile.variables import Template, is_blank, names_in, read_template, spell
 
-__all__ = ["KEYS", "MappingTable", "ProfileBook", "Row", "plan_profiles", "read_mapping"]
+__all__ = ["KEYS", "MappingTable", "ProfileBook", "Row", "plan_profiles", "read_mapping", "used_columns"]
 
-KEYS = ("subject.label", "session.label")
 _LEVELS = ("project", "subject", "session")
+_SAMPLES = {"subject.pseudonym": "sub-000000000000", "session.pseudonym": "ses-000000000000"}
+"""What a pseudonym looks like, to find out early where none fits."""
+_SHOWN = 20  # places in one line of a message
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a mapping table.
-
-    Attributes
-    ----------
-    number : int
-        As a spreadsheet counts: the header is row 1.
-    cells : tuple of str
-        Exactly as written.
-    """
-
-    number: int
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MappingTable:
-    """Values of variables: columns are their names, rows belong to subjects, or to subjects and sessions.
-
-    Attributes
-    ----------
-    name : str
-        For messages.
-    columns : tuple of str
-    rows : mapping
-        By subject label, or by subject and session label.
-    by_session : bool
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    rows: Mapping[Labels, Row]
-    by_session: bool
-
-
-def read_mapping(path: Path, *, by_session: bool = False) -> MappingTable:
-    """Read a CSV file; cells stay exactly as they are written.
-
-    Parameters
-    ----------
-    path : Path
-        UTF-8, separated by commas, with the column ``subject.label``.
-    by_session : bool
-        Rows belong to a subject and a session; needs ``session.label`` as well.
-
-    Raises
-    ------
-    UsageError
-        With everything that is wrong, by row and column, never by cell.
-
-    Source
-    ------
-    RFC 4180
-    """
-    header, rows, problems = _records(path)
-    depth = 2 if by_session else 1
-    missing = [key for key in KEYS[:depth] if key not in header]
-    separator = "; columns are separated by commas" if len(header) == 1 else ""
-    problems += [f"no column {key}{separator}" for key in missing]
-    for name in dict.fromkeys(header):
-        places = [str(number) for number, other in enumerate(header, 1) if other == name]
-        if name and len(places) > 1:
-            problems.append(f"columns {' and '.join(places)} have the same name")
-    ragged = [row for row in rows if len(row.cells) != len(header)]
-    problems += [f"row {row.number} has {len(row.cells)} cells, the header {len(header)}" for row in ragged]
-    if not rows:
-        problems.append("no rows below the header")
-    if not problems:
-        keys = [tuple(row.cells[header.index(name)] for name in KEYS[:depth]) for row in rows]
-        for row, key in zip(rows, keys, strict=True):
-            blank = [name for name, label in zip(KEYS, key, strict=False) if is_blank(label)]
-            problems += [f"row {row.number}, column {name}: blank" for name in blank]
-        problems += _doubles(rows, keys)
-    if problems:
-        raise UsageError("\n".join(f"{path.name}: {problem}" for problem in problems))
-    return MappingTable(path.name, header, dict(zip(keys, rows, strict=True)), by_session)
-
-
-def _doubles(rows: Sequence[Row], keys: Sequence[Labels]) -> list[str]:
-    """Say which rows are for the same subject, or for the same subject and session."""
-    import pandas as pd  # here: it takes longer to load than all the rest, and most runs have no mapping
-
-    frame = pd.DataFrame(keys, index=[row.number for row in rows], dtype=str)
-    by, what = ([0, 1], "subject and session") if len(frame.columns) == 2 else (0, "subject")
-    groups = frame.groupby(by, sort=False).groups.values()
-    doubles = [", ".join(map(str, numbers)) for numbers in groups if len(numbers) > 1]
-    return [f"rows {numbers} are for the same {what}" for numbers in doubles]
-
-
-def _records(path: Path) -> tuple[Labels, list[Row], list[str]]:
-    """Return header, rows that are not empty, and what is wrong so far."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: the mapping cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: the mapping is not UTF-8 text; save it as 'CSV UTF-8'") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
-    problems: list[str] = []
-    try:
-        for number, cells in enumerate(reader, 1):
-            if not all(is_blank(cell) for cell in cells):
-                rows.append(Row(number, tuple(cells)))
-    except csv.Error:
-        problems.append(f'line {reader.line_num}: not CSV; a cell with quotes is written "a ""b""", in one pair')
-    header = tuple(name.strip() for name in rows[0].cells) if rows else ()
-    return header, rows[1:], problems
+def used_columns(text: str) -> frozenset[str]:
+    """Return the names of the variables in a profile's text."""
+    return frozenset(name for name, _, _ in names_in(read_template(text, "")))
 
 
 def plan_profiles(
@@ -142,8 +47,9 @@ def plan_profiles(
     metadata: Callable[[Labels], Values] | None = None,
     *,
     by_session: bool = False,
+    place: Callable[[Labels], str] = "/".join,
 ) -> ProfileBook:
-    """Return the profile of every subject, or of every subject and session.
+    """Return the profile of every subject, or of every subject and session, and of every row of a table.
 
     Parameters
     ----------
@@ -158,25 +64,28 @@ def plan_profiles(
         Labels → values of ``project.*``, ``subject.*`` and ``session.*``.
     by_session : bool
         Values may differ between the sessions of a subject.
+    place : callable
+        Labels → how a message names a subject or session of the source: its folder, or its container's id.
 
     Raises
     ------
     ProfileError
         Problems of the profile, whatever the values.
     UsageError
-        Every variable without a value, every source without a row, every value that does not fit its place.
+        Every variable without a value, every subject without a row, every value that does not fit its place, and new
+        ids that two subjects would share.
     """
     template = read_template(text, file)
     base = parse_template(template, {}, strict=False)
     used = tuple(dict.fromkeys(name for name, _, _ in names_in(template)))
-    if not used:
+    if not used and table is None:
         return ProfileBook(base)
     depth = 2 if by_session else 1
     if table is not None and table.by_session != by_session:
         raise ValueError("the table was read for another kind of rows")
     sources = tuple(dict.fromkeys(labels[:depth] for labels in subjects if len(labels) >= depth))
     known = {labels: metadata(labels) if metadata is not None else {} for labels in sources}
-    return _Planner(template, base, used, table, known, depth).plan()
+    return _Planner(template, base, used, table, known, depth, place).plan()
 
 
 @dataclass(slots=True)
@@ -189,27 +98,65 @@ class _Planner:
     table: MappingTable | None
     known: Mapping[Labels, Values]
     depth: int
-    problems: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
-    """What is wrong → rows of the table, and positions of sources."""
+    place: Callable[[Labels], str]
+    problems: dict[str, tuple[list[int], list[str]]] = field(default_factory=dict)
+    """What is wrong → rows of the table, and places of the source."""
 
     def plan(self) -> ProfileBook:
+        self._reserved()
         undefined = self._undefined()
-        found = {labels: self._values(number, labels, undefined) for number, labels in enumerate(self.known, 1)}
-        pages = self._pages(found)
+        columns = tuple(name for name in (self.table.columns if self.table else ()) if name in self.used)
+        found = {labels: self._values(labels, undefined) for labels in self.known}
+        rows = self._rows(columns)
+        trial = Trial(self.template, self.used)
+        self._try_pseudonyms(trial)
+        if self._by_header:
+            self._try(trial, {key: cells for key, (_, cells) in rows.items()}, columns)
+        else:
+            self._try_found(trial, found)
+        for target in targets(self.template):
+            self._shared(target, rows, columns, found)
         if self.problems:
             lines = "\n".join(f"  {what}{self._places(*where)}" for what, where in self.problems.items())
             raise UsageError(f"the variables of the profile need other values:\n{lines}")
         sessions: dict[Labels, list[Values]] = {}
         for labels, values in found.items() if self.depth == 2 else ():
             sessions.setdefault(labels[:1], []).append(values)
-        pages |= {subject: self._page(agreed(listed)) for subject, listed in sessions.items()}
+        known = found | {subject: agreed(listed) for subject, listed in sessions.items()}
         common = agreed(list(found.values()))
-        base = self._page({name: value for name, value in common.items() if name.startswith("project.")})
-        return ProfileBook(base.profile, pages, self.depth, base.unresolved)
+        common = {name: value for name, value in common.items() if name.startswith("project.")}
+        base = compiled(self.template, common, self.used, self.base) if common else self.base
+        lookup = None
+        if self.table is not None:
+            lookup = Lookup(
+                self.table.name,
+                self.table.key,
+                self.table.by_session,
+                columns,
+                rows,
+                len(self.table.rows),
+                self.table.allow_shared,
+            )
+        return ProfileBook(base, self.template, self.used, known, common, self.depth, lookup)
+
+    @property
+    def _by_header(self) -> bool:
+        return self.table is not None and self.table.key in ID_KEYS
+
+    # -- what there is -------------------------------------------------------------------------------------
+
+    def _reserved(self) -> None:
+        """Pseudonyms are no values to be given."""
+        for name in PSEUDONYMS:
+            if self.table is not None and name in self.table.columns:
+                self._note(f"{self.table.name}: no column may be called {name}; {spell(name)} needs no mapping")
+            if any(name in values for values in self.known.values()):
+                self._note(f"no metadata may be called {name}; {spell(name)} needs none")
 
     def _undefined(self) -> set[str]:
         """Note the variables that have a value nowhere."""
-        given = {*KEYS[: self.depth], *(self.table.columns if self.table else ())}.union(*self.known.values())
+        given = {*LABEL_KEYS[: self.depth], *PSEUDONYMS, *(self.table.columns if self.table else ())}
+        given = given.union(*self.known.values())
         undefined = set()
         for name, line, column in names_in(self.template):
             if name not in given:
@@ -227,72 +174,120 @@ class _Planner:
             return "there is no mapping"
         return f"{self.table.name} has no such column{did_you_mean(name, self.table.columns)}"
 
-    def _values(self, number: int, labels: Labels, undefined: set[str]) -> Values:
-        """Return what a source has; note what it lacks."""
-        own = dict(zip(KEYS, labels, strict=False))
+    def _row(self, labels: Labels) -> Row | None:
+        return self.table.rows.get(labels) if self.table is not None and not self._by_header else None
+
+    def _values(self, labels: Labels, undefined: set[str]) -> Values:
+        """Return what a source has without its headers; note what it lacks."""
+        own = dict(zip(LABEL_KEYS, labels, strict=False))
         columns = [name for name in (self.table.columns if self.table else ()) if name not in own]
-        row = self.table.rows.get(labels) if self.table else None
+        row = self._row(labels)
         cells = {} if self.table is None or row is None else dict(zip(self.table.columns, row.cells, strict=True))
         have = {**self.known[labels], **cells, **own}
-        asked = [name for name in self.used if name not in undefined]
-        if row is None and any(name in columns for name in asked):
-            self._note("the mapping has no row", source=number)
+        asked = [name for name in self.used if name not in undefined and name not in PSEUDONYMS]
+        if self._by_header:
+            asked = [name for name in asked if name not in columns]
+        elif row is None and self.table is not None:
+            self._note_missing(labels)
             asked = [name for name in asked if name not in columns]
         for name in asked:
             if name not in have:
-                self._note(f"{spell(name)} has no value", source=number)
+                self._note(f"{spell(name)} has no value", source=labels)
             elif is_blank(have[name]) and row is not None and name in columns:
                 self._note(f"column {name} is blank", row=row.number)
             elif is_blank(have[name]):
-                self._note(f"{spell(name)} is blank", source=number)
+                self._note(f"{spell(name)} is blank", source=labels)
+        if self._by_header:
+            have = {name: value for name, value in have.items() if name not in columns}
         return {name: have[name] for name in self.used if not is_blank(have.get(name, ""))}
 
-    def _pages(self, found: Mapping[Labels, Values]) -> dict[Labels, Page]:
-        """Compile what has all its values; note the values that do not fit."""
-        pages: dict[Labels, Page] = {}
-        done: dict[tuple[str, ...], Page | ProfileError] = {}
-        for number, (labels, values) in enumerate(found.items(), 1):
-            if len(values) < len(self.used):
+    def _note_missing(self, labels: Labels) -> None:
+        assert self.table is not None  # noqa: S101 -- called where there is one
+        near = Nearest((key, row.number) for key, row in self.table.rows.items()).explain(labels)
+        if near:
+            self._note(f"{self.table.name} {near} from a {self._kind} that has no row")
+        else:
+            self._note("the mapping has no row", source=labels)
+
+    def _rows(self, columns: tuple[str, ...]) -> dict[Labels, tuple[int, tuple[str, ...]]]:
+        """Return the rows that may count: by label those of the source, by an id of a header all."""
+        if self.table is None:
+            return {}
+        places = [self.table.columns.index(name) for name in columns]
+        return {
+            key: (row.number, tuple(row.cells[place] for place in places))
+            for key, row in self.table.rows.items()
+            if self._by_header or key in self.known
+        }
+
+    # -- whether it fits -----------------------------------------------------------------------------------
+
+    def _try_pseudonyms(self, trial: Trial) -> None:
+        samples = {name: _SAMPLES[name] for name in PSEUDONYMS if name in self.used}
+        for what in trial.problems(samples):
+            self._note(what)
+
+    def _try_found(self, trial: Trial, found: Mapping[Labels, Values]) -> None:
+        samples = {name: _SAMPLES[name] for name in PSEUDONYMS if name in self.used}
+        for labels, values in found.items():
+            if len(values) + len(samples) < len(self.used):
                 continue
-            key = tuple(values.values())
-            if key not in done:
-                try:
-                    done[key] = self._page(values)
-                except ProfileError as error:
-                    done[key] = error
-            match done[key]:
-                case Page() as page:
-                    pages[labels] = page
-                case ProfileError(problems=problems):
-                    row = self.table.rows.get(labels) if self.table else None
-                    for problem in (one for one in problems if one.severity == "error"):
-                        what = show(self.template.file, problem)
-                        what += "" if "{{" in problem.message else f" (with the values of {spell(*self.used)})"
-                        self._note(what, row.number if row else 0, 0 if row else number)
-        return pages
+            row = self._row(labels)
+            for what in trial.problems({**values, **samples}):
+                self._note(what, row.number if row else 0, None if row else labels)
 
-    def _page(self, values: Values) -> Page:
-        """Compile the profile; variables that are left out make the actions refuse that depend on them."""
-        profile = self.base
-        unresolved = tuple(name for name in self.used if name not in values)
-        if values:
-            profile = parse_template(self.template, values, strict=not unresolved, lint_too=False)
-            profile = sharing(replace(profile, warnings=self.base.warnings), self.base)
-        told = json.dumps([self.base.sha256, sorted(values.items())])
-        return Page(profile, unresolved, sha256(told.encode()).hexdigest())
+    def _try(self, trial: Trial, rows: Mapping[Labels, tuple[str, ...]], columns: tuple[str, ...]) -> None:
+        assert self.table is not None  # noqa: S101 -- rows come from one
+        for key, cells in rows.items():
+            values = {name: cell for name, cell in zip(columns, cells, strict=True) if not is_blank(cell)}
+            for what in trial.problems(values):
+                self._note(what, self.table.rows[key].number)
 
-    def _note(self, what: str, row: int = 0, source: int = 0) -> None:
+    # -- who would become one ------------------------------------------------------------------------------
+
+    def _shared(
+        self,
+        target: Target,
+        rows: Mapping[Labels, tuple[int, tuple[str, ...]]],
+        columns: tuple[str, ...],
+        found: Mapping[Labels, Values],
+    ) -> None:
+        """Note new ids that two subjects would get; studies of one patient may well share theirs."""
+        if self.table is not None and (self.table.allow_shared or self.table.key in ID_KEYS[1:]):
+            return
+        if not any(name in columns or name.startswith("subject.") for name in target.variables):
+            return  # the same for everybody on purpose
+        if self._by_header:
+            found = {key: dict(zip(columns, cells, strict=True)) for key, (_, cells) in rows.items()}
+        owners: dict[str, dict[str, list[Labels]]] = {}
+        for key, values in found.items():
+            if all(not is_blank(values.get(name, "")) for name in target.variables):
+                new = same_id(target.text(values))
+                owners.setdefault(new, {}).setdefault(same_id(key[0]) if self._by_header else key[0], []).append(key)
+        kind = "patients" if self._by_header else "subjects"
+        for sharing in (found_twice for found_twice in owners.values() if len(found_twice) > 1):
+            keys = [key for those in sharing.values() for key in those]
+            numbers = [rows[key][0] for key in keys if key in rows]
+            where = self._places(numbers, [] if numbers else [self.place(key) for key in keys])
+            self._note(f"{len(sharing)} {kind} would get one {target.what}; --allow-shared-ids lets them{where}")
+
+    # -- telling -------------------------------------------------------------------------------------------
+
+    def _note(self, what: str, row: int = 0, source: Labels | None = None) -> None:
         rows, sources = self.problems.setdefault(what, ([], []))
         rows += [row] if row else []
-        sources += [source] if source else []
+        sources += [self.place(source)] if source is not None else []
 
-    def _places(self, rows: list[int], sources: list[int]) -> str:
-        """Tell where, by position: a label may be a name."""
-        kind = "session" if self.depth == 2 else "subject"
+    @property
+    def _kind(self) -> str:
+        return "session" if self.depth == 2 else "subject"
+
+    def _places(self, rows: list[int], sources: list[str]) -> str:
+        """Tell where: rows by number, subjects by the folder or container that holds them."""
         told = []
         if rows and self.table is not None:
             told.append(f"{self.table.name} row{'s'[: len(rows) - 1]} {', '.join(map(str, rows))}")
         if sources:
-            listed = ", ".join(map(str, sources))
-            told.append(f"source {kind}{'s'[: len(sources) - 1]} {listed} of {len(self.known)} (in listing order)")
+            more = f" and {len(sources) - _SHOWN} more" if len(sources) > _SHOWN else ""
+            told.append(f"{self._kind}{'s'[: len(sources) - 1]} {', '.join(sources[:_SHOWN])}{more}")
         return f": {'; '.join(told)}" if told else ""

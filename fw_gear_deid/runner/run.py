@@ -88,7 +88,7 @@ class Job:
 
     def fingerprint(self, labels: tuple[str, ...]) -> str:
         """Return what results depend on besides their source: another one makes a rerun do the work again."""
-        profile = self.profiles.page(labels).fingerprint
+        profile = self.profiles.fingerprint(labels)
         return self.keyring.stamp(str(RESULTS), profile, self.labels, self.verify, str(self.originals))
 
 

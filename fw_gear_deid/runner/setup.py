@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.ports import Branch
 from fw_gear_deid.profile import variables
 from fw_gear_deid.profile.book import ProfileBook
-from fw_gear_deid.profile.mapping import plan_profiles, read_mapping
+from fw_gear_deid.profile.mapping import plan_profiles, read_mapping, used_columns
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.profile import Profile
 
@@ -53,9 +54,14 @@ def detail_of(planned: PlannedProfile) -> frozenset[str]:
 
 
 def book_for(
-    planned: PlannedProfile, mapping: Path | None, branches: Sequence[Branch], *, by_session: bool
+    planned: PlannedProfile,
+    mapping: Path | None,
+    branches: Sequence[Branch],
+    *,
+    by_session: bool,
+    allow_shared: bool = False,
 ) -> ProfileBook:
-    """Give every subject (or session) of the source its profile.
+    """Give every subject (or session) of the source, or every row of a mapping by an id, its profile.
 
     Raises
     ------
@@ -63,11 +69,20 @@ def book_for(
         Variables without a value, rows that are missing or double: all of them.
     """
     depth = 2 if by_session else 1
+    folders = {branch.labels: branch.record.id for branch in branches}
     subjects = [branch.labels for branch in branches if len(branch.labels) == depth]
     known = {branch.labels: _metadata(branch) for branch in branches if len(branch.labels) == depth}
-    table = read_mapping(mapping, by_session=by_session) if mapping is not None else None
+    table = None
+    if mapping is not None:
+        table = read_mapping(mapping, used_columns(planned.text), by_session=by_session, allow_shared=allow_shared)
     return plan_profiles(
-        planned.text, planned.file, table, subjects, lambda labels: known.get(labels, {}), by_session=by_session
+        planned.text,
+        planned.file,
+        table,
+        subjects,
+        lambda labels: known.get(labels, {}),
+        by_session=by_session,
+        place=lambda labels: shown(folders[labels]),
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
-from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, survey
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Unfit, place_of
@@ -63,6 +63,8 @@ class Task:
         Texts of these containers that do not travel.
     acquisition : str
         Label of the acquisition, where the header decides whether it stays.
+    pseudonyms : mapping of str to str
+        Texts of ``subject.pseudonym`` and ``session.pseudonym``.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Task:
     labels: tuple[str, ...] = ()
     telling: tuple[str, ...] = ()
     acquisition: str = ""
+    pseudonyms: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +118,12 @@ def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
     for item in task.items:
         if item.problem:
             return problem_of(item)
-    ctx = _context(settings, task)
     inbox = settings.workspace / f"{task.number:08d}.in"
     shutil.rmtree(inbox, ignore_errors=True)  # left by a worker that was killed at this very task
     inbox.mkdir(mode=0o700)
     try:
         paths = [settings.source.fetch(item, inbox) for item in task.items]
+        ctx = _context(settings, task, paths[0])
         if task.series:
             named = [(path, item.name) for path, item in zip(paths, task.items, strict=True)]
             return deidentify_series(named, ctx, result)
@@ -135,10 +138,21 @@ def problem_of(item: Item) -> Refused | Skipped | Failed:
     return kinds[item.problem_state](item.problem)
 
 
-def _context(settings: Settings, task: Task) -> Context:
-    profile = settings.profiles.for_file(task.labels)
+def _context(settings: Settings, task: Task, path: Path) -> Context:
+    """Take the profile that goes for a task; where the mapping goes by an id, its first header tells which."""
+    book = settings.profiles
+    ids = first_ids(path, task.items[0].name, book.base) if book.by_header else {}
+    # what no section takes needs no values: the work on it says that it is left out
+    profile = book.base if ids is None else book.for_file(task.labels, ids, task.pseudonyms)
     return Context(
-        profile, settings.keyring, task.subject, settings.today, settings.verify, task.telling, task.acquisition
+        profile,
+        settings.keyring,
+        task.subject,
+        settings.today,
+        settings.verify,
+        task.telling,
+        task.acquisition,
+        {book.by_header: ids[book.by_header]} if ids else {},
     )
 
 
@@ -158,7 +172,8 @@ def look(settings: Settings, task: Task) -> Surveyed | str:
     if item.problem:
         return item.problem
     try:
-        return survey(settings.source.fetch(item, settings.workspace), item.name, _context(settings, task))
+        path = settings.source.fetch(item, settings.workspace)
+        return survey(path, item.name, _context(settings, task, path))
     except DeidError as error:
         return str(error)
     except OSError as error:
