@@ -67,7 +67,7 @@ DOCUMENTS: dict[str, tuple[str, Found]] = {
     "no-keys": ("{}", (1, 1, "the profile is empty")),
     "list": ("- dicom", (1, 1, "the profile is empty: write sections")),
     "word": ("dicom", (1, 1, "the profile is empty: write sections")),
-    "two-documents": (REMOVE + "---\n" + REMOVE, (5, 1, "not YAML: but found another document")),
+    "two-documents": (REMOVE + "---\n" + REMOVE, (5, 1, "a second document begins here ('---')")),
     "no-section": ("name: x\n", (1, 1, "no section for a file type")),
     "zip-alone": ("zip: {}\n", (1, 1, "no section for the members")),
     "null-section": ("dicom:\n", (1, 1, "the section is empty")),
@@ -544,12 +544,31 @@ def test_json_is_a_profile(indent: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\xff\xfe\x00", REMOVE.encode("utf-16"), b"dicom: \xe4"], ids=["bytes", "utf-16", "latin"]
+    ("data", "said"),
+    [
+        (b"\xff\xfe\x00", "1:1 error: the profile is not UTF-16 text: save it as UTF-8"),
+        (b"dicom:\n  name: \xe4", "2:9 error: the profile is not UTF-8 text: save it as UTF-8"),
+        (b"\0" * 128 + b"DICM\x02\0", "1:1 error: a DICOM file, no profile: a profile is text, in YAML or JSON"),
+        (b"PK\x03\x04", "1:1 error: a zip archive or an office document, no profile"),
+        (b"\x1f\x8b\x08", "1:1 error: a gzip file, no profile"),
+        (b"%PDF-1.7", "1:1 error: a PDF, no profile"),
+        (b"{\\rtf1", "1:1 error: a word processor's document, no profile"),
+        (REMOVE.encode("utf-16-le"), "1:1 error: the profile is not UTF-8 text (UTF-16 without its mark?)"),
+        (b"", "1:1 error: the profile is empty"),
+        (b" \n\t\n", "the profile is empty"),
+    ],
 )
-def test_a_file_that_is_not_utf_8(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_profile(data: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_bytes(data)
-    with pytest.raises(UsageError, match=r"p\.yaml: the profile is not UTF-8 text"):
+    with pytest.raises(ProfileError) as caught:
         store.load(str(tmp_path / "p.yaml"))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_profile_with_a_byte_order_mark_is_read(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_bytes((REMOVE + "# ü\n").replace("\n", "\r\n").encode(encoding))
+    assert store.load(str(tmp_path / "p.yaml")).dicom is not None
 
 
 def test_a_byte_order_mark_is_no_key(tmp_path: Path) -> None:

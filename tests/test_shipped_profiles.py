@@ -234,14 +234,16 @@ def test_minimal(tmp_path: Path) -> None:
 
 def test_starter(tmp_path: Path) -> None:
     before, after = outcome("starter", tmp_path)
-    assert after.PatientID == "REDACTED"
+    assert "PatientID" not in after
+    assert after.StationName == "XXXX"
     assert after.StudyDate == "20200212"
-    assert after.StudyInstanceUID == hashed(before.StudyInstanceUID)
+    assert after.ConcatenationUID == hashed(before.ConcatenationUID)
     assert after.AccessionNumber == sha256(before.AccessionNumber.encode()).hexdigest()[:16]
     assert after.PatientAge == "065Y"
     for keyword in (
-        "SOPInstanceUID",
-        "SeriesInstanceUID",
+        "PatientName",
+        "PatientBirthDate",
+        *UIDS,
         "SeriesDate",
         "StudyDescription",
         "AnatomicRegionSequence",

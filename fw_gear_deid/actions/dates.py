@@ -15,6 +15,13 @@ UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", 
 _SINGLE = frozenset({"LT", "ST", "UR", "UT"})  # VRs in which a comma or backslash is text
 _ZONE = re.compile(r"[+-]\d{2}:?\d{2}$")
 _DT = re.compile(r"(\d{8})(\d{2})?(\d{2})?(\d{2})?(\.\d{1,6})?", re.ASCII)  # DT to the day or finer, PS3.5 Table 6.2-1
+_DOTTED = re.compile(r"\d{4}\.\d{2}\.\d{2}", re.ASCII)
+_PARTIAL = re.compile(r"\d{4}(\d{2})?|\d{4}0000|\d{6}00", re.ASCII)
+_NO_DAY = (
+    "the value is no date in the format that the rule expects: it has a year but no certain day; a regex-sub with two "
+    "input-regex can keep the year and move full dates, or remove the element"
+)
+_NO_DATE = "the value is no date in the format that the rule expects; see date-format, or regex-sub for odd ones"
 _LIMIT = re.compile(r"([+-]?\d+)\s*(years?|weeks?|days?)")
 
 
@@ -77,9 +84,14 @@ class IncrementDate:
         try:
             moment = _parse(text, self.form)
         except Unfit:
-            if not self.loose:
+            if self.loose:
+                moment = _parse_any(text)
+            elif self.form == "%Y%m%d" and at.vr == "DA" and _DOTTED.fullmatch(text.strip()):
+                moment = _parse(text.strip(), "%Y.%m.%d")  # of ACR-NEMA, which readers still meet (PS3.5 §6.2, DA)
+            elif self.form == "%Y%m%d" and _PARTIAL.fullmatch(text.strip()):
+                raise Unfit(_NO_DAY) from None
+            else:
                 raise
-            moment = _parse_any(text)
         return _write(_clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at), self.form)
 
 
@@ -194,9 +206,9 @@ def _parse(text: str, form: str) -> datetime:
         moment = datetime.strptime(text, form)  # noqa: DTZ007 -- a wall-clock value; its zone is kept as text
         same = _write(moment, form)
     except (ValueError, OverflowError, OSError):
-        raise Unfit("the value is no date in the format that the rule expects") from None
+        raise Unfit(_NO_DATE) from None
     if _plain(same) != _plain(text):
-        raise Unfit("the value is no date in the format that the rule expects")
+        raise Unfit(_NO_DATE)
     return moment
 
 

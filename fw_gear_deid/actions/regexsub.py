@@ -76,4 +76,4 @@ class RegexSub:
             filled = substitution.fill(text, at)
             if filled is not None:
                 return (filled,)
-        raise Unfit("no input-regex of regex-sub matches the value")
+        raise Unfit("no input-regex of regex-sub matches the value; a last one, '.*', would take what is left")

@@ -13,7 +13,7 @@ from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.problems import ProfileError, show
-from fw_gear_deid.profile.text import plain_values
+from fw_gear_deid.profile.wrapped import plain_values
 from fw_gear_deid.stores import places
 
 if TYPE_CHECKING:

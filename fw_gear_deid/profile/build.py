@@ -66,9 +66,40 @@ def action_keys(section: Section, item: Mapping, where: str) -> list[Scalar]:
                 else f"option {key.text!r} without an action"
             )
         else:
-            message = f"unknown key {key.text!r}{did_you_mean(key.text, everywhere)}"
+            message = f"unknown key {key.text!r}{_meant(key.text, everywhere)}"
         section.problems.error(key.line, key.column, where, message)
     return found
+
+
+# words of other tools → ours
+_OTHER_WORDS = {
+    "delete": "remove", "drop": "remove", "erase": "remove", "strip": "remove", "exclude": "remove",
+    "replace": "replace-with", "value": "replace-with", "set": "replace-with", "blank": "replace-with: ''",
+    "empty": "replace-with: ''", "clear": "replace-with: ''", "retain": "keep", "preserve": "keep", "include": "keep",
+    "shift-date": "increment-date", "shift": "increment-date", "offset": "increment-date",
+    "uid": "hashuid", "hash-uid": "hashuid", "tag": "name", "keyword": "name", "field": "name", "element": "name",
+    "attribute": "name", "pattern": "regex", "mask": "replace-with", "pseudonymize": "hash", "action": "remove",
+}  # fmt: skip
+
+
+def _meant(word: str, known: set[str]) -> str:
+    other = _OTHER_WORDS.get(word.lower().replace("_", "-"))
+    return f"; did you mean {other!r}?" if other else did_you_mean(word, known)
+
+
+def _not_true(key: str, value: Node) -> str:
+    """Say what to write where an action that takes ``true`` alone has another value."""
+    number = isinstance(value, Scalar) and value.kind in ("int", "float")
+    if isinstance(value, Scalar) and value.kind == "str" and value.text.strip().lower() in ("true", "yes", "on"):
+        return f"must be true without quotes: '{key}: true'"
+    if number and key in ("increment-date", "increment-datetime"):
+        days = "'date-increment-override' of this entry"
+        return f"must be true; the number of days goes into 'date-increment' of the section, or {days}"
+    if number and key == "jitter":
+        return "must be true; the number goes into 'jitter-range' of this entry"
+    if key == "hash" and isinstance(value, Scalar) and value.kind in ("int", "str"):
+        return "must be true; its length is 'hash-digits' of the section, and it is always SHA-256"
+    return "must be true; take the entry out to not do it"
 
 
 def parse_action(
@@ -102,9 +133,7 @@ def parse_action(
         if option.text in schema.ACTIONS[key]:
             section.check(node, schema.ACTIONS[key][option.text], f"{where}.{option.text}")
     if key in schema.BOOLEAN_ACTIONS and not (isinstance(value, Scalar) and value.kind == "bool" and value.truth):
-        section.problems.error(
-            value.line, value.column, f"{where}.{key}", "must be true; take the entry out to not do it"
-        )
+        section.problems.error(value.line, value.column, f"{where}.{key}", _not_true(key, value))
         return None
     if key in LATER:
         section.problems.error(found[0].line, found[0].column, where, f"{key!r} is not supported by this version")

@@ -8,8 +8,9 @@ from fw_gear_deid.actions import Replace
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
 from fw_gear_deid.profile import build
+from fw_gear_deid.profile.naming import ELEMENTS
 from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import BadName
+from fw_gear_deid.profile.selectors import BadName, spelling_note
 from fw_gear_deid.profile.text import Listing, Mapping, Scalar
 
 
@@ -76,6 +77,8 @@ def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | 
             )
             return None
     else:
+        if by == "name" and section.naming is ELEMENTS and (note := spelling_note(node.text)):
+            section.problems.warn(node.line, node.column, where, note)
         try:
             selector = (section.naming.name if by == "name" else section.naming.regex)(node.text)
         except BadName as error:

@@ -64,7 +64,8 @@ class Filling:
     def fill(self) -> Node | None:
         """Return the nodes of the profile; what is wrong goes to ``problems``."""
         for problem in self.template.problems:
-            self.problems.error(problem.line, problem.column, problem.where, problem.message)  # YAML has no warnings
+            tell = self.problems.error if problem.severity == "error" else self.problems.warn
+            tell(problem.line, problem.column, problem.where, problem.message)
         return None if self.template.root is None else self._node(self.template.root, "", "")
 
     def explain(self, found: tuple[Problem, ...]) -> tuple[Problem, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from fw_gear_deid.actions import IncrementDate, IncrementDatetime
 from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.dictionary import is_private, tag_of
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
-from fw_gear_deid.profile.entries import parse_entries
+from fw_gear_deid.profile.entries import Entry, parse_entries
 from fw_gear_deid.profile.problems import Problems
 from fw_gear_deid.profile.schema import BUILT
 from fw_gear_deid.profile.section import Section
@@ -48,6 +51,9 @@ def _dicom(section: Section, problems: Problems) -> None:
         )
     ):
         _at(section, "every field is kept and no option changes anything: did you mean remove-undefined?", problems)
+    if section.flag("remove-private-tags"):
+        _private(entries, problems)
+    _moments(entries, problems, others_go=keep_list)
     for entry in entries:
         kind = entry.action.key
         if _stands_still(entry.action):
@@ -62,6 +68,65 @@ def _dicom(section: Section, problems: Problems) -> None:
             )
         if isinstance(entry.selector, TagAt) and not entry.selector.tag >> 16 & 1 and vr_of(entry.selector) is None:
             problems.warn(entry.line, entry.column, entry.where, "no element of this tag is in the DICOM dictionary")
+
+
+_ODD_GROUP = re.compile(r"(?<![0-9a-f])[0-9a-f]{3}[13579bdf]", re.IGNORECASE)
+
+
+def _private(entries: list[Entry], problems: Problems) -> None:
+    """Warn of rules for private elements that are gone before their turn: the option spares creators' alone."""
+    for entry in entries:
+        match entry.selector:
+            case TagAt(tag) | PathAt(_, tag) if is_private(tag):
+                how = f'({tag >> 16:04X}, "CREATOR", {tag & 0xFF:02X})'
+            case RegexAt(pattern) if _ODD_GROUP.search(pattern.pattern):
+                how = '(gggg, "CREATOR", ee)'
+            case _:
+                continue
+        if entry.action.key != "remove":
+            what = "keep protects nothing" if entry.action.key == "keep" else f"{entry.action.key} does nothing"
+            message = f"{what} here: remove-private-tags goes first; address the element by its creator: {how}"
+            problems.warn(entry.line, entry.column, entry.where, message)
+
+
+# dates and date-times of one visit: one of them tells the others
+_MOMENTS = (
+    "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "AcquisitionDateTime", "InstanceCreationDate",
+    "PerformedProcedureStepStartDate", "PerformedProcedureStepEndDate", "FrameAcquisitionDateTime",
+)  # fmt: skip
+_MOVES = frozenset({"increment-date", "increment-datetime", "jitter"})
+
+
+def _moments(entries: list[Entry], problems: Problems, *, others_go: bool) -> None:
+    """Warn where some dates of a visit move and others stay: they tell the true day, and by how much all moved.
+
+    Parameters
+    ----------
+    others_go : bool
+        What no field names is removed.
+    """
+    ruled = {keyword: [entry for entry in entries if _reaches(entry, keyword)] for keyword in _MOMENTS}
+    moving = {key: found for key, found in ruled.items() if any(entry.action.key in _MOVES for entry in found)}
+    stays = [
+        key
+        for key, found in ruled.items()
+        if all(entry.action.key == "keep" for entry in found) and not (others_go and not found)
+    ]
+    if moving and stays:
+        key, (first, *_) = next(iter(moving.items()))
+        message = f"{key} moves, and {', '.join(stays)} stay: they tell the true day; move or remove them as well"
+        problems.warn(first.line, first.column, first.where, message)
+
+
+def _reaches(entry: Entry, keyword: str) -> bool:
+    tag = tag_of(keyword)
+    match entry.selector:
+        case TagAt(other):
+            return other == tag
+        case RegexAt(pattern, hex_pattern):
+            return bool(pattern.match(keyword) or hex_pattern.match(f"{tag:08x}"))
+        case _:
+            return False
 
 
 def _stands_still(action: Action) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.profile.lookalikes import other_letter
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,4 +71,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower().replace("_", "-"), lower, n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    return f"; did you mean {lower[near[0]]!r}?" if near else ""
+    return (f"; did you mean {lower[near[0]]!r}?" if near else "") + other_letter(word)

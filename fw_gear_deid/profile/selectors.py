@@ -12,9 +12,16 @@ from fw_gear_deid.profile.problems import did_you_mean
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8})")
 _TUPLE = re.compile(r"\(\s*([0-9a-fA-F]{4})\s*,\s*([0-9a-fA-F]{4})\s*\)")
 _GROUPS = re.compile(
-    r"\(\s*([0-9a-fA-F]{2})[xX]{2}\s*,\s*([0-9a-fA-F]{4})\s*\)|([0-9a-fA-F]{2})[xX]{2}([0-9a-fA-F]{4})"
+    r"\(\s*(?:0x)?([0-9a-fA-F]{2})[xX]{2}\s*,\s*(?:0x)?([0-9a-fA-F]{4})\s*\)"
+    r"|(?:0x)?([0-9a-fA-F]{2})[xX]{2}([0-9a-fA-F]{4})"
 )
-_PRIVATE = re.compile(r'\(\s*([0-9a-fA-F]{4})\s*,\s*"?([^\\"()]{1,64}?)"?\s*,\s*([0-9a-fA-F]{2})\s*\)')
+# the element as two digits, or one; behind a block number, as tags are written, or 'xx' for any block
+_PRIVATE = re.compile(
+    r"""\(\s*(?:0x)?([0-9a-fA-F]{4})\s*,\s*(?P<quote>["']?)([^\\"()]{1,64}?)(?P=quote)\s*,"""
+    r"""\s*(?:0x)?(?:([0-9a-fA-F]{2}|[xX]{2})?([0-9a-fA-F]{2})|([0-9a-fA-F]))\s*\)"""
+)
+_ANY_TAG = re.compile(r"\W*(?:0?x)?([0-9a-fA-F]{4})\W*(?:0?x)?([0-9a-fA-F]{4})[hH]?\W*")
+_BLOCK = re.compile(r"\W*([0-9a-fA-F]{4})\W*[xX]{2}([0-9a-fA-F]{2})\W*")
 
 
 class BadName(ValueError):
@@ -43,20 +50,44 @@ def parse_name(text: str) -> Selector:
         if match is None and ")" not in name:
             raise BadName("a tag, cut off at its comma: put it in quotes inside { }")
         if match is None:
-            raise BadName('not a tag; write (gggg,eeee), or (gggg, "creator", ee) for a private element')
-        if not match.group(2).strip():
+            raise BadName(_how_to_write(name) or f"not a tag; {_FORMS}")
+        if not match.group(3).strip():
             raise BadName("a private element needs the name of its creator")
         if not int(match.group(1), 16) & 1:
             raise BadName("not a private tag: the group of a private element is odd")
-        return PrivateAt(int(match.group(1), 16), match.group(2).strip(), int(match.group(3), 16))
+        return PrivateAt(int(match.group(1), 16), match.group(3).strip(), int(match.group(5) or match.group(6), 16))
     if "." in name:
         return _parse_path(name)
+    if how := _how_to_write(name):
+        raise BadName(how)
     keyword = dictionary.keywords().get(name.lower())
     if keyword is None:
         raise BadName(f"not in the DICOM dictionary: {name!r}{did_you_mean(name, dictionary.keywords().values())}")
     tag = dictionary.tag_of(keyword)
     assert tag is not None  # noqa: S101 -- keywords() lists what tag_of() knows
     return TagAt(tag)
+
+
+_FORMS = 'write (gggg,eeee), or (gggg, "creator", ee) for a private element'
+
+
+def _how_to_write(name: str) -> str:
+    """Return how to write what looks like a tag or a private element in another spelling; empty for a word."""
+    if match := _ANY_TAG.fullmatch(name):
+        return f'a tag is written in parentheses and quotes: "({match[1]},{match[2]})"'
+    if match := _BLOCK.fullmatch(name):
+        return f'a private element is addressed by its creator: ({match[1]}, "CREATOR", {match[2]})'
+    return f"not a tag; {_FORMS}" if re.search(r"[,\[\]()\"]", name) else ""
+
+
+def spelling_note(name: str) -> str:
+    """Return what to warn of in an address that is read, though it says something without a meaning."""
+    match = _PRIVATE.fullmatch(name.strip())
+    block = match.group(4) if match else None
+    if match is None or block is None or block.lower() == "xx":
+        return ""
+    read = f'({match[1]}, "{match[3].strip()}", {match[5]})'
+    return f"read as {read}: with a creator the number of the block, {block}, says nothing"
 
 
 def _parse_path(name: str) -> PathAt:

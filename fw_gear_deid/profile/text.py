@@ -7,10 +7,10 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 
+from fw_gear_deid.profile import lookalikes
 from fw_gear_deid.profile.problems import Problems
 
 MAX_CHARACTERS = 1_000_000  # both far above any profile; a larger file is none
@@ -18,6 +18,7 @@ MAX_NODES = 200_000  # below what an alias bomb expands to
 _MAX_DEPTH = 50
 _INT = re.compile(r"[-+]?(0|[1-9]\d*)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?", re.ASCII)
+BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 §4.2
 _TAGS = {
     "tag:yaml.org,2002:bool": "bool",
     "tag:yaml.org,2002:null": "null",
@@ -105,18 +106,29 @@ def read(text: str, problems: Problems, options: frozenset[str]) -> Node | None:
     if len(text) > MAX_CHARACTERS:
         problems.error(1, 1, "", f"the profile has more than {MAX_CHARACTERS} characters")
         return None
+    if not text.strip():
+        problems.error(1, 1, "", "the profile is empty")
+        return None
     try:
         root = yaml.compose(_without_tabs(text), Loader=yaml.SafeLoader)
         node = None if root is None else _convert(root, problems, iter(range(MAX_NODES)), 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if error.problem == "but found another document":
+            message = "a second document begins here ('---'); a profile is one: keep one of them in this file"
+            problems.error(line, column, "", message)
+            return None
+        for number, one in enumerate(BREAK.split(text), 1):
+            for place, message in lookalikes.in_line(one):
+                problems.error(number, place, "", message)
         problems.error(line, column, "", f"this is not YAML: {error.problem}{_hint(text, line, options)}")
         return None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        problems.error(line, column, "", "this is not YAML: a character that cannot be printed")
+        code = f"U+{ord(text[error.position]):04X}"
+        problems.error(line, column, "", f"this is not YAML: a character that cannot be printed ({code})")
         return None
     except (ValueError, OverflowError):  # of an escape such as \U99999999
         problems.error(1, 1, "", "this is not YAML: an escape that stands for no character")
@@ -129,18 +141,20 @@ def read(text: str, problems: Problems, options: frozenset[str]) -> Node | None:
     return node
 
 
-def _convert(node: yaml.Node, problems: Problems, budget: Iterator[int], depth: int) -> Node:
+def _convert(node: yaml.Node, problems: Problems, budget: Iterator[int], depth: int, *, is_key: bool = False) -> Node:
     line, column = node.start_mark.line + 1, node.start_mark.column + 1
     if next(budget, None) is None or depth > _MAX_DEPTH:
         raise _TooMuch
     if isinstance(node, yaml.ScalarNode):
+        if node.style is None and not node.value.isascii() and (odd := lookalikes.in_plain(node.value, is_key=is_key)):
+            problems.error(line, column, "", odd)
         return Scalar(_whole(node.value, line, column, problems), _kind(node), line, column)
     if isinstance(node, yaml.SequenceNode):
         return Listing(tuple(_convert(item, problems, budget, depth + 1) for item in node.value), line, column)
     entries: list[tuple[Scalar, Node]] = []
     seen: set[str] = set()
     for key, value in node.value:
-        name = _convert(key, problems, budget, depth + 1)
+        name = _convert(key, problems, budget, depth + 1, is_key=True)
         if not isinstance(name, Scalar):
             problems.error(name.line, name.column, "", "a key must be plain text")
             continue
@@ -204,28 +218,3 @@ def _hint(text: str, line: int, options: frozenset[str]) -> str:
                 "indent it like the other lines of that section"
             )
     return ""
-
-
-def plain_values(text: str) -> dict[str, Any]:
-    """Return a profile as the plain JSON object that a platform stores; scalars keep their source text.
-
-    The text must be one that ``read`` has found no fault with.
-    """
-    found = _plain(read(text, Problems(), frozenset()))
-    if not isinstance(found, dict):
-        raise TypeError("a profile is a mapping")
-    return found
-
-
-def _plain(node: Node | None) -> Any:
-    match node:
-        case None:
-            return None
-        case Mapping(entries):
-            return {key.text: _plain(value) for key, value in entries}
-        case Listing(items):
-            return [_plain(item) for item in items]
-        case Scalar(text, kind):
-            if kind in ("bool", "null"):
-                return {"bool": node.truth, "null": None}[kind]
-            return {"int": int, "float": float}.get(kind, str)(text)

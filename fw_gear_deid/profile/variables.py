@@ -11,11 +11,11 @@ from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile import schema
 from fw_gear_deid.profile.problems import Problem, Problems
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar, read
+from fw_gear_deid.profile.text import BREAK, Listing, Mapping, Node, Scalar, read
+from fw_gear_deid.profile.wrapped import unwrap
 
 _BRACES = re.compile(r"\{\{[ \t]*([^{}\n]*?)[ \t]*\}\}")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
-_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1 §4.2
 # action → options of its section that it works with
 _READS = {
     "increment-date": ("date-increment", "date-format"),
@@ -87,7 +87,7 @@ def read_template(text: str, file: str) -> Template:
     # two characters that are neither in the text nor written as an escape in it
     free = (code for code in range(0x100000, 0x10FFF0) if chr(code) not in text and f"{code:x}" not in lower)
     lead, tail = chr(next(free)), chr(next(free))
-    starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+    starts = [0, *(match.end() for match in BREAK.finditer(text))]
     spots: list[Spot] = []
 
     def hide(match: re.Match[str]) -> str:
@@ -102,6 +102,7 @@ def read_template(text: str, file: str) -> Template:
 
     problems = Problems()
     root = read(_BRACES.sub(hide, text), problems, schema.SECTION_OPTIONS)
+    root = root and unwrap(root, problems)
     shown = tuple(replace(one, message=one.message.replace(repr(lead)[1:-1], "{")) for one in problems.all())
     return Template(text, file, root, shown, tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
 
