@@ -74,9 +74,21 @@ def load(path: Path) -> Keyring:
     UsageError
     """
     try:
-        data = path.read_bytes().strip()
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot read the key ({error.strerror})") from None
-    if len(data) < 16:
-        raise UsageError(f"{path}: a key needs at least 16 bytes; make one with 'keygen'")
-    return Keyring(sha256(data).digest())
+    return of(data, str(path))
+
+
+def of(data: bytes, name: str) -> Keyring:
+    """Return the keyring of a secret that came another way than as a file.
+
+    Raises
+    ------
+    UsageError
+        It is too short; ``name`` says which one.
+    """
+    secret = data.strip()
+    if len(secret) < 16:
+        raise UsageError(f"{name}: a key needs at least 16 bytes; make one with 'keygen'")
+    return Keyring(sha256(secret).digest())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fw_gear_deid import fanout, parser
+from fw_gear_deid import __version__, fanout, keys, parser
+from fw_gear_deid.api import Done, last_line
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.cells import lines, shown
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
@@ -67,11 +69,10 @@ def _gear(config: GearConfig) -> int:
     _check_options(config, problems)
     sites = _collect(problems, lambda: _sites(config))
     planned = _collect(problems, lambda: _profile(config, sites)) if sites else None
-    if planned is not None:
-        for warning in planned.profile.warnings:
-            print(show(planned.profile.file, warning), file=sys.stderr)  # noqa: T201
-    if problems or sites is None or planned is None:
+    secret = _collect(problems, lambda: _keyring(config, sites.source.project if sites else ""))
+    if problems or sites is None or planned is None or secret is None:
         raise UsageError("\n".join(problems))
+    keyring, key_from = secret
     divided = options["fan_out"] == "session" and sites.source.level in ("project", "subject")
     source = replace(sites.source, detail=detail_of(planned), above_sessions=divided)
     items = list(source.items())
@@ -80,6 +81,8 @@ def _gear(config: GearConfig) -> int:
     book = book_for(
         planned, mapping.path if mapping else None, branches, by_session=bool(options["session_level_profile"])
     )
+    _say_first(config, sites, planned, key_from)
+    _say(f"files: {len(items)}")
     overwrite = str(options["overwrite_files"])
     sink = FlywheelSink(
         config.destination_key or config.key,
@@ -94,7 +97,7 @@ def _gear(config: GearConfig) -> int:
         items=items,
         branches=branches,
         profiles=book,
-        keyring=platform_keyring(source.project),
+        keyring=keyring,
         reports=config.work / "reports" if divided else config.output,
         private=config.work / "reports" if divided else config.output,
         ledger=config.work,
@@ -104,12 +107,49 @@ def _gear(config: GearConfig) -> int:
         workers=int(options["workers"]) or usable_cores(),
         originals=bool(options["audit_originals"]),
         dry_run=bool(options["dry_run"]),
-        facts={"profile_source": planned.level},
+        facts={"profile_source": planned.level, "secret": key_from}
+        | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
     )
-    code, _ = run(job)
-    if options["debug"]:
-        _tell_changes(job.reports / "audit.csv")
-    return fanout.run(config, source, planned.profile.sha256, job.reports, code) if divided else code
+    try:
+        code, _ = run(job)
+        if options["debug"]:
+            _tell_changes(job.reports / "audit.csv")
+        if divided:
+            code = fanout.run(config, source, planned.profile.sha256, job.reports, code)
+    except StopRun as error:
+        _say(f"fw-gear-deid: {error}")
+        code = SOME_REFUSED
+    _say_last(config.output, code)
+    return code
+
+
+def _say(text: str) -> None:
+    print(lines(text), file=sys.stderr)  # noqa: T201
+
+
+def _say_first(config: GearConfig, sites: Sites, planned: PlannedProfile, key_from: str) -> None:
+    """Open the job's log with what it is about: ids and digests, no label and no value."""
+    source, mapping = sites.source, config.files.get("mapping_csv")
+    dry = "; DRY RUN: nothing is written to the destination" if config.options["dry_run"] else ""
+    _say(f"fw-gear-deid {__version__}{dry}")
+    if key_from == "project":
+        _say(GUESSABLE)
+    part = "" if source.level == "project" else f", {source.level} {source.id}"
+    one = ", one file of it" if source.file else ""
+    _say(f"source: project {source.project}{part}{one}; destination: project {sites.project.id}")
+    _say(f"profile: {planned.profile.name}, from {planned.level}, SHA-256 {planned.profile.sha256}")
+    for warning in planned.profile.warnings:
+        _say(show(planned.profile.file, warning))
+    digest = sha256(mapping.path.read_bytes()).hexdigest() if mapping else ""
+    _say(f"mapping: SHA-256 {digest}" if digest else "mapping: none")
+    _say(f"secret: {key_from}")
+
+
+def _say_last(reports: Path, code: int) -> None:
+    """End the job's log with the totals, as the command line ends."""
+    summary = reports / "summary.json"
+    if summary.is_file():  # else the run was stopped before it could report anything
+        _say(last_line(Done(code, reports, json.loads(summary.read_text(encoding="utf-8")))))
 
 
 def _tell_changes(audit: Path) -> None:
@@ -119,9 +159,23 @@ def _tell_changes(audit: Path) -> None:
             print(f"{row['path']} {row['action']} {row['rule']}", file=sys.stderr)  # noqa: T201
 
 
-def platform_keyring(project: str) -> Keyring:
-    """Return the keyring of a source project: pseudonyms come from its container ids, which only its users know."""
-    return Keyring(sha256(f"fw-gear-deid {project}".encode()).digest())
+GUESSABLE = (
+    "this job has no secret: whoever knows the ids of the source's project and containers can undo its pseudonyms; "
+    "give input key_file, or the context value deid_secret"
+)
+
+
+def _keyring(config: GearConfig, project: str) -> tuple[Keyring, str]:
+    """Return the job's keyring, and where it came from: ``key_file``, ``deid_secret`` or ``project``.
+
+    Without a secret pseudonyms come from the ids of the source, which its users know.
+    """
+    file = config.files.get("key_file")
+    if file is not None:
+        return keys.load(file.path), "key_file"
+    if config.secret is not None:
+        return keys.of(config.secret.encode(), "context value deid_secret"), "deid_secret"
+    return Keyring(sha256(f"fw-gear-deid {project}".encode()).digest()), "project"
 
 
 def _collect(problems: list[str], work: Callable[[], T]) -> T | None:

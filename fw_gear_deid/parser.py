@@ -43,6 +43,8 @@ class GearConfig:
         API key; never shown.
     destination_key : str
         Another key for the destination, from the context; never shown.
+    secret : str or None
+        Behind pseudonyms and keyed actions, from the context; never shown. None: there is none.
     destination_type, destination_id : str
         Where the engine delivers ``output/``: an analysis, or a container.
     job_id : str
@@ -54,6 +56,7 @@ class GearConfig:
     files: Mapping[str, InputFile]
     key: str = field(repr=False)
     destination_key: str = field(repr=False)
+    secret: str | None = field(repr=False)
     destination_type: str
     destination_id: str
     job_id: str
@@ -88,11 +91,13 @@ def parse(folder: Path) -> GearConfig:
     if problems:
         raise UsageError("\n".join(problems))
     context = inputs.get("deid_destination_key") or {}
+    secret = inputs.get("deid_secret") or {}
     return GearConfig(
         options=options,
         files={name: file for name, file in files.items() if file is not None},
         key=key,
         destination_key=str(context.get("value") or "") if context.get("found") else "",
+        secret=str(secret.get("value") or "") if secret.get("found") else None,
         destination_type=str(destination.get("type") or ""),
         destination_id=str(destination["id"]),
         job_id=str((raw.get("job") or {}).get("id") or ""),

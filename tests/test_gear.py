@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ import pytest
 
 pytest.importorskip("flywheel")
 
+from fw_gear_deid import __version__
+from fw_gear_deid.main import main
 from fw_gear_deid.sample import MARKER, make_sample
+from fw_gear_deid.stores.flywheel.client import disconnect
 from tests.loopback import Container, World, serve
 from tests.loopback.sdk import ENVIRONMENT
 from tests.loopback.server import LoopbackServer
@@ -86,7 +91,7 @@ class Site:
     folder: Path
     started: list[str] = field(default_factory=list)
 
-    def gear(
+    def job(
         self,
         start: Container | None = None,
         *,
@@ -95,17 +100,20 @@ class Site:
         trigger: tuple[Container, str] | None = None,
         key: str = "",
         destination_key: str = "",
+        secret: str | None = None,
+        key_file: str | None = None,
         name: str = "gear",
         job_id: str = "",
         **config: Any,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the gear on a container, as the engine would."""
+    ) -> Path:
+        """Write a job's folder, as the engine would."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "output").mkdir(parents=True)
         shutil.copy(ROOT / "manifest.json", folder)
         inputs: dict[str, Any] = {"api-key": {"base": "api-key", "key": key or self.server.key()}}
-        for slot, file, text in (("deid_profile", "p.yaml", profile), ("mapping_csv", "m.csv", mapping)):
+        given = (("deid_profile", "p.yaml", profile), ("mapping_csv", "m.csv", mapping), ("key_file", "k", key_file))
+        for slot, file, text in given:
             if text is not None:
                 path = folder / "input" / slot / file
                 path.parent.mkdir(parents=True)
@@ -123,6 +131,7 @@ class Site:
                 "base": "file", "hierarchy": parent, "location": {"path": str(path), "name": file}, "object": {},
             }  # fmt: skip
         inputs["deid_destination_key"] = {"base": "context", "found": bool(destination_key), "value": destination_key}
+        inputs["deid_secret"] = {"base": "context", "found": secret is not None, "value": secret}
         start = start or (trigger[0] if trigger else self.source)
         document = {
             "config": {"project_path": "lab/Clean", "workers": 1} | config,
@@ -130,6 +139,11 @@ class Site:
             "destination": {"type": start.kind, "id": start.id},
         } | ({"job": {"id": job_id}} if job_id else {})
         (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+        return folder
+
+    def gear(self, start: Container | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run the gear on a container in a process of its own; options as of ``job``."""
+        folder = self.job(start, **options)
         environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, str(ROOT / "run.py")],
@@ -141,6 +155,13 @@ class Site:
         )
         self.started.append(done.stdout + done.stderr)
         return done
+
+    def here(self, start: Container | None = None, **options: Any) -> tuple[int, str]:
+        """Run the gear in this process: the exit code and what it said."""
+        folder = self.job(start, **options)
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            code = main(folder)
+        return code, said.getvalue()
 
     def rows(self, name: str = "gear", report: str = "files.csv") -> list[dict[str, str]]:
         text = (self.folder / name / "output" / report).read_text(encoding="utf-8")
@@ -209,6 +230,7 @@ def site(tmp_path: Path, sample: Path) -> Iterator[Site]:
     stored(world, source, sample)
     with serve(world) as server:
         yield Site(world, server, source, destination, tmp_path)
+        disconnect()
 
 
 def test_project_to_project(site: Site) -> None:
@@ -264,13 +286,15 @@ def test_another_profile_renews(site: Site, mode: str) -> None:
     assert site.states("again")["released"] == 10
     assert site.at_destination() == names
     versions = [len(file.versions) for file in site.world.files.values() if file.versions]
-    assert max(versions) == (2 if mode == "Replace" else 1)
+    assert max(versions) == 1, "a version that another profile made does not stay"
 
 
 def test_skip_tells_of_another_profile(site: Site) -> None:
     site.gear()
-    site.gear(name="again", profile=PROFILE + "    - name: PatientSex\n      remove: true\n")
-    assert sum("another profile" in row["reason"] for row in site.rows("again")) == 10
+    done = site.gear(name="again", profile=PROFILE + "    - name: PatientSex\n      remove: true\n")
+    assert done.returncode == 1
+    assert sum(row["reason"].startswith("stale") for row in site.rows("again")) == 10
+    assert site.states("again") == {"skipped": 14}
 
 
 def test_dry_run_writes_nothing(site: Site) -> None:
@@ -436,7 +460,6 @@ FAULTS = [
     ("status", r"^POST .*/files", {"code": 429}, {"released": 10}),
     ("reset", r"^POST .*/files", {"when": "request", "keep": 300}, {"released": 10}),
     ("store_truncated", r"^POST .*/files", {"keep": 10}, {"released": 10}),
-    ("status", r"^POST .*/files", {"code": 403}, {"released": 9, "failed": 1}),
     ("status", r"^POST .*/files", {"code": 507}, {"released": 9, "failed": 1}),
     ("status", r"^POST /sessions", {"code": 503, "when": "after"}, {"released": 10}),
     ("race409", r"^POST /subjects", {}, {"released": 10}),
@@ -466,6 +489,16 @@ def test_faults_hurt_at_most_their_own_file(
     assert MARKER.encode() not in site.world.everything_at(site.destination)
 
 
+def test_first_forbidden_write_ends_the_attempts(site: Site) -> None:
+    site.world.faults.add("status", r"^POST .*/files", code=403, skip=3, times=None)
+    done = site.gear()
+    assert done.returncode == 1
+    assert "no permission (403)" in done.stderr and "Nothing more was tried" in done.stderr
+    assert site.states() == {"failed": 1, "not-reached": 8, "released": 3, "skipped": 2}
+    assert site.world.log.count(r"^POST .*/files") == 4
+    assert len(site.at_destination()) == 3
+
+
 def test_expired_key_mid_run(site: Site) -> None:
     site.world.faults.add("expire_key", r"^POST .*/files", skip=3)
     done = site.gear()
@@ -489,6 +522,47 @@ def test_site_with_a_deid_log_is_refused(site: Site) -> None:
     site.world.deid_log.enabled = True
     done = site.gear()
     assert done.returncode == 2 and "deid_log" in done.stderr
+
+
+def test_log_opens_with_what_it_is_about_and_ends_with_the_totals(site: Site) -> None:
+    labels = sorted(c.label for c in site.world.containers.values() if c.kind == "subject")
+    mapping = "subject.label,NEWID\n" + "".join(f"{label},{label[::-1]}\n" for label in labels)
+    code, said = site.here(mapping=mapping, dry_run=True)
+    assert code == 0
+    first, *lines = said.splitlines()
+    assert first == f"fw-gear-deid {__version__}; DRY RUN: nothing is written to the destination"
+    for text in (
+        f"source: project {site.source.id}; destination: project {site.destination.id}",
+        f"profile: test, from input, SHA-256 {sha256(PROFILE.encode()).hexdigest()}",
+        f"mapping: SHA-256 {sha256(mapping.encode()).hexdigest()}",
+        "files: 14",
+    ):
+        assert text in lines
+    assert "4 skipped" in lines[-1] and "10 released" in lines[-1] and lines[-1].endswith("output")
+    assert "DRY RUN" not in site.here()[1]
+
+
+def test_secret_as_file_or_from_the_context(site: Site) -> None:
+    labels = []
+    for name, options in {
+        "none": {}, "file": {"key_file": "0123456789abcdef"}, "context": {"secret": "fedcba9876543210"},
+        "both": {"key_file": "0123456789abcdef", "secret": "fedcba9876543210"},
+    }.items():  # fmt: skip
+        code, said = site.here(name=name, dry_run=True, **options)
+        assert code == 0
+        assert said.splitlines()[1].startswith("this job has no secret") == (name == "none")
+        summary = json.loads((site.folder / name / "output" / "summary.json").read_text())
+        assert bool(summary.get("warnings")) == (name == "none")
+        assert "fedcba" not in said + (site.folder / name / "output" / "summary.json").read_text()
+        labels.append(site.rows(name)[0]["destination"])
+    assert labels[1] == labels[3] and len(set(labels)) == 3
+
+
+@pytest.mark.parametrize("options", [{"key_file": ""}, {"secret": ""}, {"secret": "short"}, {"key_file": " \n"}])
+def test_an_empty_secret_is_no_secret(site: Site, options: dict[str, str]) -> None:
+    code, said = site.here(**options)
+    assert code == 2 and "16 bytes" in said
+    assert site.world.log.count("^POST (?!/lookup)") == 0
 
 
 def test_signed_uploads(site: Site) -> None:

@@ -182,11 +182,13 @@ class Shelf:
     workspace: Path
     count: int = field(default=0)
 
-    def put(self, path: str, data: bytes, *, replace: bool = False, fingerprint: str = "f") -> None:
+    def put(self, path: str, data: bytes, *, replace: bool = False, fingerprint: str = "f", origin: str = "") -> None:
         self.count += 1
         result = self.workspace / f"{self.count:08d}"
         result.write_bytes(data)
-        upload = Upload(sha256(path.encode()).hexdigest(), fingerprint, 1, sha256(data).hexdigest(), len(data))
+        upload = Upload(
+            sha256((origin or path).encode()).hexdigest(), fingerprint, 1, sha256(data).hexdigest(), len(data)
+        )
         self.sink.put(result, place(path), upload, replace=replace)
 
 
@@ -265,14 +267,29 @@ def test_withdrawing_takes_one_file(shelf: Shelf) -> None:
 
 def test_earlier_file_is_known_by_its_origin_where_the_store_keeps_it(shelf: Shelf) -> None:
     origin = sha256(ONE.encode()).hexdigest()
-    assert shelf.sink.earlier(place(ONE).containers, origin) is None
+    assert list(shelf.sink.earlier(origin)) == []
     shelf.put(ONE, b"12345", fingerprint="f9")
-    found = shelf.sink.earlier(place(ONE).containers, origin)
-    if found is None:
-        assert isinstance(shelf.sink, FolderSink)
-    else:
-        assert (found.name, found.fingerprint, found.size) == ("one.zip", "f9", 5)
-    assert shelf.sink.earlier(place(ONE).containers, "another") is None
+    shelf.put(TWO, b"1")
+    found = shelf.sink.earlier(origin)
+    if not shelf.sink.remembers:
+        assert (list(found), list(shelf.sink.standing())) == ([], [])
+        return
+    [one] = found
+    assert (one.name, one.path, one.fingerprint, one.size, one.whole) == ("one.zip", ONE, "f9", 5, True)
+    assert sorted(standing.path for standing in shelf.sink.standing()) == [ONE, TWO]
+    assert list(shelf.sink.earlier("another")) == []
+    shelf.sink.remove(one)
+    assert shelf.there() == {TWO: b"1"}
+    assert list(shelf.sink.earlier(origin)) == []
+
+
+def test_a_source_has_one_result_where_the_store_knows(shelf: Shelf) -> None:
+    """The same source under another name or in another container: the older one leaves."""
+    if not shelf.sink.remembers:
+        return
+    shelf.put(ONE, b"1")
+    shelf.put(OTHER, b"2", origin=ONE)
+    assert shelf.there() == {OTHER: b"2"}
 
 
 def test_finishing_twice_changes_nothing(shelf: Shelf) -> None:

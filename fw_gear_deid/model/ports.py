@@ -49,6 +49,8 @@ class Item:
     """The platform's type of the file, such as ``dicom``."""
     problem_state: str = "refused"
     """What a problem makes of it: ``refused``, ``failed`` (the machine's fault) or ``skipped`` (nobody's data)."""
+    key: str = ""
+    """What a platform knows the file by, wherever it is moved to; empty: ``id``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,13 @@ class Upload:
     Attributes
     ----------
     origin : str
-        Stands for the source file and its version without telling them.
+        Stands for the source file, whichever its version, without telling it; empty where there is none.
+    version : str
+        Stands for the version of the source file.
+    root : str
+        Stands for the source as a whole, such as a project.
     fingerprint : str
-        Profile, key, options and program version.
+        Profile, key, options and results number.
     members : int
     sha256 : str
     size : int
@@ -109,15 +115,44 @@ class Upload:
     fields: Mapping[str, object] = field(default_factory=dict)
     kind: str = ""
     """The platform's type of the file, such as ``dicom``."""
+    version: str = ""
+    root: str = ""
+    older: str = ""
+    """What the previous release wrote for the origin of this file and version."""
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """A file at the destination that an earlier run made of the same source."""
+class Standing:
+    """A file at the destination that a run of this program put there, as the store itself knows it.
 
+    Attributes
+    ----------
+    key : str
+        What the store knows the file by.
+    containers : tuple of Wanted
+        Where it stands: labels and origins, from the outside in.
+    name : str
+    origin, version, root, fingerprint : str
+        What it was made of, as in ``Upload``; ``version`` and ``root`` are empty where an older release wrote it.
+    size : int
+    whole : bool
+        It is as long as what was sent.
+    """
+
+    key: str
+    containers: tuple[Wanted, ...]
     name: str
+    origin: str
+    version: str
+    root: str
     fingerprint: str
     size: int
+    whole: bool = True
+
+    @property
+    def path(self) -> str:
+        """``SUBJECT/SESSION/ACQUISITION/FILE``."""
+        return "/".join((*(one.label for one in self.containers), self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +208,44 @@ class Source(Protocol):
 class Sink(Protocol):
     """Takes results. The parent process alone writes."""
 
-    def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
-        """Return the file that an earlier run made of a source file, where the store itself knows that."""
+    @property
+    def remembers(self) -> bool:
+        """Whether the store itself keeps what its files were made of."""
+        ...
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """Levels at which two containers of one label are told apart by their origins."""
+        ...
+
+    def prepare(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
+        """Learn which containers the run wants, before anything is written."""
+        ...
+
+    def earlier(self, origin: str, older: str = "") -> Sequence[Standing]:
+        """Return what was made of a source file, wherever it stands; empty where the store does not know.
+
+        Parameters
+        ----------
+        origin : str
+            Of the source file.
+        older : str
+            What the previous release wrote for this file and version.
+        """
+        ...
+
+    def standing(self) -> Iterator[Standing]:
+        """Yield everything that the store knows this program to have put there, of whatever source."""
+        ...
+
+    def remove(self, standing: Standing) -> None:
+        """Take back one of ``earlier`` or ``standing``.
+
+        Raises
+        ------
+        OSError
+            It is still there.
+        """
         ...
 
     def exists(self, destination: Destination) -> bool:
@@ -184,12 +255,16 @@ class Sink(Protocol):
     def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
         """Bring a whole, verified result to its place; afterwards it is there entirely or not at all.
 
+        Where the store remembers, other files of the same origin leave once the new one is verified.
+
         Raises
         ------
         FileExistsError
-            Something is there and ``replace`` is false.
+            Something is there and ``replace`` is false, or it was made of another source.
         OSError
             It cannot be written, or what arrived is not what was sent.
+        StopRun
+            The destination takes nothing more.
         """
         ...
 

@@ -107,6 +107,7 @@ def arrange(
     keyring: Keyring,
     *,
     keep: bool,
+    apart: frozenset[str] = frozenset(),
 ) -> list[Place]:
     """Group loose instances by series and give every task its place.
 
@@ -118,6 +119,8 @@ def arrange(
         Header of loose items by id, or why there is none.
     containers : mapping
         From ``wanted_containers``.
+    apart : frozenset of str
+        Levels at which the destination tells containers of one label apart by their origins.
     """
     groups: dict[tuple[str, ...], list[Item]] = {}
     for item in items:
@@ -126,7 +129,7 @@ def arrange(
         _place(number, tuple(group), seen.get(group[0].id), containers, keyring, keep=keep)
         for number, group in enumerate(groups.values())
     ]
-    return _refuse_shared_labels(places, seen)
+    return _refuse_shared_labels(places, seen, apart)
 
 
 def _series_key(item: Item, header: Surveyed | str | None) -> tuple[str, ...] | None:
@@ -213,17 +216,19 @@ def _safe(text: str) -> str:
         return ""
 
 
-def _refuse_shared_labels(places: list[Place], seen: Mapping[str, Surveyed | str]) -> list[Place]:
+def _refuse_shared_labels(
+    places: list[Place], seen: Mapping[str, Surveyed | str], apart: frozenset[str]
+) -> list[Place]:
     """Refuse everything below a label that two different sources would share: patients are never merged."""
     owners: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
     for place in places:
         origin = _origin(place, seen)
-        for key in _label_keys(place):
+        for key in _label_keys(place, apart):
             owners[key].add(origin[: len(key)])
     out = []
     for place in places:
         problem = place.problem
-        for key in _label_keys(place):
+        for key in _label_keys(place, apart):
             # series of one study may share a description; their archives have names of their own
             described = len(key) == len(LEVELS) and place.task.items[0].loose
             if len(owners[key]) > 1 and not problem and not described:
@@ -232,8 +237,14 @@ def _refuse_shared_labels(places: list[Place], seen: Mapping[str, Surveyed | str
     return out
 
 
-def _label_keys(place: Place) -> list[tuple[str, ...]]:
-    labels = [same_name_key(one.label) for one in place.containers]
+def _label_keys(place: Place, apart: frozenset[str]) -> list[tuple[str, ...]]:
+    # containers that the destination tells apart by origin do not share a label with anybody
+    labels = [
+        f"{same_name_key(one.label)}/{one.origin}"
+        if one.origin and one.label and one.level in apart
+        else same_name_key(one.label)
+        for one in place.containers
+    ]
     return [tuple(labels[:depth]) for depth in range(1, len(labels) + 1) if labels[depth - 1]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -14,12 +14,12 @@ from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped, state_of
 from fw_gear_deid.model.portable import same_name_key
-from fw_gear_deid.model.ports import Destination, Item, Sink, Upload, Wanted
+from fw_gear_deid.model.ports import Destination, Item, Sink, Standing, Upload, Wanted
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
+from fw_gear_deid.runner.stale import STALE, UNCHANGED, at_home, verdict
 from fw_gear_deid.runner.workers import Worked
 
 _SAME_NAME = "another source gets the same name at the destination"
-UNCHANGED = "released by an earlier run and unchanged since"
 
 
 class Releaser:
@@ -76,8 +76,12 @@ class Releaser:
         """Sources that were not opened."""
         self.done: set[str] = set()
         """Sources with a row of this run."""
-        self.chains: dict[tuple[str, ...], tuple[Wanted, ...]] = {}
-        """Labels → containers that hold a file of this run."""
+        self.chains: dict[tuple[tuple[str, str], ...], tuple[Wanted, ...]] = {}
+        """Labels and origins → containers that hold a file of this run."""
+        self.stale = 0
+        """How many files at the destination are older than what would be made now, and were left."""
+        self._keys: dict[str, str] = {}
+        """Source → key of its innermost container."""
         self.standing: set[tuple[str, ...]] = set()
         """Labels of containers that hold a file of this run, or of an earlier one that is as it should be."""
 
@@ -88,12 +92,16 @@ class Releaser:
             row = Row(item.id, self._positions[item.id], "", "", "", "skipped", item.problem, bytes_in=item.size)
             self.left_out[item.id] = row
             return "skipped", item.problem
+        for one in place.task.items:
+            self._keys[one.id] = place.key
         if place.problem:
             return self._withhold(place, Refused(place.problem))
         if self._exists == "replace":
             return None
         try:
-            return self._known_here(place) or self._known_there(place)
+            if self._sink.remembers and self._origin():
+                return self._known_there(place)
+            return self._known_here(place)
         except OSError as error:
             return self._withhold(place, Failed(f"{_cause(error)} (while asking the destination)"))
 
@@ -121,22 +129,31 @@ class Releaser:
         return "skipped", UNCHANGED
 
     def _known_there(self, place: Place) -> tuple[str, str] | None:
-        """By what the store itself keeps with its files."""
-        if place.task.series or not place.containers:
+        """By what the store itself keeps with its files, wherever they stand."""
+        found = self._there(place)
+        item, fingerprint = place.task.items[0], self._fingerprint(place.task.labels)
+        reason = verdict(found, place.containers, self._version(item), fingerprint)
+        if not reason:
             return None
-        item = place.task.items[0]
-        found = self._sink.earlier(place.containers, self._origin(item.id, item.version))
-        if found is None:
-            return None
-        same = found.fingerprint == self._fingerprint(place.task.labels)
-        reason = (
-            UNCHANGED
-            if same
-            else "the destination has it, made with another profile, key or version; see overwrite_files"
-        )
-        row = Row("", 0, "", self._fingerprint(place.task.labels), "", "skipped", reason, bytes_out=found.size)
-        self._record(place, row)
+        [there] = found
+        if reason == UNCHANGED and self._known_here(place) is not None:
+            return "skipped", UNCHANGED
+        self.stale += reason.startswith(STALE)
+        if place.key and place.containers and not place.containers[-1].label:
+            self.labels.setdefault(place.key, there.containers[-1].label)
+        self.standing.add(tuple(one.label for one in there.containers))
+        self._record(place, Row("", 0, "", fingerprint, "", "skipped", reason, bytes_out=there.size))
         return "skipped", reason
+
+    def _there(self, place: Place) -> Sequence[Standing]:
+        """Return what the destination holds of a file of the source, where it knows that."""
+        if place.task.series or not self._sink.remembers:
+            return ()
+        item = place.task.items[0]
+        return self._sink.earlier(self._origin(item.key or item.id), self._origin(item.id, item.version))
+
+    def _version(self, item: Item) -> str:
+        return self._origin(item.key or item.id, item.version)
 
     def finish(self, place: Place, worked: Worked) -> tuple[str, str]:
         """Release a result, or note why not; return state and a text for the progress lines."""
@@ -159,6 +176,8 @@ class Releaser:
         row = Row("", 0, "", self._fingerprint(place.task.labels), "", "", "", seconds=seconds)
         try:
             self._take_back(place, "")
+            if not isinstance(outcome, Failed) and not any(item.problem for item in place.task.items):
+                self._take_back_there(place)
         except OSError as error:
             outcome = Failed(f"what an earlier run released cannot be taken back: {_cause(error)}")
             old = self._state.get(place.task.items[0].id)
@@ -175,12 +194,14 @@ class Releaser:
         destination = Destination(chain, released.name)
         path = destination.path
         own = {item.id for item in place.task.items}
-        here = self._state.at(path)
-        rivals = self._current(here + self._withdrawn.get(same_name_key(path), []), own)
+        here = [row for row in self._state.at(path) if not self._elsewhere(row, place)]
+        lost = [row for row in self._withdrawn.get(same_name_key(path), []) if not self._elsewhere(row, place)]
+        rivals = self._current(here + lost, own)
         if rivals:
             self._withdraw(rivals)
             return Refused(_SAME_NAME), ""
-        ours = bool(here)  # made by an earlier run, of these sources or of some that are gone or move
+        # made by an earlier run, of these sources or of some that are gone or move
+        ours = bool(here) or any(one.name == released.name and at_home(one, chain) for one in self._there(place))
         if not ours and self._exists != "replace" and self._sink.exists(destination):
             reason = "the destination has a file of this name that no run with these reports made"
             return (Skipped(reason) if self._exists == "skip" else Refused(reason)), ""
@@ -204,7 +225,7 @@ class Releaser:
                 return problem, ""
         self._record(place, row)
         labels = tuple(one.label for one in chain)
-        self.chains[labels] = chain
+        self.chains[tuple((one.label, one.origin) for one in chain)] = chain
         self.standing.add(labels)
         return released, path
 
@@ -230,7 +251,10 @@ class Releaser:
     ) -> Outcome | None:
         item = place.task.items[0]
         upload = Upload(
-            origin=self._origin(item.id, item.version),
+            origin=self._origin(item.key or item.id),
+            version=self._version(item),
+            root=self._origin(),
+            older=self._origin(item.id, item.version),
             fingerprint=self._fingerprint(place.task.labels),
             members=released.members,
             sha256=released.sha256,
@@ -258,6 +282,18 @@ class Releaser:
         for earlier in sorted({row.destination for row in known} - {path}):
             if not self._dry_run and not self._current(self._state.at(earlier), own):
                 self._sink.withdraw(earlier)
+
+    def _take_back_there(self, place: Place) -> None:
+        """Remove what the destination knows to be made of a file that nothing is to be made of any more."""
+        for standing in self._there(place):
+            if not self._dry_run:
+                self._sink.remove(standing)
+
+    def _elsewhere(self, row: Row, place: Place) -> bool:
+        """Tell whether a row's file stands in another container, though that has the same label."""
+        if not self._sink.apart:
+            return False
+        return self._keys.get(row.source, place.key) != place.key
 
     def _withdraw(self, rivals: list[Row]) -> None:
         """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""

@@ -134,9 +134,11 @@ class _Run:
         interrupted = False
         stopped: StopRun | None = None
         trouble = False
-        pool = Pool(self._settings, self._job.workers)
+        job = self._job
+        pool = Pool(self._settings, job.workers)
         try:
             places = self._plan(pool)
+            job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
             self._work(pool, places)
             trouble = not self._finish_containers(places)
         except KeyboardInterrupt:
@@ -154,7 +156,9 @@ class _Run:
             return INTERRUPTED, summary
         states = summary["states"]
         assert isinstance(states, dict)  # noqa: S101 -- reports.write makes it
-        return SOME_REFUSED if states.get("refused") or states.get("failed") or trouble else OK, summary
+        stale = self._releaser is not None and self._releaser.stale
+        bad = states.get("refused") or states.get("failed")
+        return SOME_REFUSED if bad or stale or trouble else OK, summary
 
     # -- before anything is written --------------------------------------------------------------------
 
@@ -178,7 +182,9 @@ class _Run:
         seen: dict[str, Surveyed | str] = {}
         for task, result in pool.run(look, loose, lambda: "its worker process died while reading it"):
             seen[task.items[0].id] = result
-        places = arrange(self._listed, seen, self._containers, job.keyring, keep=job.labels == "keep")
+        places = arrange(
+            self._listed, seen, self._containers, job.keyring, keep=job.labels == "keep", apart=job.sink.apart
+        )
         return [self._with_container_problem(place, problems) for place in places]
 
     @staticmethod

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fw_gear_deid.model.container import ContainerRecord
-from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Earlier, Item, Upload, Wanted
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Item, Standing, Upload, Wanted
 from fw_gear_deid.system.root import Root
 
 TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
@@ -115,9 +115,30 @@ class FolderSink:
 
     root: Path
 
-    def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
-        """Return nothing: what a folder's files were made of stands in the ledger."""
-        return None
+    @property
+    def remembers(self) -> bool:
+        """What a folder's files were made of stands in the ledger."""
+        return False
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """Two folders of one name are one folder."""
+        return frozenset()
+
+    def prepare(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
+        """Do nothing: folders are made with their files."""
+
+    def earlier(self, origin: str, older: str = "") -> Sequence[Standing]:
+        """Return nothing: see ``remembers``."""
+        return ()
+
+    def standing(self) -> Iterator[Standing]:
+        """Yield nothing: see ``remembers``."""
+        return iter(())
+
+    def remove(self, standing: Standing) -> None:
+        """Remove a file."""
+        self.withdraw(standing.path)
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether something stands at a destination."""

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from fw_gear_deid.model.container import ContainerRecord
-from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Earlier, Item, Upload, Wanted
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Item, Standing, Upload, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,28 @@ class MemorySink:
     uploads: dict[str, Upload] = field(default_factory=dict)
     containers: list[tuple[Wanted, ...]] = field(default_factory=list)
 
-    def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
-        """Return the file that carries an origin."""
-        for path, upload in self.uploads.items():
-            if origin and upload.origin == origin:
-                return Earlier(path.rpartition("/")[2], upload.fingerprint, upload.size)
-        return None
+    places: dict[str, tuple[Wanted, ...]] = field(default_factory=dict)
+    remembers: bool = True
+    apart: frozenset[str] = frozenset()
+
+    def prepare(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
+        """Do nothing: containers are labels."""
+
+    def earlier(self, origin: str, older: str = "") -> Sequence[Standing]:
+        """Return the files that carry an origin."""
+        return [one for one in self.standing() if one.origin and one.origin in (origin, older)]
+
+    def standing(self) -> Iterator[Standing]:
+        """Yield all that was put."""
+        for path, upload in list(self.uploads.items()):
+            yield Standing(
+                path, self.places[path], path.rpartition("/")[2], upload.origin, upload.version, upload.root,
+                upload.fingerprint, upload.size, len(self.files[path]) == upload.size,
+            )  # fmt: skip
+
+    def remove(self, standing: Standing) -> None:
+        """Forget a file."""
+        self.withdraw(standing.key)
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether a file stands at a path."""
@@ -74,6 +90,10 @@ class MemorySink:
             raise FileExistsError(destination.path)
         self.files[destination.path] = result.read_bytes()
         self.uploads[destination.path] = upload
+        self.places[destination.path] = destination.containers
+        for one in self.earlier(upload.origin):
+            if one.key != destination.path:
+                self.remove(one)
 
     def withdraw(self, path: str) -> None:
         """Forget a result."""

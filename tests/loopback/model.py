@@ -47,6 +47,13 @@ DELETE_REASONS = {
     *("analysis_or_processing_failed_or_cancelled", "compliance_consent_withdrawn"),
     *("compliance_phi", "compliance_data_policy", "test_data", "packfile_cleanup"),
 }
+# Some of the actions of SDK 23's models/action.py
+_READS = {"containers_view_metadata", "files_view_metadata", "files_view_contents", "files_download"}
+WRITES = {
+    *("containers_create_hierarchy", "containers_modify_metadata", "containers_delete_hierarchy"),
+    *("files_create_single", "files_modify_metadata", "files_delete_non_device_data", "tags_manage"),
+}
+ROLES = {"admin": _READS | WRITES, "read-only": _READS}
 _TYPES = {
     ".dicom.zip": "dicom",
     ".dcm.zip": "dicom",

@@ -78,6 +78,15 @@ def _user(user: str, *, admin: bool) -> Document:
     }
 
 
+def read_role(call: Call, role: str) -> Reply:
+    """``GET /roles/{id}`` → its label and the actions it allows."""
+    if not (call.world.roles_readable or call.caller.admin):
+        raise RefusedError(403, "Only site admins may")
+    if role not in call.world.roles:
+        raise RefusedError(404, "There is no such role")
+    return answer({"_id": role, "label": role, "actions": sorted(call.world.roles[role]), "in_use": True})
+
+
 def read_settings(call: Call) -> Reply:
     """``GET /site/settings`` → what was set."""
     return answer(call.world.site_settings)
@@ -227,6 +236,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/version", version),
     ("GET", "/users/self", current_user),
     ("GET", "/users", list_users),
+    ("GET", "/roles/{role}", read_role),
     ("GET", "/site/settings", read_settings),
     ("PUT", "/site/settings", update_settings),
     ("GET", "/gears", list_gears),

@@ -22,6 +22,8 @@ from .model import (
     DELETE_REASONS,
     FILE_FIELDS,
     LABEL_MAX,
+    ROLES,
+    WRITES,
     Container,
     Deletion,
     Job,
@@ -72,6 +74,12 @@ class World:
         """Whether a download is answered with a redirect to a signed address."""
         self.signed_part_bytes = 8 * 1024 * 1024
         """How much of a signed upload goes to one address."""
+        self.roles = {role: set(actions) for role, actions in ROLES.items()}
+        """Role → what it allows; nothing to see for a role that is not here."""
+        self.roles_readable = True
+        """Whether others than site admins may read what a role allows."""
+        self.unique_labels = {"group", "project", "subject", "session", "acquisition"}
+        """Kinds of which a parent takes no two with one label."""
         self.page_cap: int | None = None
         """How many items a list answers at most, whatever was asked for."""
         self.denied_status = 403
@@ -215,7 +223,10 @@ class World:
         if key.projects is not None and project.id not in key.projects:
             return False
         roles = set(project.permissions.get(key.user, ["admin"] if key.admin else []))
-        return bool(roles - {"read-only"} if write else roles) and not (write and key.read_only)
+        if not write:
+            return bool(roles)
+        allowed = {action for role in roles for action in self.roles.get(role, ROLES["admin"])}
+        return bool(allowed & WRITES) and not key.read_only
 
     def admit(self, key: Key, container: Container, *, write: bool = False) -> Container:
         """Return the container to a key that may, refuse the others."""
@@ -256,7 +267,7 @@ class World:
         if label and len(label) > LABEL_MAX.get(kind, len(label)):
             raise RefusedError(422, "The label is too long")
         siblings = (at for at in self.containers.values() if at.parent is parent)
-        taken = {at.label for at in siblings if at.kind == kind != "analysis"}
+        taken = {at.label for at in siblings if at.kind == kind and kind in self.unique_labels}
         if label in taken:
             raise RefusedError(409, f"A {kind} with this label already exists")
 

@@ -10,14 +10,22 @@ from hashlib import sha384
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import flywheel
-from flywheel.rest import ApiException
+from fw_gear_deid.model.errors import DeidError, UsageError
 
-from fw_gear_deid.model.errors import DeidError
+try:
+    import flywheel
+    from flywheel.rest import ApiException
+except ImportError:
+    raise UsageError(
+        "fw:// and the gear need the packages of a platform: python -m pip install 'fw-gear-deid[gear]'"
+    ) from None
 
 PAGE = 250
-_AGAIN = frozenset({429, 500, 502, 503, 504})  # states in which the same request may succeed later
-_TRIES = 4
+UNCERTAIN = frozenset({0, 429, 500, 502, 503, 504})
+"""Answers after which the platform may have done it or not; none (0) among them. The same request may succeed later."""
+AMISS = -1
+TRIES = 6
+"""Of a request that may be sent again, the waits between them growing: half a minute in all."""
 T = TypeVar("T")
 Json = Mapping[str, Any]
 
@@ -28,11 +36,12 @@ class PlatformError(DeidError, OSError):
     Attributes
     ----------
     status : int
-        HTTP status, 0 when no answer came.
+        HTTP status, 0 when no answer came, `AMISS` when the answers do not agree.
     """
 
     def __init__(self, status: int, what: str) -> None:
-        super().__init__(f"{what}: {_MEANING.get(status, f'the platform answered {status}')}")
+        meaning = "" if status == AMISS else f": {_MEANING.get(status, f'the platform answered {status}')}"
+        super().__init__(f"{what}{meaning}")
         self.status = status
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -84,7 +93,7 @@ class Platform:
                 return request(self._sdk)
             except ApiException as error:
                 status = int(error.status or 0)
-                if status not in _AGAIN or attempt == tries:
+                if status not in UNCERTAIN or attempt == tries:
                     raise PlatformError(status, what) from None
             except PlatformError:
                 if attempt == tries:
@@ -109,20 +118,30 @@ class Platform:
             SDK client and paging options → one page.
         """
         after: dict[str, str] = {}
-        while True:
-            found: list[Any] = self.call(what, partial(_page, page, {**after, **options}), tries=_TRIES)
+        # a short page is not the last one: a site may send fewer than it is asked for
+        while found := self.call(what, partial(_page, page, {**after, **options}), tries=TRIES):
+            if after == {"after_id": found[-1].id}:
+                raise PlatformError(AMISS, f"{what}: the platform sends one page again and again")
             yield from found
-            if len(found) < PAGE:
-                return
             after = {"after_id": found[-1].id}
 
     def lookup(self, path: str) -> Any:
         """Return the container at ``GROUP/PROJECT/...``."""
-        return self.call("looking up a path", lambda sdk: sdk.lookup(path), tries=_TRIES)
+        return self.call("looking up a path", lambda sdk: sdk.lookup(path), tries=TRIES)
 
     def get(self, level: str, key: str) -> Any:
         """Return a container with its info and files."""
-        return self.call(f"reading a {level}", lambda sdk: getattr(sdk, f"get_{level}")(key), tries=_TRIES)
+        return self.call(f"reading a {level}", lambda sdk: getattr(sdk, f"get_{level}")(key), tries=TRIES)
+
+    def gone(self, what: str, look: Callable[[Any], Any]) -> bool:
+        """Look whether something is not there, once it was deleted."""
+        try:
+            there = self.call(what, look, tries=TRIES)
+        except PlatformError as error:
+            if error.status != 404:
+                raise
+            return True
+        return bool(there.get("deleted"))
 
     def download(self, container: str, name: str, version: int, target: Path) -> None:
         """Bring a version of a file to a path; it may be cut short, so compare afterwards."""
@@ -149,7 +168,7 @@ class Platform:
 
     def config(self) -> Any:
         """Return the site's configuration."""
-        return self.call("reading the site's configuration", lambda sdk: sdk.get_config(), tries=_TRIES)
+        return self.call("reading the site's configuration", lambda sdk: sdk.get_config(), tries=TRIES)
 
     def raw(self, method: str, path: str, body: Json | None = None) -> Any:
         """Send a request that the SDK has no helper for; returns the JSON of the answer."""
@@ -161,7 +180,7 @@ class Platform:
                 _preload_content=True, _request_timeout=None, collection_formats={},
             )  # fmt: skip
 
-        return self.call("asking the platform", request, tries=_TRIES if method == "GET" else 1)
+        return self.call("asking the platform", request, tries=TRIES if method == "GET" else 1)
 
 
 @lru_cache(maxsize=8)
@@ -171,15 +190,27 @@ def _signed(platform: Platform) -> bool:
     return bool(features.get("signed_url") or config.get("signed_url"))
 
 
-@lru_cache(maxsize=8)
+_clients: dict[str, Any] = {}
+"""Key → client, one for each process: its connections are worth keeping."""
+
+
 def _connect(key: str) -> Any:
-    """One client per key and process: its connections are worth keeping."""
-    try:
-        return flywheel.Client(key, disable_auth_check=True)
-    except ApiException as error:
-        raise PlatformError(int(error.status or 0), "logging in") from None
-    except Exception as error:  # noqa: BLE001 -- a malformed key may be quoted in whatever is raised
-        raise PlatformError(0, f"logging in ({type(error).__name__})") from None
+    if key not in _clients:
+        try:
+            _clients[key] = flywheel.Client(key, disable_auth_check=True)
+        except ApiException as error:
+            raise PlatformError(int(error.status or 0), "logging in") from None
+        except Exception as error:  # noqa: BLE001 -- a malformed key may be quoted in whatever is raised
+            raise PlatformError(0, f"logging in ({type(error).__name__})") from None
+    return _clients[key]
+
+
+def disconnect() -> None:
+    """Close the connections of this process."""
+    while _clients:
+        _, client = _clients.popitem()
+        client.shutdown()
+        client.api_client.rest_client.client.close()
 
 
 def _is_transport(error: BaseException) -> bool:

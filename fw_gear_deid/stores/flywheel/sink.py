@@ -1,28 +1,34 @@
-"""Results → files of a destination project, found or made, checked after they arrived."""
+"""Results → files of a destination project: containers found or made, files checked there, older ones gone."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from fw_gear_deid.model.ports import LEVELS, Destination, Earlier, Upload, Wanted
-from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, digest, plain, plain_digest, wait
+from fw_gear_deid.model.errors import StopRun
+from fw_gear_deid.model.ports import Destination, Standing, Upload, Wanted
+from fw_gear_deid.stores.flywheel.client import (
+    AMISS,
+    TRIES,
+    UNCERTAIN,
+    Platform,
+    PlatformError,
+    digest,
+    plain,
+    plain_digest,
+    wait,
+)
+from fw_gear_deid.stores.flywheel.holding import PLURAL, Held, Holding, Kept, export_of
 
-_TRIES = 4
-_PLURAL = {"subject": "subjects", "session": "sessions", "acquisition": "acquisitions"}
+T = TypeVar("T")
 _FILE_KEYS = ("type", "modality", "classification", "tags", "info")
 _CLEARED = frozenset({"firstname", "lastname", "operator", "species", "strain", "uid"})
 """Text fields that an empty text clears."""
-_UNCERTAIN = frozenset({0, 429, 500, 502, 503, 504})
-"""Answers after which the platform may or may not have kept an upload."""
-
-
-def _export(thing: Any) -> Mapping[str, Any]:
-    """Return what this program has written into a container's or file's info."""
-    found = (plain(thing.get("info")) or {}).get("export")
-    return found if isinstance(found, Mapping) else {}
+_BELOW = {"project": "subject", "subject": "session", "session": "acquisition"}
 
 
 class FlywheelSink:
@@ -37,8 +43,8 @@ class FlywheelSink:
     match_by_id : frozenset of str
         Levels at which a container is found again by its origin instead of its label.
     cleanup : str
-        ``""``: an older version of a replaced file stays. ``Cleanup``: it is deleted once the new one is verified.
-        ``Cleanup_force``: even when there are smart copies of it.
+        ``""``: what others put there stays as an older version of a replaced file. ``Cleanup``: it is deleted once the
+        new one is verified. ``Cleanup_force``: even when there are smart copies of it.
     delete_reason : str
         One of the platform's reasons, recorded with a deletion.
     """
@@ -51,97 +57,105 @@ class FlywheelSink:
         self._match_by_id = match_by_id
         self._cleanup = cleanup
         self._delete_reason = delete_reason
-        self._children: dict[str, list[Any]] = {}
-        """Container → what stands below it."""
-        self._ids: dict[tuple[str, ...], str] = {}
-        """Labels from the subject down → container, once it is found or made."""
+        self._labels: dict[tuple[str, str], str] = {}
+        """Level and origin → label that this run gives the container."""
+        self._ids: dict[tuple[str, str], str] = {}
+        """Parent, and origin or label → container, once it is found or made."""
+        self._used: dict[tuple[str, str], str] = {}
+        """Level and origin → container that this run uses for it."""
         self._fresh: set[str] = set()
         """Containers whose metadata is that of this run."""
-        self._files: dict[str, dict[str, Any]] = {}
-        """Container → its files by name."""
-        self._put: dict[str, tuple[str, str]] = {}
+        self._moved: dict[str, Held] = {}
+        """Containers under a label that made way for another one."""
+        self._put: dict[str, tuple[Held, str]] = {}
         """Path → container and name of what this run put there."""
+
+    @cached_property
+    def _holding(self) -> Holding:
+        return Holding(self._platform, self._project)
+
+    @property
+    def remembers(self) -> bool:
+        """A platform's file carries what it was made of."""
+        return True
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """Levels at which two containers may have one label; subjects are people, whose labels stay their own."""
+        return self._match_by_id & {"session", "acquisition"}
+
+    def prepare(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
+        """Learn which containers the run wants: a label may have to make way for another one's."""
+        for chain in containers:
+            for wanted in chain:
+                if wanted.origin:
+                    self._labels[wanted.level, wanted.origin] = wanted.label
 
     # -- what is there ---------------------------------------------------------------------------------
 
-    def earlier(self, containers: tuple[Wanted, ...], origin: str) -> Earlier | None:
-        """Return the file that carries a source file's origin."""
-        container = self._find(containers)
-        if container is None:
-            return None
-        for name, file in self._files_of(container, containers).items():
-            export = _export(file)
-            if export.get("origin_id") == origin:
-                return Earlier(name, str(export.get("fingerprint", "")), int(file.size or 0))
-        return None
+    def earlier(self, origin: str, older: str = "") -> Sequence[Standing]:
+        """Return what was made of a source file, wherever in the project it stands."""
+        return [self._holding.describe(held, file) for held, file in self._holding.made_of(origin, older)]
+
+    def standing(self) -> Iterator[Standing]:
+        """Yield everything in the project that this program put there."""
+        for held, file in self._holding.ours():
+            yield self._holding.describe(held, file)
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether the destination container has a file of this name."""
-        container = self._find(destination.containers)
-        return container is not None and destination.name in self._files_of(container, destination.containers)
+        held: Held | None = self._holding.root
+        for wanted in destination.containers:
+            held = self._find(held, wanted) if held is not None else None
+        return held is not None and destination.name in held.files
 
-    def _files_of(self, container: str, chain: tuple[Wanted, ...]) -> dict[str, Any]:
-        if container not in self._files:
-            level = chain[-1].level if chain else "project"
-            self._files[container] = {file.name: file for file in self._platform.get(level, container).files or []}
-        return self._files[container]
+    def _find(self, parent: Held, wanted: Wanted) -> Held | None:
+        """Return the child that is meant, by origin or by label, without making anything.
 
-    def _find(self, chain: tuple[Wanted, ...]) -> str | None:
-        """Return the id of a container at the destination, without making anything.
-
-        An acquisition whose label is not decided yet can be found by its origin only.
+        Raises
+        ------
+        PlatformError
+            The only one of the label was made from another source: two people, or two scans, would become one.
         """
-        parent = self._project
-        for depth, wanted in enumerate(chain, 1):
-            labels = tuple(one.label for one in chain[:depth])
-            known = self._ids.get(labels) if wanted.label else None
-            if known is None:
-                found = self._match(parent, wanted)
-                if found is None:
-                    return None
-                known = str(found.id)
-                if wanted.label:
-                    self._ids[labels] = known
-            parent = known
-        return parent
+        key = (parent.id, wanted.origin or wanted.label)
+        if key in self._ids:
+            return self._holding.get(self._ids[key])
+        by_origin = wanted.origin and (wanted.level in self._match_by_id or not wanted.label)
+        if by_origin:
+            found = self._holding.of_origin(wanted.level, wanted.origin, parent.id)
+        else:
+            found = self._of_label(parent, wanted)
+        if found is not None:
+            self._ids[key] = found.id
+            self._used[wanted.level, wanted.origin] = found.id
+        return found
 
-    def _match(self, parent: str, wanted: Wanted) -> Any:
-        """Return the child that is meant, by origin or by label."""
-        children = self._children_of(parent, wanted.level)
-        if wanted.origin and (wanted.level in self._match_by_id or not wanted.label):
-            return next((child for child in children if _export(child).get("origin_id") == wanted.origin), None)
-        return next((child for child in children if child.label == wanted.label), None)
-
-    def _children_of(self, parent: str, level: str) -> list[Any]:
-        if parent not in self._children:
-            above = "project" if parent == self._project else LEVELS[LEVELS.index(level) - 1]
-            self._children[parent] = list(
-                self._platform.listed(
-                    f"listing {_PLURAL[level]}",
-                    lambda sdk, **page: getattr(sdk, f"get_{above}_{_PLURAL[level]}")(parent, **page),
-                    include_all_info=True,
-                )
-            )
-        return self._children[parent]
+    def _of_label(self, parent: Held, wanted: Wanted) -> Held | None:
+        same = [one for one in self._holding.below(parent.id, wanted.level) if one.label == wanted.label]
+        if not wanted.origin:
+            return same[0] if same else None
+        free = [one for one in same if one.origin == wanted.origin] or [one for one in same if not one.origin]
+        if same and not free:
+            raise PlatformError(AMISS, _taken(wanted.level))
+        return free[0] if free else None
 
     # -- containers ------------------------------------------------------------------------------------
 
-    def _ensure(self, chain: tuple[Wanted, ...]) -> str:
-        """Find or make every container of a chain and bring its metadata up to date; return the innermost id."""
-        parent = self._project
-        for depth, wanted in enumerate(chain, 1):
-            labels = tuple(one.label for one in chain[:depth])
-            container = self._ids.get(labels)
-            if container is None:
-                found = self._match(parent, wanted)
-                container = self._create(parent, wanted) if found is None else str(found.id)
-                self._ids[labels] = container
-            if container not in self._fresh:
-                self._refresh(parent, container, wanted)
-            parent = container
+    def _ensure(self, chain: tuple[Wanted, ...]) -> Held:
+        """Find or make every container of a chain and bring its metadata up to date; return the innermost."""
+        parent = self._holding.root
+        for wanted in chain:
+            held = self._find(parent, wanted)
+            if held is None:
+                held = self._create(parent, wanted)
+                self._ids[parent.id, wanted.origin or wanted.label] = held.id
+                self._used[wanted.level, wanted.origin] = held.id
+            if held.id not in self._fresh:
+                self._refresh(parent, held, wanted)
+            parent = held
         return parent
 
-    def _create(self, parent: str, wanted: Wanted) -> str:
+    def _create(self, parent: Held, wanted: Wanted) -> Held:
         """Make a container; somebody else may make it at the same moment."""
         body: dict[str, Any] = {
             key: value for key, value in wanted.fields.items() if key not in ("tags", "info", "label")
@@ -150,68 +164,104 @@ class FlywheelSink:
         if wanted.level == "subject":
             body["project"] = self._project
         elif wanted.level == "session":
-            body |= {"project": self._project, "subject": {"_id": parent}}
+            body |= {"project": self._project, "subject": {"_id": parent.id}}
         else:
-            body["session"] = parent
-        for attempt in range(1, _TRIES + 1):
+            body["session"] = parent.id
+        for attempt in range(1, TRIES + 1):
             try:
-                made = self._platform.call(
-                    f"making a {wanted.level}", lambda sdk: getattr(sdk, f"add_{wanted.level}")(body)
-                )
+                made = self._write(f"making a {wanted.level}", lambda sdk: getattr(sdk, f"add_{wanted.level}")(body))
             except PlatformError as error:
-                if error.status != 409 and error.status not in _UNCERTAIN:
+                if error.status != 409 and error.status not in UNCERTAIN:
                     raise
                 # somebody made it, or the platform did and could not say so
                 if error.status != 409:
                     time.sleep(wait(attempt))
-                self._children.pop(parent, None)
-                found = self._match(parent, wanted)
+                found = self._holding.again(parent.id, wanted)
                 if found is not None:
-                    return str(found.id)
-                if error.status == 409:
-                    raise PlatformError(
-                        409, f"making a {wanted.level}: a container of its label, made from another source"
-                    ) from None
-                if attempt == _TRIES:
+                    return found
+                if error.status == 409 and not self._make_way(parent, wanted):
+                    raise PlatformError(AMISS, _taken(wanted.level)) from None
+                if attempt == TRIES:
                     raise
                 continue
-            key = str(made if isinstance(made, str) else made.id)
-            self._tag(key, wanted, ())
-            self._fresh.add(key)
-            self._files[key] = {}
-            self._children[key] = []
-            return key
+            return self._settle(str(made if isinstance(made, str) else made.id), parent, wanted, body)
         raise AssertionError("unreachable")
 
-    def _refresh(self, parent: str, container: str, wanted: Wanted) -> None:
+    def _settle(self, made: str, parent: Held, wanted: Wanted, body: Mapping[str, Any]) -> Held:
+        """Look again after making a container: of two that jobs made at the same moment the oldest is kept."""
+        unique = wanted.level == "subject" and not wanted.origin  # the platform itself takes no two of one label
+        oldest = None if unique else self._holding.again(parent.id, wanted)
+        if oldest is not None and oldest.id != made:
+            self._drop(Held(wanted.level, made, parent.id, "", dict(body)))
+            return oldest
+        if oldest is None:
+            oldest = Held(wanted.level, made, parent.id, "", dict(body))
+            self._holding.add(oldest)
+        self._tag(made, wanted, ())
+        self._fresh.add(made)
+        return oldest
+
+    def _make_way(self, parent: Held, wanted: Wanted) -> bool:
+        """Give the container that has a wanted label a free one, if this run is to rename it anyway."""
+        for one in self._holding.below(parent.id, wanted.level):
+            later = self._labels.get((one.level, one.origin), "") if one.origin else ""
+            if one.label == wanted.label and later and later != one.label:
+                self._rename(one, f"renaming-{one.origin[:24]}")
+                self._moved[one.id] = one
+                return True
+        return False
+
+    def _rename(self, held: Held, label: str) -> None:
+        self._write(
+            f"renaming a {held.level}",
+            lambda sdk: getattr(sdk, f"modify_{held.level}")(held.id, {"label": label}),
+            tries=TRIES,
+        )
+        held.fields["label"] = label
+
+    def _refresh(self, parent: Held, held: Held, wanted: Wanted) -> None:
         """Bring the metadata of a container that was there up to date, where it differs."""
-        self._fresh.add(container)
-        there = next(child for child in self._children_of(parent, wanted.level) if str(child.id) == container)
-        export = _export(there)
+        there = held.fields
+        export = export_of(there.get("info"))
         fields = {key: value for key, value in wanted.fields.items() if key not in ("tags", "info")}
         fields["label"] = wanted.label
         # what an earlier profile let travel and this one does not
         fields |= {key: "" for key in export.get("fields") or () if key in _CLEARED and key not in fields}
-        changed = {key: value for key, value in fields.items() if plain(there.get(key)) != value}
+        changed = {key: value for key, value in fields.items() if there.get(key) != value}
         if changed:
-            self._platform.call(
-                f"updating a {wanted.level}",
-                lambda sdk: getattr(sdk, f"modify_{wanted.level}")(container, changed),
-                tries=_TRIES,
-            )
-        info, has = self._info(wanted), plain(there.get("info")) or {}
+            self._modify(parent, held, wanted, changed)
+        info, has = self._info(wanted), there.get("info") or {}
         gone = [key for key in export.get("info") or () if key not in info and key in has]
-        for body in ({"delete": gone} if gone else {}, {"set": {k: v for k, v in info.items() if has.get(k) != v}}):
-            if any(body.values()):
-                self._change_info(wanted.level, container, body)
-        self._tag(container, wanted, there.tags or ())
+        for change in ({"delete": gone} if gone else {}, {"set": {k: v for k, v in info.items() if has.get(k) != v}}):
+            if any(change.values()):
+                self._change_info(wanted.level, held.id, change)
+        there["info"] = {key: value for key, value in has.items() if key not in gone} | info
+        self._tag(held.id, wanted, there.get("tags") or ())
+        self._fresh.add(held.id)
+        self._moved.pop(held.id, None)
+
+    def _modify(self, parent: Held, held: Held, wanted: Wanted, changed: Mapping[str, Any]) -> None:
+        def modify() -> None:
+            self._write(
+                f"updating a {held.level}",
+                lambda sdk: getattr(sdk, f"modify_{held.level}")(held.id, dict(changed)),
+                tries=TRIES,
+            )
+
+        try:
+            modify()
+        except PlatformError as error:
+            if error.status != 409:
+                raise
+            if not self._make_way(parent, wanted):
+                raise PlatformError(AMISS, _taken(held.level)) from None
+            modify()
+        held.fields |= changed
 
     def _change_info(self, level: str, container: str, body: Mapping[str, Any]) -> None:
         """Change some keys of a container's info; others' keys stay."""
-        self._platform.call(
-            f"updating a {level}",
-            lambda sdk: getattr(sdk, f"modify_{level}_info")(container, dict(body)),
-            tries=_TRIES,
+        self._write(
+            f"updating a {level}", lambda sdk: getattr(sdk, f"modify_{level}_info")(container, dict(body)), tries=TRIES
         )
 
     def _tag(self, container: str, wanted: Wanted, there: Sequence[str]) -> None:
@@ -219,10 +269,10 @@ class FlywheelSink:
         tags = wanted.fields.get("tags")
         missing = [tag for tag in tags if tag not in there] if isinstance(tags, (list, tuple)) else []
         if missing:
-            self._platform.call(
+            self._write(
                 f"tagging a {wanted.level}",
                 lambda sdk: getattr(sdk, f"add_{wanted.level}_tags")(container, missing),
-                tries=_TRIES,
+                tries=TRIES,
             )
 
     @staticmethod
@@ -236,77 +286,124 @@ class FlywheelSink:
         return base | {"export": {"origin_id": wanted.origin, "info": sorted(base), "fields": fields}}
 
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
-        """Make containers that hold no files, and bring those that do up to date."""
-        for chain in sorted(containers, key=lambda one: tuple(wanted.label for wanted in one)):
+        """Make containers that hold no files, bring those that do up to date, end what a renaming began."""
+        for chain in sorted(containers, key=lambda one: tuple((wanted.label, wanted.origin) for wanted in one)):
             self._ensure(chain)
+        for held in list(self._moved.values()):
+            self._rename(held, self._labels[held.level, held.origin])
+            del self._moved[held.id]
+
+    def _tidy(self, held: Held) -> None:
+        """Remove containers that this program made, that are empty now, and that are not where this run puts things."""
+        while held.level != "project" and held.origin and not held.files:
+            parent, use = self._holding.get(held.parent), self._used.get((held.level, held.origin))
+            wanted = (held.level, held.origin) in self._labels and use in (None, held.id)
+            below = _BELOW.get(held.level)
+            if wanted or (below and self._holding.below(held.id, below)) or not self._drop(held):
+                return
+            self._holding.forget(held)
+            held = parent
+
+    def _drop(self, held: Held) -> bool:
+        """Delete a container of ours if nobody has put anything into it; tell of it where it has to stay."""
+        below = _BELOW.get(held.level)
+        try:
+            there = self._platform.get(held.level, held.id)
+            inside: list[Any] = [*(there.files or ()), *(there.analyses or ()), *(there.notes or ())]
+            if below:
+                inside += self._platform.listed(
+                    f"listing {PLURAL[below]}",
+                    lambda sdk, **page: getattr(sdk, f"get_{held.level}_{PLURAL[below]}")(held.id, **page),
+                )
+            if not inside:
+                self._platform.call(
+                    f"deleting a {held.level}",
+                    lambda sdk: getattr(sdk, f"delete_{held.level}")(held.id, delete_reason="container_is_empty"),
+                    tries=TRIES,
+                )
+                return True
+            why = "somebody has put something into it"
+        except PlatformError as error:
+            if error.status == 404:
+                return True
+            why = str(error)
+        print(f"the {held.level} {held.id} at the destination is of no more use; it stays: {why}", file=sys.stderr)  # noqa: T201
+        return False
 
     # -- files -----------------------------------------------------------------------------------------
 
     def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
-        """Upload a result with its metadata in one go, check what the platform holds, then tidy up."""
-        container = self._ensure(destination.containers)
-        files = self._files_of(container, destination.containers)
-        before = files.get(destination.name)
-        if before is not None and not replace:
-            raise FileExistsError(destination.name)
-        expected = digest(result)
-        metadata = self._metadata(destination.name, upload)
-        after = self._send(result, container, destination, upload, metadata, before, expected)
-        files[destination.name] = after
-        self._put[destination.path] = (container, destination.name)
-        if before is not None and self._cleanup:
-            self._delete_older(after, before)
+        """Upload a result with its metadata in one go, check what the platform holds, then let older ones go."""
+        held = self._ensure(destination.containers)
+        before = held.files.get(destination.name)
+        if before is not None:
+            others = before.origin not in ("", upload.origin, upload.older) and "version_id" in before.export
+            if others or not replace:
+                raise FileExistsError(destination.name)
+        export = {
+            "origin_id": upload.origin, "version_id": upload.version, "root_id": upload.root,
+            "fingerprint": upload.fingerprint, "sha256": upload.sha256, "size": upload.size,
+        }  # fmt: skip
+        metadata = self._metadata(destination.name, upload, export)
+        after = self._send(result, held, destination.name, metadata, before)
+        self._holding.set(
+            held, Kept(str(after.file_id), destination.name, int(after.version), int(after.size or 0), export)
+        )
+        for holder, file in self._holding.made_of(upload.origin, upload.older):
+            if holder is not held or file.name != destination.name:
+                self._delete_file(holder, file)
+        if before is not None:
+            self._delete_older(after, before, export)
+        self._put[destination.path] = (held, destination.name)
 
-    def _send(
-        self,
-        result: Path,
-        container: str,
-        destination: Destination,
-        upload: Upload,
-        metadata: Mapping[str, Any],
-        before: Any,
-        expected: str,
-    ) -> Any:
+    def _send(self, result: Path, held: Held, name: str, metadata: Mapping[str, Any], before: Kept | None) -> Any:
         """Upload until the platform holds exactly what was sent; leave nothing else behind."""
-        level = destination.containers[-1].level if destination.containers else "project"
-        for attempt in range(1, _TRIES + 1):
-            problem: PlatformError | None = None
+        size, expected = result.stat().st_size, digest(result)
+        problem: PlatformError | None = None
+        for attempt in range(1, TRIES + 1):
             found = None
             try:
                 with result.open("rb") as stream:
-                    answer = self._platform.upload(container, destination.name, stream, upload.size, metadata)
-                found = next((file for file in answer if file.name == destination.name), None)
+                    answer = self._platform.upload(held.id, name, stream, size, metadata)
+                found = next((file for file in answer if file.name == name), None)
+                problem = None
             except PlatformError as error:
-                if error.status not in _UNCERTAIN:
-                    raise
+                # an address for an upload may have run out; the next attempt gets a new one
+                again = error.status in UNCERTAIN or (
+                    error.status == 403 and attempt == 1 and self._platform.signed_uploads
+                )
+                if not again:
+                    raise _refused(error) from None
                 problem = error
-            if found is None or problem is not None:
-                # ask what is there: the platform may have kept it and failed to say so
-                there = self._platform.get(level, container).files or []
-                found = next((file for file in there if file.name == destination.name), None)
-                if found is not None and before is not None and found.version == before.version:
-                    found = None
+            if found is None:
+                found = self._arrived(held, name, before)
             if found is not None:
-                if self._is_whole(found, upload.size, expected):
+                if self._is_whole(found, size, expected):
                     return found
-                self._delete(found, int(found.version))
-                problem = PlatformError(0, "uploading a file: what arrived is not what was sent, and was deleted")
-            if attempt == _TRIES:
-                raise problem or PlatformError(0, "uploading a file: the platform does not show it")
-            time.sleep(wait(attempt))
-        raise AssertionError("unreachable")
+                self._delete(str(found.file_id), int(found.version))
+                problem = PlatformError(AMISS, "uploading a file: what arrived is not what was sent, and was deleted")
+            if attempt < TRIES:
+                time.sleep(wait(attempt))
+        raise problem or PlatformError(AMISS, "uploading a file: the platform does not show it")
+
+    def _arrived(self, held: Held, name: str, before: Kept | None) -> Any:
+        """Ask what is there: the platform may have kept an upload and failed to say so."""
+        there = self._platform.get(held.level, held.id).files or []
+        found = next((file for file in there if file.name == name), None)
+        return None if found is not None and before is not None and int(found.version) == before.version else found
 
     @staticmethod
     def _is_whole(file: Any, size: int, expected: str) -> bool:
         held = plain_digest(file.get("hash"))
         return file.size == size and held in ("", expected)
 
-    def _metadata(self, name: str, upload: Upload) -> dict[str, Any]:
+    @staticmethod
+    def _metadata(name: str, upload: Upload, export: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that is to be known of a file, so that no later request is needed."""
         fields = {key: value for key, value in upload.fields.items() if key in _FILE_KEYS}
         given = fields.get("info")
         info = dict(given) if isinstance(given, Mapping) else {}
-        info["export"] = {"origin_id": upload.origin, "fingerprint": upload.fingerprint, "sha256": upload.sha256}
+        info["export"] = export
         metadata: dict[str, Any] = {"name": name, "tags": [], **fields, "info": info}
         if upload.kind and "type" not in fields:
             metadata["type"] = upload.kind
@@ -314,29 +411,92 @@ class FlywheelSink:
             metadata["zip_member_count"] = upload.members
         return metadata
 
-    def _delete_older(self, after: Any, before: Any) -> None:
-        """Delete the versions that a verified new one replaces."""
-        for version in range(int(before.version), 0, -1):
-            if version != int(after.version):
-                try:
-                    self._delete(after, version)
-                except PlatformError as error:
-                    if error.status != 404:  # an older one that went before
-                        raise
+    def _delete_older(self, after: Any, before: Kept, export: Mapping[str, Any]) -> None:
+        """Delete the versions that a verified new one replaces: ours that were made otherwise, with cleanup all."""
+        if str(after.file_id) != before.id:  # a platform may give the new one an id of its own
+            return
+        for version in range(before.version, 0, -1):
+            if self._cleanup or self._made_otherwise(before, version, export):
+                self._delete(before.id, version)
 
-    def _delete(self, file: Any, version: int) -> None:
-        options: dict[str, Any] = {"version": version}
+    def _made_otherwise(self, file: Kept, version: int, export: Mapping[str, Any]) -> bool:
+        """Tell whether a version is ours, and of another fingerprint or source version."""
+        found = file.export
+        if version != file.version:
+            try:
+                there = self._platform.call(
+                    "reading a file version", lambda sdk: sdk.get_file(file.id, version=version), tries=TRIES
+                )
+            except PlatformError as error:
+                if error.status != 404:
+                    raise
+                return False  # it went before
+            found = export_of(plain(there.get("info")))
+        return bool(found) and any(found.get(key) != export[key] for key in ("fingerprint", "version_id"))
+
+    def _delete_file(self, held: Held, file: Kept) -> None:
+        """Delete a file with all its versions, and what it leaves empty."""
+        self._delete(file.id, None)
+        self._holding.unset(held, file.name)
+        self._tidy(held)
+
+    def _delete(self, file: str, version: int | None) -> None:
+        """Delete a file or one version of it, and look whether it is gone."""
+        options: dict[str, Any] = {} if version is None else {"version": version}
         if self._delete_reason:
             options["delete_reason"] = self._delete_reason
         if self._cleanup == "Cleanup_force":
             options["force"] = True
-        self._platform.call(
-            "deleting a file version", lambda sdk: sdk.delete_file(file.file_id, **options), tries=_TRIES
-        )
+        try:
+            self._write("deleting a file", lambda sdk: sdk.delete_file(file, **options), tries=TRIES)
+        except PlatformError as error:
+            if error.status == 409:
+                raise PlatformError(
+                    AMISS,
+                    "deleting an older file: it has copies elsewhere; overwrite_files: Cleanup_force deletes it anyway",
+                ) from None
+            if error.status != 404:  # it went before
+                raise
+        at = {} if version is None else {"version": version}
+        if not self._platform.gone("looking after a deletion", lambda sdk: sdk.get_file(file, **at)):
+            raise PlatformError(AMISS, "deleting a file: the platform still has it")
 
     def withdraw(self, path: str) -> None:
-        """Delete what this run put somewhere."""
-        container, name = self._put.pop(path, ("", ""))
-        file = self._files.get(container, {}).pop(name, None)
-        if file is not None:
-            self._delete(file, int(file.version))
+        """Delete what this run put somewhere, or what a run from a folder did."""
+        held, name = self._put.pop(path, (None, ""))
+        if held is None:
+            standing = next((one for one in self.standing() if one.path == path and not one.origin), None)
+            if standing is not None:
+                self.remove(standing)
+        elif name in held.files:
+            file = held.files[name]
+            self._delete(file.id, file.version)
+            self._holding.unset(held, name)
+
+    def remove(self, standing: Standing) -> None:
+        """Delete a file that a run put here, and containers that it leaves empty and of no use."""
+        container, _, name = standing.key.partition("/")
+        held = self._holding.get(container)
+        if name in held.files:
+            self._delete_file(held, held.files[name])
+
+    def _write(self, what: str, request: Callable[[Any], T], *, tries: int = 1) -> T:
+        """Send a request that changes something; being forbidden once is enough."""
+        try:
+            return self._platform.call(what, request, tries=tries)
+        except PlatformError as error:
+            raise _refused(error) from None
+
+
+def _refused(error: PlatformError) -> Exception:
+    """Return what a failed write means for the run."""
+    if error.status != 403:
+        return error
+    return StopRun(f"the destination: {error}. Nothing more was tried there; what was released is whole")
+
+
+def _taken(level: str) -> str:
+    return (
+        f"another {level} at the destination has its label, made from another source: give each a label of its own "
+        f"(a rule on flywheel.{level}.label, or labels: rules), or rename that one"
+    )

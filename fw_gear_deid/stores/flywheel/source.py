@@ -11,9 +11,18 @@ from typing import Any
 
 from fw_gear_deid.model.container import EDITABLE, ContainerRecord
 from fw_gear_deid.model.ports import LEVELS, Branch, Item
-from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, digest, plain, plain_digest, wait
+from fw_gear_deid.stores.flywheel.client import (
+    AMISS,
+    TRIES,
+    UNCERTAIN,
+    Platform,
+    PlatformError,
+    digest,
+    plain,
+    plain_digest,
+    wait,
+)
 
-_TRIES = 4
 _PLURAL = {"project": "projects", "subject": "subjects", "session": "sessions", "acquisition": "acquisitions"}
 
 
@@ -179,6 +188,7 @@ class FlywheelSource:
                 problem=problem,
                 fields=_fields(file, "file"),
                 kind=file.type or "",
+                key=str(file.file_id or ""),
             )
 
     def containers(self, items: Sequence[Item]) -> list[Branch]:
@@ -191,18 +201,18 @@ class FlywheelSource:
         version, size, expected = [*item.version.split(" "), ""][:3]
         target = workspace / "file"
         container = item.id.split("/")[1]
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, TRIES + 1):
             try:
                 platform.download(container, item.name, int(version), target)
                 if target.stat().st_size == int(size) and expected in ("", digest(target)):
                     return target
-                problem = PlatformError(0, "downloading a file: what arrived is not what the platform holds")
+                problem = PlatformError(AMISS, "downloading a file: what arrived is not what the platform holds")
             except PlatformError as error:
-                if error.status not in (0, 429, 500, 502, 503, 504):
+                if error.status not in UNCERTAIN:
                     raise
                 problem = error
             target.unlink(missing_ok=True)
-            if attempt < _TRIES:
+            if attempt < TRIES:
                 time.sleep(wait(attempt))
         raise problem
 

@@ -1,0 +1,49 @@
+"""What stands at the destination and what would be made now → whether it is as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fw_gear_deid.model.ports import Standing, Wanted
+
+UNCHANGED = "released by an earlier run and unchanged since"
+STALE = "stale"
+"""How the reason begins of a file that was skipped though the destination holds something older than would be made."""
+_REMEDY = "overwrite_files: Replace (--exists replace) makes it anew"
+
+
+def verdict(found: Sequence[Standing], chain: Sequence[Wanted], version: str, fingerprint: str) -> str:
+    """Return ``UNCHANGED``, a reason that begins with ``STALE``, or nothing where the work has to be done.
+
+    Parameters
+    ----------
+    found : sequence of Standing
+        What was made of the source file.
+    chain : sequence of Wanted
+        Where its result belongs.
+    version : str
+        Stands for the version of the source.
+    fingerprint : str
+        Of what would be made now.
+    """
+    if len(found) != 1 or not found[0].whole or not at_home(found[0], chain):
+        return ""  # nothing, or below the wrong subject, or twice: the new one takes the place of them all
+    [there] = found
+    if there.version not in ("", version):
+        return f"{STALE}: the source has another version of it now; {_REMEDY}"
+    if there.fingerprint != fingerprint:
+        return f"{STALE}: it was made with another profile, key, mapping or results number; {_REMEDY}"
+    return UNCHANGED
+
+
+def at_home(standing: Standing, chain: Sequence[Wanted]) -> bool:
+    """Tell whether a file stands in the containers it belongs in: by origin, by label where one has none."""
+    if len(standing.containers) != len(chain):
+        return False
+    for there, wanted in zip(standing.containers, chain, strict=True):
+        if there.origin and wanted.origin:
+            if there.origin != wanted.origin:
+                return False
+        elif wanted.label and there.label != wanted.label:
+            return False
+    return True

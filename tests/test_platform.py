@@ -1,0 +1,353 @@
+"""What a project on a platform holds after runs and reruns: containers and files known by origin, nobody merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flywheel")
+
+from fw_gear_deid.stores.flywheel.client import disconnect
+from tests.loopback import Container, World, serve
+from tests.loopback.model import StoredFile
+from tests.test_gear import PROFILE, Site
+from tests.test_run import instance, packed
+
+OTHER = PROFILE + "    - name: PatientSex\n      remove: true\n"
+RENAME = "zip:\n  filenames:\n    - input-regex: '.*'\n      output: new.dicom.zip\n"
+LABELS = "flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: '{{ NEWID }}'\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A source project and an empty destination; what is in the source the tests say."""
+    world = World()
+    group = world.add_group("lab")
+    source, destination = world.add_project(group, "Stored"), world.add_project(group, "Clean")
+    world.unique_labels = {"project", "subject"}
+    with serve(world) as server:
+        yield Site(world, server, source, destination, tmp_path)
+        disconnect()
+
+
+def scan(site: Site, path: str, number: int = 1, patient: str = "", **values: Any) -> StoredFile:
+    """Add SUBJECT/SESSION/ACQUISITION with one archive to the source; acquisitions are never shared."""
+    world, [subject, session, label] = site.world, path.split("/")
+    at = child(site, site.source, subject) or world.add_subject(site.source, subject)
+    at = child(site, at, session) or world.add_session(at, session)
+    acquisition = world.add_acquisition(at, label)
+    data = instance(patient or subject, series=number, SeriesDescription=label, **values)
+    return world.add_file(acquisition, "scan.dicom.zip", packed({"1.dcm": data}), type="dicom")
+
+
+def child(site: Site, parent: Container, label: str) -> Container | None:
+    return next((one for one in site.world.containers.values() if one.parent is parent and one.label == label), None)
+
+
+def held(site: Site, kind: str) -> list[Container]:
+    """Return the containers of a kind at the destination."""
+    return [
+        one for one in site.world.containers.values() if one.kind == kind and one.above("project") is site.destination
+    ]
+
+
+def kept(site: Site) -> list[StoredFile]:
+    return [
+        file for file in site.world.files.values() if file.versions and file.parent.above("project") is site.destination
+    ]
+
+
+def picture(site: Site) -> object:
+    """Return all of the destination that a rerun must not change."""
+    return (
+        sorted((one.id, one.label, one.parent.id if one.parent else "") for one in held(site, "subject")),
+        sorted((one.id, one.label, one.parent.id if one.parent else "") for one in held(site, "session")),
+        sorted((one.id, one.label, one.parent.id if one.parent else "") for one in held(site, "acquisition")),
+        sorted((file.id, file.name, file.parent.id, tuple(file.versions)) for file in kept(site)),
+    )
+
+
+# -- lists ---------------------------------------------------------------------------------------------
+
+
+def test_a_site_may_cap_its_pages(site: Site) -> None:
+    for number in range(7):
+        scan(site, f"S{number}/V/T1", number)
+    site.world.page_cap = 2
+    assert site.here()[0] == 0
+    assert len(kept(site)) == 7
+    before = picture(site)
+    assert site.here(name="again")[0] == 0
+    assert (picture(site), site.states("again")) == (before, {"skipped": 7})
+
+
+# -- containers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [["subject", "session", "acquisition"], []])
+def test_a_repeat_scan_is_a_second_acquisition(site: Site, levels: list[str]) -> None:
+    scan(site, "P1/V1/T1w", 1, ProtocolName="T1w")
+    scan(site, "P1/V1/T1w", 2, ProtocolName="T1w")
+    rules = PROFILE.replace(
+        "    - name: StudyDescription\n",
+        "    - name: SeriesDescription\n      keep: true\n    - name: StudyDescription\n",
+    )
+    code, said = site.here(profile=rules, match_by_id=levels)
+    if not levels:  # by label they would be one
+        assert (code, site.states(), kept(site)) == (1, {"refused": 2}, [])
+        return
+    assert code == 0, said
+    assert [one.label for one in held(site, "acquisition")] == ["T1w", "T1w"]
+    assert all(len(one.files) == 1 for one in held(site, "acquisition"))
+    before = picture(site)
+    assert site.here(profile=rules, name="again")[0] == 0
+    assert picture(site) == before
+    assert site.here(profile=rules, name="third", overwrite_files="Replace")[0] == 0
+    assert len(held(site, "acquisition")) == len(kept(site)) == 2
+
+
+def test_two_visits_of_one_label(site: Site) -> None:
+    rules = PROFILE + "flywheel:\n  session:\n    fields:\n      - name: label\n        replace-with: VISIT\n"
+    scan(site, "P1/V1/T1", 1)
+    scan(site, "P1/V2/T1", 2)
+    assert site.here(profile=rules)[0] == 0
+    assert [one.label for one in held(site, "session")] == ["VISIT", "VISIT"]
+    assert len(kept(site)) == 2
+
+
+def test_two_visits_of_one_label_where_the_platform_takes_one(site: Site) -> None:
+    site.world.unique_labels = {"project", "subject", "session"}
+    rules = PROFILE + "flywheel:\n  session:\n    fields:\n      - name: label\n        replace-with: VISIT\n"
+    scan(site, "P1/V1/T1", 1)
+    scan(site, "P1/V2/T1", 2)
+    assert site.here(profile=rules)[0] == 1
+    assert len(kept(site)) == 1
+    assert [row["reason"] for row in site.rows() if "flywheel.session.label" in row["reason"]]
+
+
+def test_equal_labels_of_two_projects_are_not_merged(site: Site) -> None:
+    """match_by_id: [] goes by label; the other project's subject is somebody else."""
+    scan(site, "P1/V1/T1", 1)
+    assert site.here(labels="keep", match_by_id=[])[0] == 0
+    group = site.source.parent
+    assert group is not None
+    site.source = site.world.add_project(group, "Second")
+    scan(site, "P1/V1/T1", 2, patient="somebody else")
+    code, _ = site.here(labels="keep", match_by_id=[], name="second")
+    assert code == 1
+    assert len(kept(site)) == 1
+    assert "made from another source" in site.rows("second")[0]["reason"]
+
+
+def test_parallel_jobs_keep_the_oldest(site: Site) -> None:
+    """Another job makes the same session and acquisition a moment before this one: ours goes, being empty."""
+    scan(site, "P1/V1/T1", 1)
+    site.world.faults.add("race409", "^POST /sessions")
+    site.world.faults.add("race409", "^POST /acquisitions")
+    assert site.here()[0] == 0
+    assert len(held(site, "session")) == len(held(site, "acquisition")) == len(kept(site)) == 1
+    assert {one.kind for one in site.world.deletions} == {"session", "acquisition"}
+    assert {one.reason for one in site.world.deletions} == {"container_is_empty"}
+
+
+def test_a_container_that_cannot_go_is_told(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    site.world.faults.add("race409", "^POST /sessions")
+    site.world.faults.add("status", "^DELETE /sessions", code=403)
+    code, said = site.here()
+    assert code == 0 and len(kept(site)) == 1
+    assert "of no more use; it stays" in said
+
+
+def test_a_session_moved_to_its_right_subject(site: Site) -> None:
+    file = scan(site, "P1/V1/T1", 1)
+    scan(site, "P2/V1/T1", 2)
+    session = file.parent.parent
+    assert session is not None
+    assert site.here()[0] == 0
+    wrong = {one.parent.id for one in held(site, "session") if one.parent}
+    session.parent = child(site, site.source, "P2")
+    session.fields["label"] = "V2"
+    assert site.here(name="again")[0] == 0
+    assert len(kept(site)) == 2
+    owners = {file.parent.above("subject") for file in kept(site)}
+    assert len(owners) == 1, "both visits are of one person"
+    assert {one.id for one in owners if one} < wrong
+    assert len(held(site, "session")) == len(held(site, "acquisition")) == 2, "what the move left empty has gone"
+    before = picture(site)
+    assert site.here(name="third")[0] == 0
+    assert picture(site) == before
+
+
+def test_labels_that_were_swapped_are_changed(site: Site) -> None:
+    for number, name in enumerate(("A", "B", "C")):
+        scan(site, f"{name}/V1/T1", number)
+    profile = PROFILE + LABELS
+    first = "subject.label,NEWID\nA,one\nB,two\nC,three\n"
+    assert site.here(profile=profile, mapping=first)[0] == 0
+    was = {one.label: one.id for one in held(site, "subject")}
+    later = "subject.label,NEWID\nA,two\nB,one\nC,four\n"
+    code, _ = site.here(profile=profile, mapping=later, name="left")
+    assert code == 1
+    assert all(row["reason"].startswith("stale") for row in site.rows("left"))
+    assert {one.label: one.id for one in held(site, "subject")} == was
+    code, said = site.here(profile=profile, mapping=later, name="again", overwrite_files="Replace")
+    assert code == 0, said
+    now = {one.label: one.id for one in held(site, "subject")}
+    assert now == {"two": was["one"], "one": was["two"], "four": was["three"]}
+    assert len(kept(site)) == 3
+
+
+def test_labels_moved_up_by_one(site: Site) -> None:
+    for number, name in enumerate(("A", "B", "C")):
+        scan(site, f"{name}/V1/T1", number)
+    profile = PROFILE + LABELS
+    assert site.here(profile=profile, mapping="subject.label,NEWID\nA,1\nB,2\nC,3\n")[0] == 0
+    was = {one.label: one.id for one in held(site, "subject")}
+    later = "subject.label,NEWID\nA,2\nB,3\nC,4\n"
+    assert site.here(profile=profile, mapping=later, name="again", overwrite_files="Replace")[0] == 0
+    assert {one.label: one.id for one in held(site, "subject")} == {"2": was["1"], "3": was["2"], "4": was["3"]}
+
+
+def test_a_label_that_somebody_keeps_is_named(site: Site) -> None:
+    scan(site, "A/V1/T1", 1)
+    profile = PROFILE + LABELS
+    assert site.here(profile=profile, mapping="subject.label,NEWID\nA,one\n")[0] == 0
+    site.world.add_subject(site.destination, "two")
+    code, _ = site.here(
+        profile=profile, mapping="subject.label,NEWID\nA,two\n", name="again", overwrite_files="Replace"
+    )
+    assert code == 1
+    assert "another subject at the destination has its label" in site.rows("again")[0]["reason"]
+
+
+# -- files ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_version_at_the_source_is_stale(site: Site) -> None:
+    file = scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    [old] = kept(site)
+    corrected = packed({"1.dcm": instance("P1", series=1, InstanceNumber="7")})
+    site.world.add_file(file.parent, file.name, corrected, type="dicom")
+    code, _ = site.here(name="skip")
+    assert code == 1 and site.states("skip") == {"skipped": 1}
+    assert site.rows("skip")[0]["reason"].startswith("stale: the source has another version")
+    assert kept(site) == [old] and len(old.versions) == 1
+    assert site.here(name="replace", overwrite_files="Replace")[0] == 0
+    assert kept(site) == [old] and list(old.versions) == [2], "the older version has gone"
+    assert site.here(name="again")[0] == 0
+    assert site.states("again") == {"skipped": 1}
+
+
+def test_replace_removes_the_origin_under_any_name(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    [old] = kept(site)
+    renamed = (
+        OTHER
+        + "  filenames:\n    - input-regex: '.*'\n      output: '{SOPInstanceUID}.dcm'\nzip:\n  filenames:\n    - input-regex: '.*'\n      output: new.dicom.zip\n"
+    )
+    code, said = site.here(profile=renamed, name="again", overwrite_files="Replace", delete_reason="compliance_phi")
+    assert code == 0, said
+    assert [file.name for file in kept(site)] == ["new.dicom.zip"]
+    assert [(one.name, one.reason) for one in site.world.deletions] == [(old.name, "compliance_phi")]
+
+
+def test_a_file_that_is_refused_now_keeps_no_earlier_result(site: Site) -> None:
+    file = scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    site.world.add_file(file.parent, file.name, packed({"1.dcm": bytes(128) + b"DICM\x02\0\0\0UL"}), type="dicom")
+    assert site.here(name="dry", overwrite_files="Replace", dry_run=True)[0] == 1
+    assert len(kept(site)) == 1
+    assert site.here(name="again", overwrite_files="Replace")[0] == 1
+    assert site.states("again") == {"refused": 1}
+    assert kept(site) == []
+
+
+def test_a_failure_takes_nothing_back(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    site.world.faults.add("status", r"^GET .*/files/", code=404, times=None)
+    assert site.here(name="again", overwrite_files="Replace")[0] == 1
+    assert site.states("again") == {"failed": 1}
+    assert len(kept(site)) == 1
+
+
+def test_another_key_makes_everything_stale(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    assert site.here(secret="a secret of sixteen")[0] == 0
+    code, _ = site.here(secret="a secret of another", name="again")
+    assert code == 1
+    assert site.rows("again")[0]["reason"].startswith("stale")
+
+
+def test_what_an_upload_left_cut_is_made_anew(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    [file] = kept(site)
+    whole = file.content
+    file.current.content = whole[:10]
+    assert site.here(name="again")[0] == 0
+    assert site.states("again") == {"released": 1}
+    assert [one.content for one in kept(site)] == [whole]
+
+
+def test_files_of_the_previous_release_are_known(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    [file] = kept(site)
+    from fw_gear_deid.stores.flywheel.source import FlywheelSource
+
+    source = FlywheelSource(site.server.key(), "project", site.source.id, site.source.id)
+    [item] = source.items()
+    file.info["export"] = {"origin_id": source.origin(item.id, item.version), "fingerprint": "older"}
+    code, _ = site.here(name="again")
+    assert code == 1 and site.rows("again")[0]["reason"].startswith("stale")
+    assert site.here(name="renew", overwrite_files="Replace")[0] == 0
+    assert len(kept(site)) == 1 and len(kept(site)[0].versions) == 1
+    assert kept(site)[0].info["export"]["version_id"]
+
+
+def test_somebody_elses_file_is_never_removed(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    [acquisition] = held(site, "acquisition")
+    theirs = site.world.add_file(acquisition, "notes.txt", b"theirs")
+    code, _ = site.here(name="again", profile=OTHER, overwrite_files="Cleanup_force")
+    assert code == 0
+    assert theirs in kept(site) and theirs.content == b"theirs"
+
+
+def test_copies_elsewhere_stop_a_deletion_and_are_told(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    [old] = kept(site)
+    old.copied = True
+    renamed = OTHER + RENAME
+    code, _ = site.here(profile=renamed, name="again", overwrite_files="Replace")
+    assert code == 1
+    assert "Cleanup_force" in site.rows("again")[0]["reason"]
+    assert site.here(profile=renamed, name="force", overwrite_files="Cleanup_force")[0] == 0
+    assert [file.name for file in kept(site)] == ["new.dicom.zip"]
+
+
+def test_standing_tells_what_stands_there_and_of_which_root(site: Site) -> None:
+    from fw_gear_deid.stores.flywheel.sink import FlywheelSink
+    from fw_gear_deid.stores.flywheel.source import FlywheelSource
+
+    first = scan(site, "P1/V1/T1", 1)
+    scan(site, "P2/V1/T1", 2)
+    assert site.here()[0] == 0
+    source = FlywheelSource(site.server.key(), "project", site.source.id, site.source.id)
+    sink = FlywheelSink(site.server.key(), site.destination.id, match_by_id=frozenset())
+    assert {one.root for one in sink.standing()} == {source.origin()}
+    site.world.remove(first.parent.parent.parent)  # withdrawn at the source
+    seen = {source.origin(item.key) for item in source.items()}
+    [orphan] = [one for one in sink.standing() if one.origin not in seen]
+    sink.remove(orphan)
+    assert len(kept(site)) == 1
+    assert [len(held(site, kind)) for kind in ("subject", "session", "acquisition")] == [1, 1, 1]
