@@ -404,6 +404,38 @@ def test_quota_of_control_groups(tmp_path: Path, case: str) -> None:
     assert cores.quota(tmp_path / "nothing", tmp_path / "mount") is None
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_BUSY])
+def test_ledger_on_a_disk_that_lets_it_down_names_another(tmp_path: Path, monkeypatch: Patch, code: int) -> None:
+    from fw_gear_deid.ledger.state import State
+
+    def connect(*arguments: Any, **options: Any) -> None:
+        error = sqlite3.OperationalError("locking protocol")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(StopRun, match="--ledger DIR"):
+        State(tmp_path / "state.sqlite")
+
+
+def test_ledger_of_an_earlier_version_is_taken(desk: Desk) -> None:
+    desk.put(STORY)
+    desk.run()
+    expected = desk.states(), desk.there()
+    (ledger,) = desk.reports.rglob("state.sqlite")
+    with sqlite3.connect(ledger) as db:
+        db.execute("DROP INDEX by_name_key")
+        db.execute("ALTER TABLE files DROP COLUMN name_key")
+    db.close()
+    desk.run()
+    assert {name: state.replace("skipped", "released") for name, state in desk.states().items()} == expected[0]
+    assert desk.there() == expected[1]
+    with sqlite3.connect(ledger) as db:
+        keys = dict(db.execute("SELECT destination, name_key FROM files").fetchall())
+    db.close()
+    assert keys == {name: name.lower() for name in keys} and len(keys) > 2
+
+
 def test_ledger_says_when_it_cannot_be_opened(tmp_path: Path) -> None:
     from fw_gear_deid.ledger.state import State
 

@@ -11,8 +11,8 @@ import pytest
 
 from fw_gear_deid.model.ports import Item
 from fw_gear_deid.stores.folder import FolderSource
-from fw_gear_deid.system.root import Outside, Root
-from tests.test_run import PROFILE, Desk, Ran, contents, desk, forked, instance
+from fw_gear_deid.system.root import Outside, Root, lies_in
+from tests.test_run import PROFILE, Desk, Ran, contents, desk, forked, instance, packed
 
 __all__ = ["desk"]
 NASTY = [
@@ -123,6 +123,43 @@ def test_tampered_ledger_removes_nothing_outside(desk: Desk, row: str) -> None:
     assert done.code in (0, 1)
 
 
+@pytest.mark.parametrize(("one", "other"), [("straße", "STRASSE"), ("M\u00fc", "mU\u0308"), ("ﬁx", "FIX")])
+@pytest.mark.parametrize("apart", [False, True])
+def test_files_whose_names_fall_together_somewhere_are_refused(desk: Desk, one: str, other: str, apart: bool) -> None:
+    """In one run and in two."""
+    desk.put({f"S/V/A/{one}.zip": packed({"IM": instance()})})
+    if apart:
+        assert desk.run().code == 0
+    desk.put({f"S/V/A/{other}.zip": packed({"IM": instance(number=2)})})
+    assert desk.run().code == 1
+    assert set(desk.states().values()) == {"refused"}
+    assert desk.there() == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("straße", "STRASSE"), ("M\u00fc", "mU\u0308"), ("S 1 ", "S 1"), ("a?", "a_")]
+)
+def test_labels_that_fall_together_somewhere_are_refused(desk: Desk, one: str, other: str) -> None:
+    desk.put({f"{one}/V/A/1": instance(), f"{other}/V/A/1": instance("P2"), "third/V/A/1": instance("P3")})
+    assert desk.run("--labels", "keep").code == 1
+    assert desk.states() == {f"{one}/V/A/1": "refused", f"{other}/V/A/1": "refused", "third/V/A/1": "released"}
+
+
+def test_labels_that_only_look_so_are_told_apart(desk: Desk) -> None:
+    labels = ("Muster, A.", "Muster, A", "aux", "NUL.x", ".S", "Muster, A..b")
+    desk.put({f"{label}/V/A/1": instance(f"P{n}") for n, label in enumerate(labels)})
+    assert desk.run("--labels", "keep").code == 0
+    made = {path.split("/")[0] for path in desk.there()}
+    assert made == {"Muster, A_", "Muster, A", "_aux", "_NUL.x", "_S", "Muster, A..b"}
+
+
+def test_members_whose_names_fall_together_somewhere_refuse_the_archive(desk: Desk) -> None:
+    members = {"straße/IM": instance(), "STRASSE/IM": instance()}
+    desk.put({"S/V/A/x.zip": packed(members)})
+    assert desk.run().code == 1
+    assert desk.states() == {"S/V/A/x.zip": "refused"}
+
+
 def test_what_is_no_file_is_not_taken_back(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "out/S").mkdir(parents=True)
@@ -155,6 +192,26 @@ def test_partial_file_of_a_killed_run_is_replaced_and_a_link_in_its_place_not_fo
     assert done.code == 0, done.err
     assert contents(tmp_path / "out") == {"S/one": b"one", "S/two": b"two"}
     assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_folders_lie_in_one_another_however_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Data/in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("Data")
+    here = tmp_path / "Data"
+    for inner in (
+        here,
+        here / "in",
+        here / "new/deep",
+        tmp_path / "link",
+        tmp_path / "link/in/new",
+        here / "../Data/in",
+    ):
+        assert lies_in(inner, here)
+    for inner in (tmp_path, tmp_path / "Data2", here / "..", tmp_path / "data/in"):
+        assert not lies_in(inner, here)
+    monkeypatch.setattr(Path, "exists", lambda path: Path(str(path).replace("/data", "/Data")).is_dir())
+    monkeypatch.setattr(Path, "samefile", lambda one, other: str(one).casefold() == str(other).casefold())
+    assert lies_in(tmp_path / "data/in", here)  # macOS, Windows
 
 
 # -- what SOURCE becomes after it was listed -----------------------------------------------------------
@@ -199,6 +256,32 @@ def test_file_that_changes_after_it_was_listed_fails(desk: Desk, change: str) ->
         os.mkfifo(path)
     with pytest.raises(OSError, match="changed after it was listed"):
         source.fetch(item, desk.folder)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+@pytest.mark.parametrize("change", ["grows", "becomes a link"])
+def test_file_that_changes_while_it_is_read_fails(desk: Desk, change: str, bad: bool) -> None:
+    """Also where what was read of it cannot be de-identified: it may be whole the next time."""
+    desk.put({"S/V/A/1": instance()[:-3] if bad else instance(), "S/V/A/2": instance(number=2)})
+    path = desk.source / "S/V/A/1"
+    (desk.folder / "kept").write_bytes(path.read_bytes())
+    reads = 0
+
+    def hook(event: str, touched: str) -> None:
+        nonlocal reads
+        reads += event == "read" and touched == str(path)
+        if reads == 2:  # once for its head, once for all of it
+            reads += 1
+            if change == "grows":
+                path.write_bytes(path.read_bytes() + b"more")
+            else:
+                path.unlink()
+                path.symlink_to(desk.folder / "kept")
+
+    done = forked(desk.run, hook)
+    assert done.code == 1, done.err
+    assert desk.states() == {"S/V/A/1": "failed", "S/V/A/2": "released"}
+    assert desk.reasons()["S/V/A/1"] == "it changed while it was read"
 
 
 def test_links_inside_the_source_are_files(desk: Desk) -> None:

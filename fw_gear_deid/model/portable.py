@@ -55,5 +55,7 @@ def same_name_key(text: str) -> str:
     >>> same_name_key("Straße") == same_name_key("STRASSE"), same_name_key("é") == same_name_key("E\u0301")
     (True, True)
     """
+    if text.isascii():
+        return text.lower()
     folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
     return unicodedata.normalize("NFC", "".join(one for one in folded if unicodedata.category(one) != "Cf"))

@@ -123,13 +123,29 @@ def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
     inbox.mkdir(mode=0o700)
     try:
         paths = [settings.source.fetch(item, inbox) for item in task.items]
-        ctx = _context(settings, task, paths[0])
-        if task.series:
-            named = [(path, item.name) for path, item in zip(paths, task.items, strict=True)]
-            return deidentify_series(named, ctx, result)
-        return deidentify(paths[0], task.items[0].name, ctx, result)
+        before = _stamps(paths)
+        try:
+            done = _deidentified(task, paths, _context(settings, task, paths[0]), result)
+        except Unfit:
+            if _stamps(paths) == before:
+                raise
+            done = None  # half of it may be read, half not there yet
+        return done if done is not None and _stamps(paths) == before else Failed("it changed while it was read")
     finally:
         shutil.rmtree(inbox, ignore_errors=True)
+
+
+def _deidentified(task: Task, paths: list[Path], ctx: Context, result: Path) -> Result | Skipped:
+    if task.series:
+        named = [(path, item.name) for path, item in zip(paths, task.items, strict=True)]
+        return deidentify_series(named, ctx, result)
+    return deidentify(paths[0], task.items[0].name, ctx, result)
+
+
+def _stamps(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Return what changes when a file does, or when it becomes a link to another one."""
+    states = ((os.path.realpath(path), path.stat()) for path in paths)
+    return [(real, status.st_size, status.st_mtime_ns) for real, status in states]
 
 
 def problem_of(item: Item) -> Refused | Skipped | Failed:

@@ -24,6 +24,21 @@ class Outside(OSError):
     """A path that is none below the root; its text quotes nothing of it."""
 
 
+def lies_in(inner: Path, outer: Path) -> bool:
+    """Tell whether a path is a folder or lies below it, whether or not it is there yet.
+
+    However both are written: by links, in other case where that does not count, by two mounts of one disk.
+
+    Raises
+    ------
+    OSError
+    """
+    real, top = Path(os.path.realpath(inner)), Path(os.path.realpath(outer))
+    if real.is_relative_to(top):
+        return True
+    return top.exists() and any(above.exists() and above.samefile(top) for above in (real, *real.parents))
+
+
 @dataclass(frozen=True, slots=True)
 class Root:
     """A folder, given by the user, and what may be done below it.
