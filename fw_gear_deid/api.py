@@ -99,7 +99,7 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     UsageError, ProfileError, StopRun
     """
     reports = asked.reports or _default_reports(asked.dest)
-    _check_folders(asked.source, asked.dest, {"reports": reports, "ledger": asked.ledger})
+    places.check_folders(asked.source, asked.dest, {"reports": reports, "ledger": asked.ledger})
     ledger = asked.ledger or reports / PRIVATE
     ends = places.Ends.find(asked.source, asked.dest)
     planned = _planned(asked.profile, ends.destination, tell)
@@ -171,37 +171,6 @@ def _planned(name: str | None, destination: places.PlatformPlace | None, tell: C
     planned = PlannedProfile.read(found.text, f"{found.level}-settings", found.level)
     tell(f"profile: {planned.profile.name}, from the {found.level}'s settings")
     return planned
-
-
-def _check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | None]) -> None:
-    """Refuse a source that does not exist, and folders that lie in one another."""
-    folders = {"DEST": dest_text, "SOURCE": source_text}
-    local = {name: Path(text) for name, text in folders.items() if not places.on_platform(text)}
-    source, dest = local.get("SOURCE"), local.get("DEST")
-    if source is not None and not source.exists():
-        raise UsageError(f"{source}: no such file or folder")
-    if dest is not None and dest.exists() and not dest.is_dir():
-        raise UsageError(f"{dest}: DEST must be a folder")
-    if source is not None and dest is not None:
-        inner, outer = source.resolve(), dest.resolve()
-        if outer.is_relative_to(inner) or inner.is_relative_to(outer):
-            raise UsageError("SOURCE and DEST lie in one another; choose a DEST elsewhere")
-    for name, folder in own.items():
-        if folder is None:
-            continue
-        told = folder.resolve()
-        if dest is not None and told.is_relative_to(dest.resolve()):
-            raise UsageError(
-                f"the {name} lie inside DEST; they are not for those who receive it: choose another --{name}"
-            )
-        if source is not None and told.is_relative_to(source.resolve()):
-            raise UsageError(f"the {name} lie inside SOURCE, which is never written to; choose another --{name}")
-    for folder in (dest, *own.values()):
-        if folder is None:
-            continue
-        parent = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise UsageError(f"{folder}: no permission to write there")
 
 
 def _keyring(key_file: Path | None, ledger: Path, reports: Path) -> keys.Keyring:

@@ -213,9 +213,9 @@ def test_modes_under_any_umask(desk: Desk, umask: int, file: int, folder: int) -
     seen: dict[str, int] = {}
 
     def hook(event: str, path: str) -> None:
-        for found in (desk.reports / ".work").glob("*"):
+        for found in (desk.private / ".work").glob("*"):
             seen.setdefault(f"work {found.name}", stat.S_IMODE(found.stat().st_mode))
-        for found in desk.reports.glob("*"):
+        for found in [*desk.reports.glob("*"), *desk.private.glob("*")]:
             if found.is_file():
                 seen[found.name] = stat.S_IMODE(found.stat().st_mode)
 
@@ -231,6 +231,7 @@ def test_modes_under_any_umask(desk: Desk, umask: int, file: int, folder: int) -
     assert {name for name in watched if name.startswith("work ")}
     assert {name: mode for name, mode in watched.items() if not name.endswith(".in") and mode != 0o600} == {}
     assert {mode for name, mode in watched.items() if name.endswith(".in")} <= {0o700}
+    assert modes(desk.private, files=False) == {0o700}
     assert modes(desk.dest, files=True) == {file}
     assert modes(desk.dest, files=False) == {folder}
 
@@ -266,14 +267,16 @@ def test_ledger_that_others_may_read_is_closed(tmp_path: Path) -> None:
     assert modes(path, files=True) == {0o600}
 
 
-@pytest.mark.parametrize("name", [".lock", "state.sqlite", ".work", "audit.csv.partial", "files.csv.partial"])
+@pytest.mark.parametrize(
+    "name", ["private/.lock", "private/state.sqlite", "private/.work", "audit.csv.partial", "private/files.csv.partial"]
+)
 @pytest.mark.parametrize("target", ["victim", "nowhere", "folder"])
 def test_link_in_the_place_of_our_own_file_is_not_followed(desk: Desk, name: str, target: str) -> None:
     desk.put({"S/V/A/1": instance()})
     (desk.folder / "victim").write_text("mine")
     (desk.folder / "folder").mkdir()
     (desk.folder / "folder/theirs").write_text("theirs")
-    desk.reports.mkdir()
+    desk.private.mkdir(parents=True)
     (desk.reports / name).symlink_to(desk.folder / target)
     done = desk.run()
     assert "Traceback" not in done.err
@@ -288,11 +291,11 @@ def test_link_in_the_place_of_our_own_file_is_not_followed(desk: Desk, name: str
 
 def test_partial_reports_of_a_killed_run_are_replaced(desk: Desk) -> None:
     desk.put({"S/V/A/1": instance()})
-    desk.reports.mkdir()
-    for name in ("audit.csv", "files.csv", "summary.json"):
+    desk.private.mkdir(parents=True)
+    for name in ("audit.csv", "private/files.csv", "summary.json"):
         (desk.reports / f"{name}.partial").write_text("half")
     assert desk.run().code == 0
-    assert not list(desk.reports.glob("*.partial"))
+    assert not list(desk.reports.rglob("*.partial"))
 
 
 # -- locks ---------------------------------------------------------------------------------------------
@@ -300,8 +303,8 @@ def test_partial_reports_of_a_killed_run_are_replaced(desk: Desk) -> None:
 
 def test_second_run_is_told(desk: Desk) -> None:
     desk.put({"S/V/A/1": instance()})
-    desk.reports.mkdir()
-    with lock.exclusive(desk.reports):
+    desk.private.mkdir(parents=True)
+    with lock.exclusive(desk.private):
         done = desk.run()
     assert (done.code, "another run" in done.err, desk.there()) == (2, True, {})
     assert desk.run().code == 0
@@ -344,7 +347,7 @@ def test_file_system_without_locks_is_no_second_run(desk: Desk, monkeypatch: Pat
     done = desk.run()
     assert (done.code, desk.there()) == (2, {})
     assert "no file locks" in done.err and "--ledger DIR" in done.err and "another run" not in done.err
-    assert [path.name for path in desk.reports.glob(".lock*")] == [".lock"]
+    assert [path.name for path in desk.private.glob(".lock*")] == [".lock"]
 
 
 def test_flock_unknown_is_nothing_to_us(desk: Desk, monkeypatch: Patch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from fw_gear_deid.model.ports import Item
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.system.root import Outside, Root, lies_in
-from tests.test_run import PROFILE, Desk, Ran, contents, desk, forked, instance, packed
+from tests.test_run import PROFILE, Desk, Ran, contents, desk, forked, instance, packed, powerless
 
 __all__ = ["desk"]
 NASTY = [
@@ -212,6 +212,29 @@ def test_folders_lie_in_one_another_however_they_are_written(tmp_path: Path, mon
     monkeypatch.setattr(Path, "exists", lambda path: Path(str(path).replace("/data", "/Data")).is_dir())
     monkeypatch.setattr(Path, "samefile", lambda one, other: str(one).casefold() == str(other).casefold())
     assert lies_in(tmp_path / "data/in", here)  # macOS, Windows
+
+
+@pytest.mark.parametrize("end", ["source", "dest", "reports"])
+def test_place_below_a_folder_that_may_not_be_entered_is_told(desk: Desk, end: str) -> None:
+    desk.put({"S/V/A/1": instance()})
+    shut = desk.folder / "shut"
+    (shut / "in").mkdir(parents=True)
+    shut.chmod(0)
+    places = {"source": {"source": shut / "in"}, "dest": {"dest": shut / "out"}, "reports": {}}[end]
+    options = ["--reports", str(shut / "r")] if end == "reports" else []
+    try:
+        done = forked(lambda: powerless(lambda: desk.run(*options, **places)))
+    finally:
+        shut.chmod(0o700)
+    assert (done.code, "cannot be looked up (Permission denied)" in done.err) == (2, True), done.err
+
+
+def test_places_that_are_not_there_yet_are_made(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance()})
+    far = desk.folder / "not/there/yet"
+    assert desk.run("--reports", str(far / "r"), "--ledger", str(far / "l"), dest=far / "out").code == 0
+    assert len(contents(far / "out")) == 1
+    assert {"state.sqlite", ".lock"} <= contents(far / "l").keys()
 
 
 # -- what SOURCE becomes after it was listed -----------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.ports import LEVELS, Sink, Source
 from fw_gear_deid.stores.folder import FolderSink, FolderSource
+from fw_gear_deid.system.root import lies_in
 
 if TYPE_CHECKING:  # the SDK takes longer to import than a folder to de-identify
     from fw_gear_deid.stores.flywheel.settings import StoredProfile
@@ -23,6 +26,69 @@ _LOGIN = Path(".config/flywheel/user.json")  # where the fw command line keeps i
 def on_platform(text: str) -> bool:
     """Tell whether a place is on a platform."""
     return text.startswith(SCHEME)
+
+
+def check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | None]) -> None:
+    """Refuse a source that is not there, folders that lie in one another, and those that cannot be written to.
+
+    Parameters
+    ----------
+    source_text, dest_text : str
+        As written.
+    own : mapping of str to Path or None
+        Option → folder for what is not delivered.
+
+    Raises
+    ------
+    UsageError
+    """
+    source = None if on_platform(source_text) else Path(source_text)
+    dest = None if on_platform(dest_text) else Path(dest_text)
+    if source is not None and _status(source) is None:
+        raise UsageError(f"{source}: no such file or folder")
+    if source is not None and dest is not None and (_lies_in(dest, source) or _lies_in(source, dest)):
+        raise UsageError("SOURCE and DEST lie in one another; choose a DEST elsewhere")
+    for name, folder in own.items():
+        if folder is None:
+            continue
+        if dest is not None and _lies_in(folder, dest):
+            raise UsageError(
+                f"the {name} lie inside DEST; they are not for those who receive it: choose another --{name}"
+            )
+        if source is not None and _lies_in(folder, source):
+            raise UsageError(f"the {name} lie inside SOURCE, which is never written to; choose another --{name}")
+    for name, folder in {"DEST": dest, **own}.items():
+        if folder is not None:
+            _check_writable(name, folder)
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    try:
+        return lies_in(inner, outer)
+    except OSError as error:
+        raise UsageError(f"{inner}: cannot be looked up ({error.strerror})") from None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what stands at a path, None for nothing."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # a folder above may not be read, a link leads to itself, the name is too long
+        raise UsageError(f"{path}: cannot be looked up ({error.strerror})") from None
+
+
+def _check_writable(name: str, folder: Path) -> None:
+    for path in (folder, *Path(os.path.realpath(folder)).parents):
+        status = _status(path)
+        if status is None:
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            raise UsageError(f"{folder}: {name} must be a folder")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise UsageError(f"{folder}: no permission to write there, or a read-only disk")
+        return
 
 
 def api_key() -> str:
