@@ -171,6 +171,8 @@ def test_image_steps_make_a_program_that_starts(tmp_path: Path) -> None:
                 shutil.copy(ROOT / source, image / target)
     entry = json.loads(next(rest for word, rest in instructions if word == "ENTRYPOINT"))
     command = [sys.executable, *(part.replace("/flywheel/v0", str(image)) for part in entry[1:])]
+    steps = [rest for word, rest in instructions if word == "RUN"]
+    assert any("chmod -R a+rX ." in step for step in steps), "files of a checkout under umask 077 are root's alone"
     (tmp_path / "empty").mkdir()
 
     def start(*arguments: str, cwd: Path = image) -> subprocess.CompletedProcess[str]:
