@@ -10,12 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.deid import Context, dicom
-from fw_gear_deid.deid.member import HEAD, is_cruft, is_index, takes
-from fw_gear_deid.formats import zips
+from fw_gear_deid.deid import Context, dicom, instances, sort
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.select import select
@@ -24,7 +22,7 @@ from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import keyword_of, tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
-from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
+from fw_gear_deid.profile.profile import Profile
 from fw_gear_deid.runner.sieve import Sieve
 from fw_gear_deid.runner.workers import silence
 from fw_gear_deid.stores.folder import FolderSource
@@ -113,32 +111,12 @@ def _instances(asked: Asked, profile: Profile) -> Iterator[tuple[str, bytes | Un
                 if item.problem:
                     raise Unfit(item.problem)
                 file = source.fetch(item, path)
-                with file.open("rb") as stream:
-                    head = stream.read(2048)
-                section = (
-                    None
-                    if is_cruft(item.name) or is_index(head)
-                    else takes(profile, item.name, head[:HEAD], archives=True)
-                )
-                if isinstance(section, DicomSection):
-                    yield name, file.read_bytes()
-                elif isinstance(section, ZipSection):
-                    yield from _members(name, file, profile)
+                for member, _, data in instances(file, sort(file, item.name, profile), profile):
+                    yield f"{name}!{member}" if member else name, data
             except OSError as error:
                 yield name, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:
                 yield name, error
-
-
-def _members(name: str, file: Path, profile: Profile) -> Iterator[tuple[str, bytes]]:
-    with zips.open_archive(file) as archive:
-        for member in zips.members(archive):
-            if is_cruft(member.name):
-                continue
-            data = zips.read_member(archive, member)
-            base = PurePosixPath(member.name).name
-            if not is_index(data) and isinstance(takes(profile, base, data[:HEAD]), DicomSection):
-                yield f"{name}!{member.name}", data
 
 
 Columns = list[tuple[str, Selector]]

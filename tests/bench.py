@@ -15,7 +15,7 @@ import pydicom
 from pydicom.uid import generate_uid
 
 from fw_gear_deid.deid import Context, deidentify, dicom
-from fw_gear_deid.formats import zips
+from fw_gear_deid.formats.archive import open_archive, zips
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.store import load
@@ -60,9 +60,8 @@ def main(folder: Path, profile_name: str) -> None:
         path, out = Path(temporary, "a.zip"), Path(temporary, "b.zip")
         archive(slices, path)
         whole = seconds(lambda: deidentify(path, "a.zip", ctx, out))
-        with zips.open_archive(path) as opened:
-            found = zips.members(opened)
-            inflate = seconds(lambda: [zips.read_member(opened, member) for member in found])
+        with open_archive(path) as opened:
+            inflate = seconds(lambda: [member.read() for member in opened.members()])
         section = profile.dicom
 
         def edit() -> list[tuple[part10.Draft, list[bytes | memoryview]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import time
@@ -16,18 +17,33 @@ from pathlib import Path
 import pytest
 
 from fw_gear_deid.deid import Context, Result, deidentify
-from fw_gear_deid.formats import zips
+from fw_gear_deid.formats.archive import budget, open_archive
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.outcome import Edit, Skipped
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.sample import MARKER
+from tests import dicom_files
 from tests.test_run import PROFILE, contents, instance, packed, plain
 
 ZIP = "zip:\n  {}\n"
 STRICT = PROFILE + ZIP.format("validate-zip-members: true")
 STORED, DEFLATED, BZIP2, LZMA = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA
-DICOMDIR = instance().replace(b"1.2.840.10008.5.1.4.1.1.4\0", b"1.2.840.10008.1.3.10\0\0\0\0\0\0")
+SYNTAX = dicom_files.SYNTAXES["explicit"]
+DICOMDIR = dicom_files.part10(
+    [
+        dicom_files.text(0x00041130, "CS", "DISC1"),
+        dicom_files.Leaf(0x00041200, "UL", bytes(4)),
+        dicom_files.Leaf(0x00041202, "UL", bytes(4)),
+        dicom_files.Leaf(0x00041212, "US", bytes(2)),
+        dicom_files.Seq(0x00041220),
+    ],
+    SYNTAX,
+    meta=dicom_files.file_meta(
+        dicom_files.text(0x00020002, "UI", "1.2.840.10008.1.3.10") if node.tag == 0x00020002 else node
+        for node in dicom_files.meta_of(SYNTAX)
+    ),
+)
 TEXT = b"Seen by ZZ."
 
 
@@ -123,7 +139,7 @@ def test_nothing_of_the_entries_travels(bench: Bench) -> None:
             for info in archive.infolist()
         ] == [((1980, 1, 1, 0, 0, 0), b"", b"", 0o644 << 16, 3)] * 2
     assert MARKER.encode() not in plain((bench.folder / "result").read_bytes())
-    assert {edit.path for edit in bench.own_edits(data)} == {"zip comment", "zip extra"}
+    assert {edit.path for edit in bench.own_edits(data)} == {"zip comment", "zip extra", "bytes outside of members"}
 
 
 def test_same_bytes_every_time(bench: Bench) -> None:
@@ -247,7 +263,8 @@ def test_name_template_that_fits_no_archive_skips_it(bench: Bench) -> None:
 # -- members that go -----------------------------------------------------------------------------------
 
 DROPPED: Mapping[str, bytes] = {
-    "notes.txt": TEXT, "x/report.pdf": b"%PDF-1.4", "text.dcm": TEXT, "more.zip": packed({"1": instance(number=5)}),
+    "notes.txt": TEXT, "x/report.pdf": b"%PDF-1.4", "text.dcm": TEXT, "more.zip": packed({"1": TEXT}),
+    "letter.docx": packed({"[Content_Types].xml": b"<x/>", "word/document.xml": b"<w/>"}), "v.nii.gz": gzip.compress(bytes(500)),
     "DICOMDIR": DICOMDIR, "Thumbs.db": b"\xd0\xcf", "a/.DS_Store": b"\0\0\0\1Bud1", "__MACOSX/._1": b"\0\5",
     "empty": b"",
 }  # fmt: skip
@@ -272,9 +289,11 @@ def test_member_that_no_section_takes_is_dropped_and_told(bench: Bench, name: st
     [{}, {"a/": b""}, {".DS_Store": b"x", "__MACOSX/._1": b"x"}, {"DICOMDIR": DICOMDIR}, {"n.txt": TEXT}],
     ids=str,
 )
-def test_archive_of_nothing_is_refused(bench: Bench, members: dict[str, bytes]) -> None:
-    with pytest.raises(Unfit, match="no member"):
-        bench.deid(packed(members))
+def test_archive_of_nothing_is_another_file(bench: Bench, members: dict[str, bytes]) -> None:
+    for profile in (PROFILE, STRICT):
+        done = bench.deid(packed(members), profile)
+        assert isinstance(done, Skipped)
+        assert done.reason.startswith("other file: an archive with no member that a section takes")
 
 
 def test_member_of_a_later_section_refuses_the_archive(bench: Bench) -> None:
@@ -441,8 +460,9 @@ def test_large_member_that_is_real_passes(bench: Bench) -> None:
 
 def test_nested_archives_are_not_opened(bench: Bench) -> None:
     inner = packed({f"{MARKER}": instance(number=9)})
-    with bench.archive(packed({"1": instance(), "a.zip": inner, "b": inner})) as archive:
-        assert len(archive.namelist()) == 1
+    for name in ("a.zip", "b"):
+        with pytest.raises(Unfit, match="member 2: an archive or packed file inside it holds what a section"):
+            bench.deid(packed({"1": instance(), name: inner}))
 
 
 def test_link_in_an_archive_is_a_file_like_any_other(bench: Bench) -> None:
@@ -478,6 +498,6 @@ def test_result_is_no_larger_than_it_must_be(bench: Bench) -> None:
 def test_limits_of_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.zip"
     path.write_bytes(packed({f"{n}": b"x" for n in range(11)}))
-    monkeypatch.setattr(zips, "MAX_MEMBERS", 10)
-    with zips.open_archive(path) as archive, pytest.raises(Malformed, match="more than 10"):
-        zips.members(archive)
+    monkeypatch.setattr(budget, "MAX_MEMBERS", 10)
+    with open_archive(path) as archive, pytest.raises(Malformed, match="more than 10"):
+        list(archive.members())

@@ -36,7 +36,7 @@ DOORS = {
     "flywheel": "stores/flywheel/client.py",
     "flywheel_gear_toolkit": "parser.py",
     "tqdm": "runner/progress.py",
-    "isal": "formats/zips.py",
+    "isal": "formats/archive/flate.py",
     "pandas": "profile/table.py",
 }
 

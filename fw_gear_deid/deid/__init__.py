@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.member import HEAD, Done, deidentify_member, is_cruft, is_index, takes
+from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.deid.names import NoTemplate
+from fw_gear_deid.deid.sort import Found, instances, sort
 from fw_gear_deid.deid.survey import first_ids, survey
-from fw_gear_deid.formats import zips
+from fw_gear_deid.formats import archive
+from fw_gear_deid.formats.archive import zips
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import MemberEdits, Released, Skipped
+from fw_gear_deid.model.outcome import Always, Edit, MemberEdits, Released, Skipped
 from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.profile.profile import ZipSection
 
@@ -46,24 +48,20 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
     Unfit
         It cannot be de-identified and checked.
     """
-    with source.open("rb") as stream:
-        head = stream.read(2048)
-    if is_cruft(name):
-        return Skipped("left by an operating system")
-    if is_index(head):
-        return Skipped("a DICOMDIR indexes other files by byte offset; it is not copied")
-    section = takes(ctx.profile, name, head[:HEAD], archives=True)
-    if section is None:
-        return Skipped("no section of the profile takes this file")
+    found = sort(source, name, ctx.profile)
+    if found.section is None:
+        return Skipped(found.reason)
     try:
-        if isinstance(section, ZipSection):
-            written, work = deidentify_archive(source, name, ctx, out)
+        if isinstance(found.section, ZipSection):
+            rewritten = deidentify_archive(source, name, ctx, out)
+            if isinstance(rewritten, Skipped):
+                return rewritten
+            written, work = rewritten
             released = _released(source, out, written, len(work.written), tuple(work.audit), work.unmatched)
-            return Result(released, work.sorting or {}, work.ruled)
-        data = source.read_bytes()
-        done = deidentify_member(data, name, ctx)
+            return Result(replace(released, reason=work.told()), work.sorting or {}, work.ruled)
+        done = _one(source, found, ctx)
     except NoTemplate as error:
-        return Skipped(str(error))
+        return Skipped(f"not taken: {error}")
     with out.open("wb") as stream:
         stream.write(done.data)
     released = _released(source, out, done.name, 1, (MemberEdits("", done.edits),), done.unmatched)
@@ -86,10 +84,9 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     size = 0
     with zipfile.ZipFile(out, "w") as target:
         for position, (source, name) in enumerate(sources, 1):
-            data = source.read_bytes()
-            size += len(data)
+            size += source.stat().st_size
             try:
-                done = deidentify_member(data, name, ctx)
+                done = _one(source, sort(source, name, ctx.profile), ctx)
             except Unfit as error:
                 raise type(error)(f"instance {position} of the series: {error}") from None
             key = same_name_key(done.name)
@@ -116,6 +113,15 @@ def _series_name(uid: str, ctx: Context) -> str:
         return ctx.keyring.name("series", uid or ctx.subject or "") + ".dicom.zip"
 
 
+def _one(source: Path, found: Found, ctx: Context) -> Done:
+    """De-identify a file that is no archive, packed or not."""
+    done = deidentify_member(archive.content(source, found.packing), found.name, ctx)
+    if found.packing:
+        header = Edit(f"{found.packing} header", "", "", "remove", Always.PACKED_HEADER.value, "", "")
+        done.edits = (*done.edits, header)
+    return done
+
+
 def _released(
     source: Path | None,
     out: Path,
@@ -140,4 +146,4 @@ def _released(
     )
 
 
-__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "survey"]
+__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "instances", "sort", "survey"]

@@ -1,31 +1,32 @@
-"""Archive → archive of its de-identified members, or nothing (profile language §9)."""
+"""Archive of any kind → ZIP archive of its de-identified members, or nothing (profile language §9)."""
 
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.member import (
-    DROPPED,
-    HEAD,
-    Done,
-    deidentify_member,
-    is_cruft,
-    is_index,
-    renamed,
-    safe_name,
-    takes,
-)
-from fw_gear_deid.deid.names import Identifiers, from_templates
-from fw_gear_deid.formats import zips
+from fw_gear_deid.deid.member import Done, deidentify_member, renamed, safe_name, takes
+from fw_gear_deid.deid.names import Identifiers, NoTemplate, from_templates
+from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
+from fw_gear_deid.formats import kinds
+from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit, MemberEdits
+from fw_gear_deid.model.litter import litter_of
+from fw_gear_deid.model.outcome import Always, Edit, MemberEdits, Skipped
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.profile.profile import ZipSection
+
+_LITTER = "system file"
+_COPY = "copy"
+_UNNAMED = "file that no filenames entry matches"
+_LINKED = "link that has an image's name"
+_HARMLESS = (_LITTER, _COPY, "DICOMDIR", "link", "device")
+"""What validate-zip-members lets go."""
 
 
 @dataclass(slots=True)
@@ -36,14 +37,30 @@ class Work:
     written: list[str] = field(default_factory=list)
     audit: list[MemberEdits] = field(default_factory=list)
     dropped: list[Edit] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    """What was dropped: word → number."""
+    stray: int = 0
+    """Position of the first dropped member that is a file of somebody's."""
+    outside: int = 0
+    """Bytes that belong to no member."""
     unmatched: frozenset[int] | None = None
     sorting: dict[str, str] | None = None
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
     first: Done | None = None
 
+    def told(self) -> str:
+        """Return what was left out, by number and kind: ``2 members left out: 1 PDF, 1 text``."""
+        parts = []
+        if self.kinds:
+            count = sum(self.kinds.values())
+            parts.append(f"{count} member{'s' if count > 1 else ''} left out: {kinds.listing(self.kinds)}")
+        if self.outside:
+            parts.append(f"{self.outside} bytes left out that belong to no member")
+        return "; ".join(parts)
 
-def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tuple[str, Work]:
+
+def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tuple[str, Work] | Skipped:
     """De-identify every member that a section takes and drop the others.
 
     Parameters
@@ -58,59 +75,81 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
     -------
     str, Work
         Base name at the destination, and what was done; the archive's own edits are those of member ``""``.
+    Skipped
+        Nothing in it is taken by a section.
 
     Raises
     ------
     Unfit
-        One bad member, a name that stands twice, nothing left, or an archive that is not sane.
+        One bad member, a name that stands twice, an archive inside that hides something, or one that is not sane.
     """
-    with zips.open_archive(source) as archive:
+    with open_archive(source) as archive:
         known = Identifiers()
         for text in ctx.telling:
             known.add(text, "PN")
         work = _rewrite(archive, ctx, out, known)
+        if not work.written:
+            return _skipped(work)
         if any(work.known.found_in(folder) for folder in _folders(work.written)):
             # a folder of an early member carries what only a later one told us to look for
             work = _rewrite(archive, ctx, out, work.known)
-        return _finish(archive, name, ctx, out, work)
+        return _finish(archive, archive.zip_name(name), ctx, out, work)
 
 
-def _rewrite(archive: zipfile.ZipFile, ctx: Context, out: Path, known: Identifiers) -> Work:
+def _skipped(work: Work) -> Skipped:
+    listed = kinds.listing(work.kinds)
+    if work.kinds[_UNNAMED]:
+        return Skipped(f"not taken: no filenames entry matches the name of a member ({listed})")
+    if work.kinds[_LINKED]:
+        raise Unfit("it holds links and not the files they lead to: pack the files (tar --dereference)")
+    return Skipped(f"{OTHER}an archive with no member that a section takes ({listed or 'it is empty'})")
+
+
+def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> Work:
     section = ctx.profile.zip
     work = Work(known)
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     with zipfile.ZipFile(out, "w") as target:
-        for position, member in enumerate(zips.members(archive), 1):
+        for member in archive.members():
             try:
-                result = _member(archive, member, ctx, section, work)
+                result = _member(member, ctx, work)
                 if result is None:
                     continue
                 written = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
-                    raise Unfit("its output name is that of another member")
-                taken.add(key)
-                zips.write_member(target, written, result.data, member.info.compress_type)
+                    if target.read(taken[key]) != result.data:
+                        raise Unfit("its output name is that of another member")
+                    work.audit.pop()
+                    _drop(member, _COPY, work)
+                    continue
+                taken[key] = written
+                zips.write_member(target, written, result.data, member.compression)
             except Unfit as error:
-                raise type(error)(f"member {position}: {error}") from None
+                raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
-    if not work.written:
-        raise Unfit("the archive has no member that a section of the profile takes")
+    work.outside = archive.outside
+    if section.validate_members and work.written and work.stray:
+        raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
     return work
 
 
-def _member(
-    archive: zipfile.ZipFile, member: zips.Member, ctx: Context, section: ZipSection, work: Work
-) -> Done | None:
+def _member(member: Member, ctx: Context, work: Work) -> Done | None:
+    """Return a de-identified member; None when it is left out, and told."""
     base = PurePosixPath(member.name).name
-    cruft = is_cruft(member.name)
-    data = b"" if cruft else zips.read_member(archive, member)
-    if cruft or is_index(data) or takes(ctx.profile, base, data[:HEAD]) is None:
-        if section.validate_members and not cruft and not is_index(data):
-            raise Unfit("no section of the profile takes it, and validate-zip-members is on")
-        work.dropped.append(Edit("member", "", "", "remove", DROPPED, member.name, ""))
+    section, data = section_of(member, ctx.profile), None
+    if is_left(section) and not litter_of(member.name):
+        data = check_inside(member, ctx.profile)
+    if section is None:
+        if data is None:
+            member.check()
+        _drop(member, _word(member, ctx), work)
         return None
-    result = deidentify_member(data, base, ctx)
+    try:
+        result = deidentify_member(member.read() if data is None else data, base, ctx)
+    except NoTemplate:
+        _drop(member, _UNNAMED, work)
+        return None
     work.known.learn(result.edits)
     work.unmatched = result.unmatched if work.unmatched is None else work.unmatched & result.unmatched
     if result.read is not None:
@@ -119,6 +158,24 @@ def _member(
         common = work.sorting or result.sorting
         work.sorting = {key: text if common.get(key) == text else "" for key, text in result.sorting.items()}
     return result
+
+
+def _word(member: Member, ctx: Context) -> str:
+    """Return what a member is that nobody takes."""
+    if litter_of(member.name):
+        return _LITTER
+    if member.special:
+        named = not is_left(takes(ctx.profile, PurePosixPath(member.name).name, b""))
+        return _LINKED if named else member.special
+    return kinds.word_for(member.head())
+
+
+def _drop(member: Member, word: str, work: Work) -> None:
+    """Leave a member out."""
+    work.kinds[word] += 1
+    if word not in _HARMLESS:
+        work.stray = work.stray or member.position
+    work.dropped.append(Edit("member", "", "", "remove", Always.MEMBER_DROPPED.value, member.name, ""))
 
 
 def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> str:
@@ -146,7 +203,7 @@ def _folders(names: list[str]) -> set[str]:
     return {folder for name in names for folder in PurePosixPath(name).parent.parts}
 
 
-def _finish(archive: zipfile.ZipFile, name: str, ctx: Context, out: Path, work: Work) -> tuple[str, Work]:
+def _finish(archive: Archive, name: str, ctx: Context, out: Path, work: Work) -> tuple[str, Work]:
     """Set the comment, find the archive's own name, and note what was dropped."""
     section = ctx.profile.zip
     subject = ctx.subject if ctx.subject is not None else ""
@@ -164,8 +221,11 @@ def _finish(archive: zipfile.ZipFile, name: str, ctx: Context, out: Path, work: 
     if after:
         with zipfile.ZipFile(out, "a") as target:
             target.comment = after.encode()
-    if any(info.extra or info.comment for info in archive.infolist()):
-        edits.append(Edit("zip extra", "", "", "remove", Always.ZIP_EXTRA.value, "", ""))
+    if archive.extras:
+        goes = Always.ZIP_EXTRA if archive.extras == "zip extra" else Always.TAR_HEADERS
+        edits.append(Edit(archive.extras, "", "", "remove", goes.value, "", ""))
+    if work.outside:
+        edits.append(Edit("bytes outside of members", "", "", "remove", Always.ZIP_OUTSIDE.value, "", ""))
     read = work.first.read if work.first is not None else None
     sorting = work.sorting or {}
     if ctx.acquisition not in (sorting.get("SeriesDescription"), sorting.get("ProtocolName")):

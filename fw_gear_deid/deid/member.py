@@ -9,19 +9,20 @@ from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.ids import check_ids
 from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
+from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.select import select
+from fw_gear_deid.formats.dicom.sniff import lacks_prefix
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
 from fw_gear_deid.profile.profile import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
 from fw_gear_deid.verify import dicom as verify
 from fw_gear_deid.verify import rules
 
-HEAD = 132  # bytes that tell every signature of the language
 MODALITY = 0x00080060
 # keyword → tag of what places and labels a file
 SORTING = {
@@ -64,14 +65,30 @@ class Done:
     read: Callable[[Selector], str | None] | None = None
 
 
-def takes(profile: Profile, name: str, head: bytes, *, archives: bool = False) -> AnySection | None:
-    """Return the one section that takes a file: by content first, then by name; dicom first, filename last."""
+def takes(profile: Profile, name: str, head: bytes, *, archive: bool = False) -> AnySection | None:
+    """Return the one section that takes a file: by content first, then by name; dicom first, filename last.
+
+    Parameters
+    ----------
+    name : str
+        Base name.
+    head : bytes
+        First bytes, ``HEAD`` of them where there are as many.
+    archive : bool
+        It is an archive, or is called one, that may be opened.
+    """
     sections: list[AnySection] = [*([profile.dicom] if profile.dicom else []), *profile.later]
-    if archives and (profile.dicom or profile.later or profile.filename):
-        sections.append(profile.zip)
     for section in sections:
-        if section.match.signatures and section.match.by_content(head):
+        if section.match.by_content(head) or (
+            isinstance(section, DicomSection) and not section.match.enforce and lacks_prefix(head)
+        ):
             return section
+    if (
+        archive
+        and (sections or profile.filename)
+        and (not profile.zip.match.enforce or profile.zip.match.by_name(name))
+    ):
+        return profile.zip
     for section in sections:
         if section.match.by_name(name) and not (isinstance(section, DicomSection) and is_text(head)):
             return section
@@ -190,27 +207,8 @@ def safe_name(name: str, known: Identifiers, ctx: Context, kind: str) -> str:
 
 def is_text(head: bytes) -> bool:
     """Tell whether a file is plain text: it is no DICOM, damaged or not, whatever its name says."""
-    return bool(head) and not head.translate(None, _TEXT)
+    return bool(head) and not head[:_PLAIN].translate(None, _TEXT)
 
 
+_PLAIN = 132  # bytes
 _TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\r"
-
-
-def is_index(data: bytes) -> bool:
-    """Tell whether a file is a DICOMDIR: an index by byte offset into files that change (PS3.10 §8)."""
-    if not part10.looks_like_dicom(data[:HEAD]):
-        return False
-    head = data[HEAD : HEAD + 1024]
-    return b"UI" in head and part10.DICOMDIR.encode() + b"\0" * (len(part10.DICOMDIR) % 2) in head
-
-
-_CRUFT_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db"})
-
-
-def is_cruft(path: str) -> bool:
-    """Tell whether a file was left by an operating system: nobody's data, often somebody's name."""
-    parts = path.split("/")
-    return "__MACOSX" in parts or parts[-1].lower() in _CRUFT_NAMES or parts[-1].startswith("._")
-
-
-DROPPED = Always.MEMBER_DROPPED.value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.ids import ids_of
-from fw_gear_deid.deid.member import HEAD, is_cruft, is_index, ruled_keywords, sorting_texts, takes
-from fw_gear_deid.formats import zips
+from fw_gear_deid.deid.member import ruled_keywords, sorting_texts, takes
+from fw_gear_deid.deid.sort import holds_taken, instances, sort
+from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
@@ -63,7 +64,7 @@ def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | Non
     Returns
     -------
     dict or None
-        Empty where a section takes the file, but there is no data set in it; None where none takes it.
+        Empty where a section takes the file, but there is no data set in it; None where none takes anything in it.
 
     Raises
     ------
@@ -78,29 +79,26 @@ def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | Non
 
 def _first(source: Path, name: str, profile: Profile) -> tuple[str, tuple[bytes, str, DicomSection] | None]:
     """Return a file's kind, and bytes, base name and section of its first data set."""
-    with source.open("rb") as stream:
-        head = stream.read(2048)
-    section = None if is_cruft(name) or is_index(head) else takes(profile, name, head[:HEAD], archives=True)
-    if isinstance(section, DicomSection):
-        return "instance", (source.read_bytes(), name, section)
-    if isinstance(section, ZipSection):
-        with zips.open_archive(source) as archive:
-            for member in zips.members(archive):
-                base = PurePosixPath(member.name).name
-                if is_cruft(member.name):
-                    continue
-                data = zips.read_member(archive, member)
-                taken = None if is_index(data) else takes(profile, base, data[:HEAD])
-                if isinstance(taken, DicomSection):
-                    return "archive", (data, base, taken)
-        return "archive", None
-    return "nothing" if section is None else "other", None
+    found = sort(source, name, profile)
+    for member, base, data in instances(source, found, profile):
+        section = takes(profile, base, data[:HEAD])
+        assert isinstance(section, DicomSection)  # noqa: S101 -- instances are what it takes
+        if not member or _is_named(base, section):
+            return "archive" if member else "instance", (data, base, section)
+    if isinstance(found.section, ZipSection):
+        return "archive" if holds_taken(source, profile) else "nothing", None
+    return "nothing" if found.section is None else "other", None
+
+
+def _is_named(name: str, section: DicomSection) -> bool:
+    """Tell whether the profile has a name for an instance; else it leaves it out."""
+    return not section.filenames or any(template.pattern.match(name) for template in section.filenames)
 
 
 def _of(data: bytes, name: str, section: DicomSection, ctx: Context, kind: str) -> Surveyed:
     draft = part10.read(data)
-    if section.filenames and not any(template.pattern.match(name) for template in section.filenames):
-        return Surveyed("other", {}, {}, frozenset())  # the profile leaves it out
+    if not _is_named(name, section):
+        return Surveyed("other", {}, {}, frozenset())
     before = sorting_texts(draft)
     try:
         edited = dicom.edit(draft, section, ctx)

@@ -17,6 +17,9 @@ class Always(Enum):
     SOP_INSTANCE_UID = "always: SOPInstanceUID is never removed"
     ZIP_COMMENT = "always: zip comment"
     ZIP_EXTRA = "always: zip extra fields and member comments"
+    ZIP_OUTSIDE = "always: bytes of an archive that belong to no member"
+    TAR_HEADERS = "always: owners, times and other header fields of a tar archive"
+    PACKED_HEADER = "always: header of a packed file, with its name and time"
     MEMBER_DROPPED = "always: member that no section takes"
     NAME = "always: name carries an identifier"
     LABEL = "always: label without a rule"
@@ -77,6 +80,8 @@ class Released:
     warnings: tuple[str, ...] = ()
     unmatched: frozenset[int] = frozenset()
     """Indices of profile rules that found nothing to act on in this file."""
+    reason: str = ""
+    """What the row should tell although it went well, such as members that were left out."""
 
 
 @dataclass(frozen=True, slots=True)

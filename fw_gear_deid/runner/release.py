@@ -314,7 +314,7 @@ class Releaser:
             fingerprint=self._fingerprint(place.task.labels),
             destination=path,
             state="released",
-            reason="",
+            reason=released.reason,
             changes=sum(len(member.edits) for member in released.audit),
             members=released.members,
             bytes_in=released.bytes_in,

@@ -1,0 +1,189 @@
+"""Source file → the section that takes it and how it is packed, or why it is left out; and the images in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fw_gear_deid.deid.member import AnySection, is_text, takes
+from fw_gear_deid.formats import archive
+from fw_gear_deid.formats.dicom.sniff import is_index
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.litter import litter_of
+from fw_gear_deid.profile.profile import DicomSection, FilenameSection, Profile, ZipSection
+
+OTHER = "other file: "
+"""How the reason begins why a file that no section takes is skipped."""
+_DEPTH = 4  # archives in archives that are looked into
+_INSIDE_MAX = 256 << 20  # bytes of an archive in an archive: it is held in memory
+_INSIDE_MEMBERS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a source file is to a profile.
+
+    Attributes
+    ----------
+    section : section or None
+        What takes it: the zip section every archive that is read, whatever its kind.
+    name : str
+        Its base name, without the suffix of what a single file is packed in.
+    packing : str
+        What a single file is packed in; empty for none, and for archives.
+    reason : str
+        Why it is left out, when no section takes it.
+    """
+
+    section: AnySection | None
+    name: str
+    packing: str = ""
+    reason: str = ""
+
+
+def sort(source: Path, name: str, profile: Profile) -> Found:
+    """Find out what a source file is.
+
+    Parameters
+    ----------
+    name : str
+        Base name at the source.
+
+    Raises
+    ------
+    Unfit
+        An archive of a kind that is not read, or one inside of another that hides something.
+    """
+    litter = litter_of(name)
+    if litter:
+        return Found(None, name, reason=OTHER + litter)
+    seen = archive.look(source)
+    if is_index(seen.head):
+        return Found(None, name, reason=f"{OTHER}a DICOMDIR indexes other files by byte offset; it is not copied")
+    inside = archive.stem(name, seen.packing) if seen.packing else name
+    opens = seen.kind == "tar" or (seen.kind == "zip" and not seen.packing)
+    called = not (seen.kind or seen.unread) and (archive.called_archive(name) or profile.zip.match.by_name(name))
+    section = takes(profile, inside, seen.head, archive=opens or called)
+    if isinstance(section, DicomSection):
+        return Found(section, inside, seen.packing)
+    if isinstance(section, ZipSection):
+        return Found(section, name)
+    if seen.packing:
+        section = takes(profile, name, seen.head)  # "*.nii.gz"
+    if not is_left(section):
+        return Found(section, name)
+    if seen.unread and _opens(profile):
+        raise Unfit(f"it is an archive of a kind that is not read ({seen.unread}): unpack it")
+    if seen.packing and seen.kind:
+        look_inside(archive.content(source, seen.packing, _INSIDE_MAX), profile)
+    return Found(section, name, reason="" if section else f"{OTHER}no section of the profile takes it")
+
+
+def is_left(section: AnySection | None) -> bool:
+    """Tell whether a file is left out, or copied as it is."""
+    return section is None or isinstance(section, FilenameSection)
+
+
+def _opens(profile: Profile) -> bool:
+    return bool(profile.dicom or profile.later)
+
+
+def look_inside(data: bytes, profile: Profile, depth: int = 1) -> None:
+    """Make sure that a file which would be left out, or copied as it is, is no archive with something in it.
+
+    Raises
+    ------
+    Unfit
+        It holds what a section of the profile takes, or cannot be looked into to its end.
+    """
+    seen = archive.look(data)
+    if seen.unread:
+        raise Unfit(f"an archive inside it is of a kind that is not read ({seen.unread}): unpack it")
+    if not (seen.kind or seen.packing):
+        return
+    if depth > _DEPTH:
+        raise Unfit("archives inside it go deeper than is looked into: unpack them")
+    if seen.kind == "tar" or (seen.kind == "zip" and not seen.packing):
+        _look_at_members(data, profile, depth)
+        return
+    if seen.kind:
+        look_inside(archive.content(data, seen.packing, _INSIDE_MAX), profile, depth + 1)
+    elif is_index(seen.head) or _hides("", seen.head, profile):
+        raise Unfit(_HIDDEN)
+
+
+_HIDDEN = "an archive or packed file inside it holds what a section of the profile takes: unpack it"
+
+
+def _look_at_members(data: bytes, profile: Profile, depth: int) -> None:
+    with archive.open_archive(data) as opened:
+        for number, member in enumerate(opened.members()):
+            if number >= _INSIDE_MEMBERS:
+                raise Unfit("an archive inside it is larger than is looked into: unpack it")
+            section = section_of(member, profile)
+            if not is_left(section):
+                raise Unfit(_HIDDEN)
+            if not litter_of(member.name):
+                check_inside(member, profile, depth + 1)
+
+
+def section_of(member: archive.Member, profile: Profile) -> AnySection | None:
+    """Return the section that takes a member of an archive."""
+    if litter_of(member.name):
+        return None
+    head = member.head()
+    if is_index(head) or (member.special and not head):
+        return None
+    return takes(profile, PurePosixPath(member.name).name, head)
+
+
+def check_inside(member: archive.Member, profile: Profile, depth: int = 1) -> bytes | None:
+    """Make sure that a member which would be left out, or copied as it is, hides nothing; return its bytes if read.
+
+    Raises
+    ------
+    Unfit
+    """
+    head = member.head()
+    if archive.kind_of(head) or archive.unread_kind(head):
+        if member.size > _INSIDE_MAX:
+            raise Unfit("an archive inside it is larger than is looked into: unpack it")
+        data = member.read()
+        look_inside(data, profile, depth)
+        return data
+    if head and archive.called_archive(member.name) and not is_text(head):
+        raise Unfit("it has the name of an archive, and is none that can be read")
+    return None
+
+
+def _hides(name: str, head: bytes, profile: Profile) -> bool:
+    return not is_left(takes(profile, name, head))
+
+
+def holds_taken(source: Path, profile: Profile) -> bool:
+    """Tell whether a section takes a member of an archive."""
+    with archive.open_archive(source) as opened:
+        return any(section_of(member, profile) is not None for member in opened.members())
+
+
+def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, bytes]]:
+    """Yield the DICOM instances of a source file: path in the archive (empty outside of one), base name, bytes.
+
+    Parameters
+    ----------
+    found : Found
+        What ``sort`` says of the file.
+
+    Raises
+    ------
+    Unfit
+    """
+    if isinstance(found.section, DicomSection):
+        yield "", found.name, archive.content(source, found.packing)
+    if not isinstance(found.section, ZipSection):
+        return
+    with archive.open_archive(source) as opened:
+        for member in opened.members():
+            if isinstance(section_of(member, profile), DicomSection):
+                yield member.name, PurePosixPath(member.name).name, member.read()

@@ -1,0 +1,168 @@
+"""Archives and packed files behind one door: what a file is, its members, its content (ZIP, tar, gzip, bzip2, xz)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from fw_gear_deid.formats.archive.budget import room
+from fw_gear_deid.formats.archive.gz import Unpacked, packing_of, stem
+from fw_gear_deid.formats.archive.members import HEAD, Archive, Member
+from fw_gear_deid.formats.archive.tars import Reader, TarArchive, is_tar
+from fw_gear_deid.formats.archive.zips import open_zip
+from fw_gear_deid.model.errors import Malformed
+
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")
+_UNREAD = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "RAR",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "LZ4",
+    b"LZIP\x01": "lzip",
+    b"\x1f\x9d\x90": "compress",
+}
+_NAMES = (".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".7z", ".rar")
+_DISC = (0x8001, b"CD001")  # ISO 9660: the first volume descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a file is by its first bytes.
+
+    Attributes
+    ----------
+    packing : str
+        ``gzip``, ``bzip2``, ``xz``, or empty.
+    kind : str
+        Of the content: ``zip``, ``tar``, ``packed`` (once more), or empty for no archive.
+    unread : str
+        Name of a kind of archive that is not read, or empty.
+    head : bytes
+        First bytes of the content.
+    """
+
+    packing: str
+    kind: str
+    unread: str
+    head: bytes
+
+
+def look(source: Path | bytes) -> Look:
+    """Return what a file is.
+
+    Raises
+    ------
+    Malformed
+        It is packed, and damaged at its start.
+    """
+    with _opened(source) as stream:
+        head = stream.read(HEAD)
+        packing = packing_of(head)
+        if packing:
+            stream.seek(0)
+            head = Unpacked(stream, packing).read(HEAD)
+        kind = kind_of(head)
+        unread = unread_kind(head)
+        if not kind and not packing and not unread:
+            stream.seek(_DISC[0])
+            unread = "disc image" if stream.read(len(_DISC[1])) == _DISC[1] else ""
+    return Look(packing, kind, unread, head)
+
+
+def kind_of(head: bytes) -> str:
+    """Return ``zip``, ``tar``, ``packed``, or nothing, by the first bytes of a file."""
+    if head.startswith(_ZIP):
+        return "zip"
+    if packing_of(head):
+        return "packed"
+    return "tar" if is_tar(head) else ""
+
+
+def unread_kind(head: bytes) -> str:
+    """Return the name of a kind of archive that is not read, by the first bytes of a file; else nothing."""
+    return next((name for signature, name in _UNREAD.items() if head.startswith(signature)), "")
+
+
+def called_archive(name: str) -> bool:
+    """Tell whether a file has the name of an archive, whatever it is."""
+    lower = name.lower()
+    return lower.endswith(_NAMES) or ".tar." in lower
+
+
+@contextmanager
+def open_archive(source: Path | bytes) -> Iterator[Archive]:
+    """Open an archive.
+
+    Raises
+    ------
+    Malformed
+        It is none of a kind that is read, or a damaged one.
+    """
+    seen = look(source)
+    if seen.kind == "tar":
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        yield TarArchive(lambda: _content(source, seen.packing), room(size) if seen.packing else size)
+        return
+    if seen.packing:
+        raise Malformed("the archive is damaged or no archive")
+    with _opened(source) as stream, open_zip(stream) as archive:
+        yield archive
+
+
+def content(source: Path | bytes, packing: str, most: int = 0) -> bytes:
+    """Return the bytes of a file, unpacked.
+
+    Parameters
+    ----------
+    most : int
+        How many there may be; 0 for no other limit than that of every packed file.
+
+    Raises
+    ------
+    Malformed
+        Damaged, cut off, several files one after the other, or growing beyond any real file.
+    """
+    with _opened(source) as stream:
+        if not packing:
+            return stream.read()
+        unpacked = Unpacked(stream, packing)
+        pieces = []
+        size = 0
+        while piece := unpacked.read(1 << 24):
+            pieces.append(piece)
+            size += len(piece)
+            if most and size > most:
+                raise Malformed(f"what is packed in it is larger than {most >> 20} MB")
+    data = b"".join(pieces)
+    if any(data[start + 128 : start + 132] == b"DICM" for start in unpacked.starts[1:]):
+        raise Malformed("several files are packed one after the other")
+    return data
+
+
+@contextmanager
+def _content(source: Path | bytes, packing: str) -> Iterator[Reader]:
+    with _opened(source) as stream:
+        yield Unpacked(stream, packing) if packing else stream
+
+
+def _opened(source: Path | bytes) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+__all__ = [
+    "HEAD",
+    "Archive",
+    "Look",
+    "Member",
+    "called_archive",
+    "content",
+    "kind_of",
+    "look",
+    "open_archive",
+    "stem",
+    "unread_kind",
+]

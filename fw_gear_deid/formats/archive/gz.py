@@ -1,0 +1,129 @@
+"""Packed file (gzip RFC 1952, bzip2, xz) → its content, read forward and within limits."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+from typing import IO, Any
+
+from fw_gear_deid.formats.archive import flate
+from fw_gear_deid.formats.archive.budget import grown
+from fw_gear_deid.model.errors import Malformed
+
+SIGNATURES = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+_SUFFIXES = {
+    "gzip": {".tgz": ".tar", ".taz": ".tar", ".gz": "", ".gzip": ""},
+    "bzip2": {".tbz": ".tar", ".tbz2": ".tar", ".tb2": ".tar", ".bz2": "", ".bz": ""},
+    "xz": {".txz": ".tar", ".xz": ""},
+}
+_BLOCK = 1 << 16
+_PIECE = 1 << 24
+_XZ_MEMORY = 256 << 20  # what the largest preset of xz asks for, fourfold
+
+
+def packing_of(head: bytes) -> str:
+    """Return what a file is packed in by its first bytes: ``gzip``, ``bzip2``, ``xz`` or nothing."""
+    for signature, name in SIGNATURES.items():
+        if head.startswith(signature) and (name != "bzip2" or (head[3:4].isdigit() and head[4:10] in _BZIP2)):
+            return name
+    return ""
+
+
+_BZIP2 = (b"1AY&SY", b"\x17rE8P\x90")  # a block, or the end of an empty file
+
+
+def stem(name: str, packing: str) -> str:
+    """Return the name of what is packed.
+
+    >>> stem("T1.tgz", "gzip"), stem("1.dcm.gz", "gzip"), stem("1", "gzip")
+    ('T1.tar', '1.dcm', '1')
+    """
+    for suffix, inside in _SUFFIXES[packing].items():
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)] + inside
+    return name
+
+
+class Unpacked:
+    """The content of a packed file.
+
+    Several streams one after the other are one content, as ``bgzip`` and ``pigz`` write it; zeros behind the last are
+    padding, anything else is damage.
+
+    Parameters
+    ----------
+    stream : file
+        At its start.
+    packing : str
+    """
+
+    def __init__(self, stream: IO[bytes], packing: str) -> None:
+        self._stream = stream
+        self._signature = next(signature for signature, name in SIGNATURES.items() if name == packing)
+        self._packing = packing
+        self._unpacker = self._new()
+        self._feed = b""
+        self._taken = self._given = 0
+        self._ended = False
+        self.starts: list[int] = [0]
+        """Where in the content a stream begins."""
+
+    def _new(self) -> Any:
+        if self._packing == "gzip":
+            return flate.gunzipper()
+        if self._packing == "bzip2":
+            return bz2.BZ2Decompressor()
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes of the content, fewer only at its end.
+
+        Raises
+        ------
+        Malformed
+            Damaged, cut off, followed by something else, or growing beyond any real file.
+        """
+        pieces: list[bytes] = []
+        missing = size
+        while missing > 0 and not self._ended:
+            piece = self._some(missing)
+            pieces.append(piece)
+            missing -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _some(self, size: int) -> bytes:
+        if self._unpacker.eof:
+            self._next_stream()
+            return b""
+        if self._unpacker.needs_input and not self._feed:
+            self._feed = self._more()
+            if not self._feed:
+                raise Malformed("what it is packed in is cut off")
+        feed, self._feed = self._feed, b""
+        try:
+            piece: bytes = self._unpacker.decompress(feed, min(size, _PIECE))
+        except (*flate.DAMAGE, OSError):
+            raise Malformed("what it is packed in is damaged") from None
+        self._given += len(piece)
+        if grown(self._given, self._taken):
+            raise Malformed("it would grow beyond any real file")
+        return piece
+
+    def _more(self) -> bytes:
+        block = self._stream.read(_BLOCK)
+        self._taken += len(block)
+        return block
+
+    def _next_stream(self) -> None:
+        rest: bytes = self._unpacker.unused_data
+        while len(rest) < len(self._signature) and (block := self._more()):
+            rest += block
+        if rest.startswith(self._signature):
+            self._unpacker, self._feed = self._new(), rest
+            self.starts.append(self._given)
+            return
+        while rest:
+            if rest.strip(b"\0"):
+                raise Malformed("something follows what it is packed in")
+            rest = self._more()
+        self._ended = True

@@ -1,0 +1,136 @@
+"""Members of an archive of any kind: read one at a time, forward, and under names that stay inside."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fw_gear_deid.model.errors import Malformed
+
+HEAD = 2048  # bytes that tell what a file is
+_WHOLE = 1 << 20  # members up to this size are read at once
+_BLOCK = 1 << 20
+
+
+@dataclass(slots=True)
+class Member:
+    """One entry of an archive that is no folder.
+
+    Attributes
+    ----------
+    position : int
+        Among all entries, from 1; stands for the name in messages.
+    name : str
+        Path in the archive, with ``/``; bytes that are no text are surrogates in it.
+    size : int
+        Bytes, as the archive says.
+    pull : callable
+        Returns the next bytes, as many as asked for unless it ends; raises Malformed.
+    compression : int
+        How to pack it in a ZIP archive: as it was packed, where it came from one.
+    special : str
+        What it is when it is no file and has no bytes: a link, a device.
+    """
+
+    position: int
+    name: str
+    size: int
+    pull: Callable[[int], bytes]
+    compression: int = zipfile.ZIP_DEFLATED
+    special: str = ""
+    _begun: bytes = field(default=b"", repr=False)
+    _head: bytes | None = field(default=None, repr=False)
+
+    def head(self) -> bytes:
+        """Return the first bytes."""
+        if self._head is None:
+            self._begun = self.pull(self.size if self.size <= _WHOLE else HEAD)
+            self._head = self._begun[:HEAD]
+        return self._head
+
+    def read(self) -> bytes:
+        """Return all bytes, checked against size and check sum. To be called once.
+
+        Raises
+        ------
+        Malformed
+        """
+        self.head()
+        data, self._begun = self._begun, b""
+        if len(data) < self.size:
+            data += self.pull(self.size - len(data))
+        self._end(len(data))
+        return data
+
+    def check(self) -> None:
+        """Read to the end without keeping anything.
+
+        Raises
+        ------
+        Malformed
+            It is damaged.
+        """
+        self.head()
+        size = len(self._begun)
+        while block := self.pull(_BLOCK):
+            size += len(block)
+        self._end(size)
+
+    def _end(self, size: int) -> None:
+        if size != self.size or self.pull(1):
+            raise Malformed("a member of the archive has another size than the archive says")
+
+
+class Archive(Protocol):
+    """What can be asked of an archive, whatever its kind."""
+
+    comment: bytes
+    """Of the whole archive."""
+    extras: str
+    """What else travels with members and goes, for the audit: ``zip extra``, ``tar headers``; or empty."""
+    outside: int
+    """Bytes that belong to no member and are left out."""
+
+    def zip_name(self, name: str) -> str:
+        """Return the name of a ZIP archive with its members: its own, where it is one."""
+        ...
+
+    def members(self) -> Iterator[Member]:
+        """Yield the members in their order, each to be read before the next; again from the start when called again.
+
+        Raises
+        ------
+        Malformed
+            Members that lie about themselves: too many, absolute or upward paths, one name twice, bombs.
+        Unfit
+            Members of a kind that cannot be read.
+        """
+        ...
+
+
+class Names:
+    """The names of an archive so far."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def add(self, position: int, name: str) -> None:
+        """Check the name of a member.
+
+        Raises
+        ------
+        Malformed
+            It is empty, leads out of the archive, or stands there already.
+        """
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or "\0" in name or name[1:2] == ":":
+            raise Malformed(f"member {position}: its path leads out of the archive")
+        if parts[-1] in ("", "."):
+            what = "it is a folder's name and has data behind it" if name.strip("./") else "it has no name"
+            raise Malformed(f"member {position}: {what}")
+        key = "/".join(part for part in parts if part not in ("", "."))
+        if key in self._seen:
+            raise Malformed(f"member {position}: its name stands twice in the archive")
+        self._seen.add(key)

@@ -1,0 +1,71 @@
+"""First bytes of a file that nobody takes → a word for what it is, for the report of what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fw_gear_deid.formats import archive
+from fw_gear_deid.formats.dicom import sniff
+from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
+
+_SIGNATURES = {
+    b"%PDF": "PDF",
+    b"\xff\xd8\xff": "picture",
+    b"\x89PNG": "picture",
+    b"GIF8": "picture",
+    b"II*\0": "picture",
+    b"MM\0*": "picture",
+    b"RIFF": "media file",
+    b"\0\0\x01\xba": "media file",
+    b"\0\0\x01\xb3": "media file",
+    b"ID3": "media file",
+    b"MZ": "program",
+    b"\x7fELF": "program",
+    b"\xca\xfe\xba\xbe": "program",
+    b"MSCF": "program",
+    b"\xd0\xcf\x11\xe0": "office document",
+    b"{\\rtf": "office document",
+}
+_NIFTI = (b"n+1\0", b"ni1\0")
+_CONTROL = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
+
+
+def word_for(head: bytes) -> str:
+    """Return what a file is, in a word or two that tell nothing of its content."""
+    if not head:
+        return "empty file"
+    if sniff.is_index(head):
+        return "DICOMDIR"
+    if looks_like_dicom(head) or sniff.lacks_prefix(head):
+        return "DICOM"
+    for signature, word in _SIGNATURES.items():
+        if head.startswith(signature):
+            return word
+    if head[4:8] == b"ftyp":
+        return "media file"
+    if head[344:348] in _NIFTI:
+        return "NIfTI volume"
+    kind = archive.kind_of(head)
+    if kind:
+        return "packed file" if kind == "packed" else "archive"
+    return "text" if is_text(head) else "other file"
+
+
+def listing(words: Mapping[str, int]) -> str:
+    """Return how many there are of each kind.
+
+    >>> listing({"PDF": 1, "system file": 2})
+    '2 system files, 1 PDF'
+    """
+    ordered = sorted(words.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{number} {_plural(word) if number > 1 else word}" for word, number in ordered if number)
+
+
+def _plural(word: str) -> str:
+    first, that, rest = word.partition(" that ")
+    return f"{first[:-1]}ies{that}{rest}" if first.endswith("y") else f"{first}s{that}{rest}"
+
+
+def is_text(head: bytes) -> bool:
+    """Tell whether the first bytes of a file are text in an encoding without zeros."""
+    return not any(byte in _CONTROL for byte in head)
