@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid import keys, options
-from fw_gear_deid.model.cells import lines
+from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
@@ -187,8 +187,8 @@ def _keyring(key_file: Path | None, ledger: Path, reports: Path) -> keys.Keyring
 
 
 def say(text: str) -> None:
-    """Print to standard error; that nobody listens any more does not stop a run or change its exit code."""
+    """Print a line to standard error; that nobody listens any more does not stop a run or change its exit code."""
     try:
-        print(lines(text), file=sys.stderr)  # noqa: T201
+        print(shown(text), file=sys.stderr)  # noqa: T201
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- the reader went away

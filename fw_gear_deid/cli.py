@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fw_gear_deid import __version__
 from fw_gear_deid.commands import COMMANDS
-from fw_gear_deid.model.cells import lines
+from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, UsageError, place_of
 from fw_gear_deid.profile.problems import ProfileError
 
@@ -28,27 +28,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.command(arguments)
     except ProfileError as error:
-        return _tell(str(error), USAGE)
+        return _tell(error.lines, USAGE)
     except UsageError as error:
-        return _tell(f"fw-gear-deid: {error}", USAGE)
+        return _tell(_ours(error), USAGE)
     except DeidError as error:
-        return _tell(f"fw-gear-deid: {error}", SOME_REFUSED)
+        return _tell(_ours(error), SOME_REFUSED)
     except KeyboardInterrupt:
-        return _tell("fw-gear-deid: interrupted", INTERRUPTED)
+        return _tell(["fw-gear-deid: interrupted"], INTERRUPTED)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- the reader of our output went away
         return OK
     except Exception as error:  # noqa: BLE001 -- the outer boundary: no text of an exception leaves, it may quote a value
         return _tell(
-            f"fw-gear-deid: unexpected {type(error).__name__} in {place_of(error)}; please report it", SOME_REFUSED
+            [f"fw-gear-deid: unexpected {type(error).__name__} in {place_of(error)}; please report it"], SOME_REFUSED
         )
     return code
 
 
-def _tell(text: str, code: int) -> int:
+def _ours(error: DeidError) -> list[str]:
+    first, *more = error.lines or ("",)
+    return [f"fw-gear-deid: {first}", *more]
+
+
+def _tell(lines: Sequence[str], code: int) -> int:
     """Say why a command ended; that nobody listens does not change its exit code."""
     try:
-        print(lines(text), file=sys.stderr)
+        print("\n".join(shown(line) for line in lines), file=sys.stderr)
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     return code

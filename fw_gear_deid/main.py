@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from fw_gear_deid import __version__, fanout, keys, parser
 from fw_gear_deid.api import Done, last_line
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.model.cells import lines, shown
+from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.profile import store
@@ -36,14 +36,14 @@ def main(folder: Path | None = None) -> int:
     try:
         return _gear(parser.parse(folder or Path.cwd()))
     except ProfileError as error:
-        print(lines(str(error)), file=sys.stderr)  # noqa: T201
+        print("\n".join(shown(line) for line in error.lines), file=sys.stderr)  # noqa: T201
         return USAGE
     except UsageError as error:
-        for line in str(error).splitlines():
+        for line in error.lines:
             print(f"fw-gear-deid: {shown(line)}", file=sys.stderr)  # noqa: T201
         return USAGE
     except (StopRun, DeidError) as error:
-        print(f"fw-gear-deid: {lines(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"fw-gear-deid: {shown(str(error))}", file=sys.stderr)  # noqa: T201
         return SOME_REFUSED
 
 
@@ -71,7 +71,7 @@ def _gear(config: GearConfig) -> int:
     planned = _collect(problems, lambda: _profile(config, sites)) if sites else None
     secret = _collect(problems, lambda: _keyring(config, sites.source.project if sites else ""))
     if problems or sites is None or planned is None or secret is None:
-        raise UsageError("\n".join(problems))
+        raise UsageError(*problems)
     keyring, key_from = secret
     divided = options["fan_out"] == "session" and sites.source.level in ("project", "subject")
     source = replace(sites.source, detail=detail_of(planned), above_sessions=divided)
@@ -182,8 +182,11 @@ def _collect(problems: list[str], work: Callable[[], T]) -> T | None:
     """Do one check; what is wrong joins the other problems, so that all are shown at once."""
     try:
         return work()
-    except (UsageError, PlatformError) as error:
-        problems += str(error).splitlines()
+    except UsageError as error:
+        problems += error.lines
+        return None
+    except PlatformError as error:
+        problems.append(str(error))
         return None
 
 
@@ -212,7 +215,7 @@ def _sites(config: GearConfig) -> Sites:
     if source is not None and project is not None and str(project.id) == source.project:
         problems.append("config project_path: the destination is the source project; choose another one")
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(*problems)
     assert source is not None  # noqa: S101 -- else there was a problem
     return Sites(source, project)
 

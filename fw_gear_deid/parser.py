@@ -89,7 +89,7 @@ def parse(folder: Path) -> GearConfig:
     if not destination.get("id"):
         problems.append("destination: config.json does not tell where the job runs")
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(*problems)
     context = inputs.get("deid_destination_key") or {}
     secret = inputs.get("deid_secret") or {}
     return GearConfig(

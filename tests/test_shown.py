@@ -140,3 +140,34 @@ def test_no_cell_is_a_formula(desk: Desk, mark: str) -> None:
     assert cells and not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
     assert {row["source"] for row in desk.rows()} == set(contents(desk.source))
     assert [row["after"] for row in desk.rows("audit.csv") if row["keyword"] == "PatientComments"] == [f"{mark}1+1"]
+
+
+ODD = "a\x1b[31m\nfw-gear-deid: all released\u202e"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", ODD, "out", "--profile", "minimal"], ["run", "in", ODD, "--profile", ODD], ["profile", "check", ODD],
+        ["profile", "new", ODD], ["preview", ".", "--profile", ODD], ["keygen", "there/" + ODD],
+    ],
+    ids=lambda words: words[0] + words[-1][:1],
+)  # fmt: skip
+def test_names_on_the_command_line_make_no_lines(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    done = call(*arguments)
+    assert done.code == 2
+    assert "a\\x1b[31m\\x0afw-gear-deid: all released\\u202e" in done.err
+    assert not [line for line in done.err.splitlines() if line == "fw-gear-deid: all released"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_profile_that_steers_is_shown_plainly(form: str, tmp_path: Path) -> None:
+    path = tmp_path / ODD.replace("/", "")
+    path.write_text('dicom:\n  fields:\n    - name: "\\e[31m\\x9b\\u202e"\n      remove: true\n"\\e]0;": x\n')
+    done = call("profile", "check", str(path), "--format", form)
+    assert done.code == 2
+    assert not {char for char in done.out if unicodedata.category(char) in ("Cc", "Cf")} - {"\n"}

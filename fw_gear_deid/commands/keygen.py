@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fw_gear_deid import keys
+from fw_gear_deid.model.cells import shown
 
 if TYPE_CHECKING:
     from fw_gear_deid.commands import Commands
@@ -22,5 +23,6 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def keygen(arguments: argparse.Namespace) -> int:
     """Write a fresh secret."""
     keys.generate(arguments.file)
-    print(f"{arguments.file}: a fresh secret; whoever has it can undo pseudonyms by guessing, so keep it apart")
+    name = shown(str(arguments.file))
+    print(f"{name}: a fresh secret; whoever has it can undo pseudonyms by guessing, so keep it apart")
     return 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.model.cells import shown, to_json
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.parse import parse_profile
@@ -77,10 +77,10 @@ def _check(arguments: argparse.Namespace) -> int:
         found += [(name, problem) for problem in problems]
     if arguments.format == "json":
         listed = [{"file": name} | asdict(problem) for name, problem in found]
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        print(to_json(listed))
     else:
         for name, problem in found:
-            print(show(name, problem))
+            print(shown(show(name, problem)))
     errors = sum(problem.severity == "error" for _, problem in found)
     if arguments.format == "text":
         print(f"{errors} errors, {len(found) - errors} warnings in {len(arguments.files)} profiles")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.model.cells import shown
 from fw_gear_deid.options import count
 from fw_gear_deid.sample import make_sample
 
@@ -25,5 +26,6 @@ def sample(arguments: argparse.Namespace) -> int:
     """Make a small made-up project."""
     planted = make_sample(arguments.folder, arguments.subjects)
     files = len({one.path for one in planted if one.place != "folder name"})
-    print(f"{arguments.folder}: {arguments.subjects} subjects, {len(planted)} planted identifiers in {files} files")
+    name = shown(str(arguments.folder))
+    print(f"{name}: {arguments.subjects} subjects, {len(planted)} planted identifiers in {files} files")
     return 0

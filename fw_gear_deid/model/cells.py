@@ -32,11 +32,6 @@ def shown(text: str) -> str:
     return "".join(_visible(char) for char in _LIKE_ESCAPE.sub(r"\\x5c", text))
 
 
-def lines(text: str) -> str:
-    """Return a message of several lines, each of visible characters; names of other people's are ``shown`` before."""
-    return "\n".join(shown(line) for line in text.split("\n"))
-
-
 def cell(text: str) -> str:
     """Return text as a cell of a report: visible, and no formula.
 

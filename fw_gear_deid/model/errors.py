@@ -19,7 +19,21 @@ from pathlib import PurePath
 
 
 class DeidError(Exception):
-    """Base of every error that is raised on purpose; its text is safe to show."""
+    """Base of every error that is raised on purpose; its text quotes no value.
+
+    Parameters
+    ----------
+    *lines : str
+        One finding each; a name of a file in one may hold anything, a line end too.
+    """
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The findings, each to be shown as one line."""
+        return tuple(str(line) for line in self.args)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class UsageError(DeidError):

@@ -117,8 +117,8 @@ class _Planner:
         for target in targets(self.template):
             self._shared(target, rows, columns, found)
         if self.problems:
-            lines = "\n".join(f"  {what}{self._places(*where)}" for what, where in self.problems.items())
-            raise UsageError(f"the variables of the profile need other values:\n{lines}")
+            lines = (f"  {what}{self._places(*where)}" for what, where in self.problems.items())
+            raise UsageError("the variables of the profile need other values:", *lines)
         sessions: dict[Labels, list[Values]] = {}
         for labels, values in found.items() if self.depth == 2 else ():
             sessions.setdefault(labels[:1], []).append(values)

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile.lookalikes import other_letter
 
@@ -56,14 +55,16 @@ class ProfileError(UsageError):
         self.name = name
         self.problems = problems
 
-    def __str__(self) -> str:
-        return "\n".join(show(self.name, problem) for problem in self.problems)
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One for each problem."""
+        return tuple(show(self.name, problem) for problem in self.problems)
 
 
 def show(name: str, problem: Problem) -> str:
     """Return one line: ``profile.yaml:31:9 error dicom.fields[4]: unknown key ...``."""
     where = f" {problem.where}" if problem.where else ""
-    return shown(f"{name}:{problem.line}:{problem.column} {problem.severity}{where}: {problem.message}")
+    return f"{name}:{problem.line}:{problem.column} {problem.severity}{where}: {problem.message}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

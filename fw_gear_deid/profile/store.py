@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.problems import Problem, ProfileError
@@ -42,12 +41,12 @@ def read_text(path: Path) -> str:
         It is no text.
     """
     if path.is_dir():
-        raise UsageError(f"{shown(str(path))}: the profile cannot be read: it is a folder; give the profile's file")
+        raise UsageError(f"{path}: the profile cannot be read: it is a folder; give the profile's file")
     try:
         with path.open("rb") as stream:
             data = stream.read(4 * MAX_CHARACTERS + 4)
     except OSError as error:
-        raise UsageError(f"{shown(str(path))}: the profile cannot be read ({error.strerror})") from None
+        raise UsageError(f"{path}: the profile cannot be read ({error.strerror})") from None
     for what, offset, signature in _KINDS:
         if data[offset:].startswith(signature):
             raise _no_profile(path, f"{what}, no profile: a profile is text, in YAML or JSON")
@@ -99,7 +98,7 @@ def path_of(name: str) -> Path:
     if not path.is_file():
         known = ", ".join(shipped())
         what = "a folder, no profile" if name and path.is_dir() else "no such profile"
-        raise UsageError(f"{shown(name)}: {what}; give a path, or the name of a shipped one: {known}")
+        raise UsageError(f"{name}: {what}; give a path, or the name of a shipped one: {known}")
     return path
 
 

@@ -110,7 +110,7 @@ def read_mapping(
         sheet.problems += _damaged(sheet, [*keys, *columns])
         _doubles(sheet, keys, columns)
     if sheet.problems:
-        raise UsageError("\n".join(f"{path.name}: {problem}" for problem in sheet.problems))
+        raise UsageError(*(f"{path.name}: {problem}" for problem in sheet.problems))
     notes = tuple(f"{path.name}: {note}" for note in sheet.notes)
     return MappingTable(
         path.name, sheet.header, rows, by_session, keys[0], notes, sha256(data).hexdigest(), allow_shared
