@@ -124,7 +124,7 @@ def _gear(config: GearConfig) -> int:
 
 
 def _say(text: str) -> None:
-    print(lines(text), file=sys.stderr)  # noqa: T201
+    print(shown(text), file=sys.stderr)  # noqa: T201
 
 
 def _say_first(config: GearConfig, sites: Sites, planned: PlannedProfile, key_from: str) -> None:

@@ -19,6 +19,7 @@ from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
+from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import StopRun, Unfit
 from fw_gear_deid.model.outcome import Failed, MemberEdits
@@ -254,7 +255,7 @@ class _Run:
         try:
             self._job.sink.finish([*self._releaser.chains.values(), *empty])
         except OSError as error:
-            print(f"containers could not be brought up to date: {error}", file=sys.stderr)  # noqa: T201
+            print(f"containers could not be brought up to date: {shown(str(error))}", file=sys.stderr)  # noqa: T201
             return False
         return True
 
