@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid import keys, options
+from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
+from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.problems import show
 from fw_gear_deid.runner.run import Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
@@ -21,6 +23,7 @@ from fw_gear_deid.stores import places
 from fw_gear_deid.system import private
 from fw_gear_deid.system.cores import usable_cores
 
+_SHOWN = 20  # rows in one line
 PRIVATE = "private"  # folder of the reports that are not handed on
 
 
@@ -99,7 +102,11 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     UsageError, ProfileError, StopRun
     """
     reports = asked.reports or _default_reports(asked.dest)
-    places.check_folders(asked.source, asked.dest, {"reports": reports, "ledger": asked.ledger})
+    ids_table = reports / PRIVATE / "ids.csv" if asked.ids is True else asked.ids or None
+    own = {"reports": reports, "ledger": asked.ledger, "ids": ids_table and ids_table.parent}
+    places.check_folders(asked.source, asked.dest, own)
+    if ids_table is not None:
+        ids.read(ids_table)  # nothing of somebody else's is written over
     ledger = asked.ledger or reports / PRIVATE
     ends = places.Ends.find(asked.source, asked.dest)
     planned = _planned(asked.profile, ends.destination, tell)
@@ -107,7 +114,13 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     listed = list(source.items())
     branches = source.containers(listed)
     items = Sieve(asked.include, asked.exclude, asked.only).sift(listed, branches)
-    book = book_for(planned, asked.mapping, branches, by_session=asked.session_level_profile)
+    book = book_for(
+        planned,
+        asked.mapping,
+        branches,
+        by_session=asked.session_level_profile,
+        allow_shared=asked.allow_shared_ids,
+    )
     job = Job(
         source=source,
         sink=ends.sink(),
@@ -123,6 +136,7 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
         labels=asked.labels,
         workers=asked.workers or usable_cores(),
         originals=asked.audit_originals,
+        ids=ids_table,
         dry_run=asked.dry_run,
         quiet=asked.quiet,
         facts={"profile_source": planned.level},
@@ -130,11 +144,28 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     if not asked.quiet:
         for warning in planned.profile.warnings:
             tell(show(planned.file, warning))
+        for note in book.lookup.notes if book.lookup else ():
+            tell(f"note: {note}")
     code, summary = run(job)
     done = Done(code, reports, summary)
+    if not asked.quiet:
+        _unused(book, summary, tell)
     if not asked.quiet or any(done.states.get(state) for state in ("refused", "failed", "not-reached")):
         tell(last_line(done))
     return done
+
+
+def _unused(book: ProfileBook, summary: Mapping[str, object], tell: Callable[[str], None]) -> None:
+    """Tell of rows of the mapping that nothing went by."""
+    told = summary.get("mapping")
+    unused = told["unused_rows"] if isinstance(told, dict) else ()
+    if unused and book.lookup is not None:
+        tell(f"note: {len(unused)} rows of {book.lookup.table} were used by nothing in this run: {_some(unused)}")
+
+
+def _some(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return ", ".join(map(str, numbers[:_SHOWN])) + more
 
 
 def last_line(done: Done) -> str:

@@ -79,7 +79,11 @@ def _gear(config: GearConfig) -> int:
     branches = source.containers(items)
     mapping = config.files.get("mapping_csv")
     book = book_for(
-        planned, mapping.path if mapping else None, branches, by_session=bool(options["session_level_profile"])
+        planned,
+        mapping.path if mapping else None,
+        branches,
+        by_session=bool(options["session_level_profile"]),
+        allow_shared=bool(options["allow_shared_ids"]),
     )
     _say_first(config, sites, planned, key_from)
     _say(f"files: {len(items)}")

@@ -29,6 +29,8 @@ class Word:
         Text → value.
     many : bool
         Takes several values, and may be given more than once.
+    bare : bool
+        May be given without a value, and is true then.
     gear : str
         Name in ``manifest.json``: empty where a gear cannot have it.
     """
@@ -38,6 +40,7 @@ class Word:
     choices: tuple[str, ...] = ()
     read: Callable[[str], object] = str
     many: bool = False
+    bare: bool = False
     gear: str = ""
 
 
@@ -64,11 +67,27 @@ class Options:
     dest: str
     profile: Annotated[str | None, Word("path or shipped name; a platform DEST may have one of its own", "P")] = None
     mapping: Annotated[
-        Path | None, Word("values for {{ variables }}, by subject.label", "CSV", read=Path, gear="mapping_csv")
+        Path | None,
+        Word(
+            "values for {{ variables }}, by subject.label, PatientID, AccessionNumber or StudyInstanceUID",
+            "CSV",
+            read=Path,
+            gear="mapping_csv",
+        ),
     ] = None
     session_level_profile: Annotated[
-        bool, Word("mapping rows by subject and session", gear="session_level_profile")
+        bool, Word("mapping rows by session.label as well", gear="session_level_profile")
     ] = False
+    allow_shared_ids: Annotated[bool, Word("two subjects may get one new id", gear="allow_shared_ids")] = False
+    ids: Annotated[
+        Path | bool | None,
+        Word(
+            "write an id-table, old and new, usable as a mapping: identifiers (default REPORTS/private/ids.csv)",
+            "FILE",
+            read=Path,
+            bare=True,
+        ),
+    ] = None
     include: Annotated[
         tuple[str, ...], Word("only files whose name or path matches (* ? [..])", "PATTERN", many=True)
     ] = ()
@@ -119,6 +138,8 @@ def add(parser: argparse.ArgumentParser, *names: str) -> None:
             more["choices"] = word.choices
         else:
             more |= {"metavar": word.metavar, "type": word.read}
+        if word.bare:
+            more |= {"nargs": "?", "const": True}
         if word.many:
             more |= {"nargs": "+", "action": "extend", "default": None}
         parser.add_argument(f"--{name.replace('_', '-')}", **more)

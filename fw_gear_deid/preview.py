@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.deid import Context, dicom, instances, sort
+from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.select import select
@@ -21,7 +22,9 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import keyword_of, tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
+from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
+from fw_gear_deid.profile.book import Labels, ProfileBook
 from fw_gear_deid.profile.profile import Profile
 from fw_gear_deid.runner.sieve import Sieve
 from fw_gear_deid.runner.workers import silence
@@ -38,26 +41,43 @@ class Asked:
 
     Attributes
     ----------
-    paths : sequence of Path
+    places : sequence of Place
     table : Path or None
         Where to write the two-rows-per-file CSV. It holds identifiers in clear.
     include, exclude : tuple of str
         Patterns, as of ``run``.
     """
 
-    paths: Sequence[Path]
+    places: Sequence[Place]
     table: Path | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
-def preview(asked: Asked, profile: Profile, keyring: Keyring) -> int:
-    """Print every change of every DICOM instance below the paths; return how many could not be done.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file, or a folder and what is in it."""
+
+    path: Path
+    source: FolderSource
+    items: list[Item]
+    branches: list[Branch]
+
+    @staticmethod
+    def read(path: Path) -> Place:
+        """List a path."""
+        source = FolderSource(path)
+        items = list(source.items())
+        return Place(path, source, items, list(source.containers(items)))
+
+
+def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
+    """Print every change of every DICOM instance in the places; return how many could not be done.
 
     Parameters
     ----------
     asked : Asked
-    profile : Profile
+    book : ProfileBook
     keyring : Keyring
 
     Raises
@@ -67,16 +87,16 @@ def preview(asked: Asked, profile: Profile, keyring: Keyring) -> int:
     """
     silence()
     refused = files = 0
-    columns = _columns(profile)
+    columns = _columns(book.base)
     with _private(asked.table) as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow([cell(label) for label in ("src_path", "type", *(label for label, _ in columns))])
-        for name, data in _instances(asked, profile):
+        for name, labels, data in _instances(asked, book.base):
             print(shown(name))
             try:
                 if isinstance(data, Unfit):
                     raise data
-                writer.writerows(_one(name, data, profile, keyring, columns))
+                writer.writerows(_one(name, labels, data, book, keyring, columns))
                 files += 1
             except Unfit as error:
                 refused += 1
@@ -99,24 +119,25 @@ def _private(table: Path | None) -> IO[str]:
     return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _instances(asked: Asked, profile: Profile) -> Iterator[tuple[str, bytes | Unfit]]:
+def _instances(asked: Asked, profile: Profile) -> Iterator[tuple[str, Labels, bytes | Unfit]]:
     sieve = Sieve(asked.include, asked.exclude, ())
-    for path in asked.paths:
-        source = FolderSource(path)
-        for item in sieve.sift(list(source.items()), ()):
-            name = item.id if path.is_file() else f"{path}/{item.id}"
+    for place in asked.places:
+        labels_of = {branch.record.id: branch.labels for branch in place.branches}
+        for item in sieve.sift(place.items, place.branches):
+            name = item.id if place.path.is_file() else f"{place.path}/{item.id}"
+            labels = labels_of[item.containers[-1]] if item.containers else ()
             if item.problem_state == "skipped":
                 continue
             try:
                 if item.problem:
                     raise Unfit(item.problem)
-                file = source.fetch(item, path)
+                file = place.source.fetch(item, place.path)
                 for member, _, data in instances(file, sort(file, item.name, profile), profile):
-                    yield f"{name}!{member}" if member else name, data
+                    yield f"{name}!{member}" if member else name, labels, data
             except OSError as error:
-                yield name, Unfit(f"it cannot be read ({error.strerror})")
+                yield name, labels, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:
-                yield name, error
+                yield name, labels, error
 
 
 Columns = list[tuple[str, Selector]]
@@ -136,10 +157,13 @@ def _columns(profile: Profile) -> Columns:
     return columns
 
 
-def _one(name: str, data: bytes, profile: Profile, keyring: Keyring, columns: Columns) -> list[list[str]]:
+def _one(
+    name: str, labels: Labels, data: bytes, book: ProfileBook, keyring: Keyring, columns: Columns
+) -> list[list[str]]:
+    draft = part10.read(data)
+    profile = book.for_file(labels, ids_of(draft))
     section = profile.dicom
     assert section is not None  # noqa: S101 -- _instances yields what the section takes
-    draft = part10.read(data)
     draft.named = section.creators
     before = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
     edited = dicom.edit(draft, section, Context(profile, keyring, None, datetime.now(UTC).date(), "off"))

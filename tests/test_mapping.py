@@ -149,7 +149,7 @@ def test_rows_that_say_the_same_are_one_in_the_columns_that_are_used(tmp_path: P
     path.write_text("PatientID,study,NEWID\nP1,a,N1\nP2,a,N2\nP1,b,N1\nP1,#N/A,N1\n")
     read = read_mapping(path, ["NEWID"])
     assert [row.number for row in read.rows.values()] == [2, 3]
-    assert read.notes == ("map.csv: rows 4, 5 say what an earlier row says, and count once",)
+    assert read.notes == ("map.csv: the same as an earlier row, and counted once: rows 4, 5",)
     assert refusal(lambda: read_mapping(path, ["study"])) == [
         "map.csv: row 5, column study: an error of the spreadsheet; write the value as text",
         "map.csv: rows 2, 4, 5 are for the same PatientID and differ in study",
@@ -411,8 +411,8 @@ def test_by_an_id_of_the_header_everybody_in_the_table_gets_its_values(tmp_path:
     [({"PatientID": "P9"}, "map.csv has no row for its PatientID: add one, or leave the file out"),
      ({"PatientID": "p1"}, "map.csv has no row for its PatientID: row 2 differs only by case"),
      ({"PatientID": "P001"}, "map.csv has no row for its PatientID: row 2 differs only by leading zeros"),
-     ({"PatientID": " "}, "map.csv goes by PatientID, and this file has none"),
-     ({}, "map.csv goes by PatientID, and this file has none"),
+     ({"PatientID": " "}, "map.csv goes by PatientID, and this file has none that can be read"),
+     ({}, "map.csv goes by PatientID, and this file has none that can be read"),
      ({"PatientID": "P3"}, "map.csv row 4: column NEWID is blank")],
 )  # fmt: skip
 def test_who_is_not_in_the_table_is_refused_and_told_why(tmp_path: Path, ids: dict[str, str], told: str) -> None:

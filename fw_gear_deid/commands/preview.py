@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fw_gear_deid import keys, options, preview
 from fw_gear_deid.profile import store
+from fw_gear_deid.runner.setup import PlannedProfile, book_for
 
 if TYPE_CHECKING:
     from fw_gear_deid.commands import Commands
@@ -20,15 +21,22 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     one.add_argument("paths", nargs="+", metavar="PATH", type=Path)
     one.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
     one.add_argument("--csv", type=Path, metavar="F", help="two rows per file, as 'fw deid test' writes them")
-    options.add(one, "include", "exclude", "key_file")
+    options.add(one, "mapping", "session_level_profile", "allow_shared_ids", "include", "exclude", "key_file")
     one.set_defaults(command=show)
 
 
 def show(arguments: argparse.Namespace) -> int:
     """Print every change."""
-    profile = store.load(arguments.profile)
-    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.Keyring(os.urandom(keys.SECRET_BYTES))
-    asked = preview.Asked(
-        arguments.paths, arguments.csv, tuple(arguments.include or ()), tuple(arguments.exclude or ())
+    path = store.path_of(arguments.profile)
+    planned = PlannedProfile.read(store.read_text(path), path.name, "input")
+    places = [preview.Place.read(one) for one in arguments.paths]
+    book = book_for(
+        planned,
+        arguments.mapping,
+        [branch for place in places for branch in place.branches],
+        by_session=arguments.session_level_profile,
+        allow_shared=arguments.allow_shared_ids,
     )
-    return 1 if preview.preview(asked, profile, keyring) else 0
+    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.Keyring(os.urandom(keys.SECRET_BYTES))
+    asked = preview.Asked(places, arguments.csv, tuple(arguments.include or ()), tuple(arguments.exclude or ()))
+    return 1 if preview.preview(asked, book, keyring) else 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from fw_gear_deid.actions.replace import Replace
+from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.profile import DicomSection, Profile
 from fw_gear_deid.verify.rules import DIFFERS, EQUALS, GONE, Promise
@@ -33,6 +34,8 @@ class Context:
         Label of the source's acquisition; it may stand in names where the de-identified header has it.
     ids : mapping of str to str
         What the profile's values go by: keyword → text that every data set of the file has.
+    notes : Notes
+        Takes what the run wants to know.
     """
 
     profile: Profile
@@ -43,6 +46,7 @@ class Context:
     telling: tuple[str, ...] = ()
     acquisition: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
+    notes: Notes = field(default_factory=Notes)
     promises: tuple[Promise, ...] = field(init=False)
     """What the dicom rules promise of every result."""
 

@@ -3,37 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import IDS, Ids
 
-TAGS = {"PatientID": 0x00100020, "AccessionNumber": 0x00080050, "StudyInstanceUID": 0x0020000D}
+TAGS = {
+    "PatientID": 0x00100020, "StudyInstanceUID": 0x0020000D, "SeriesInstanceUID": 0x0020000E,
+    "AccessionNumber": 0x00080050,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Notes:
+    """What the work on one file tells the run.
+
+    Attributes
+    ----------
+    row : int or None
+        Row of the mapping that it went by.
+    ids : dict
+        Old and new ids of its data sets, in the order of ``ID_COLUMNS``, each combination once; filled where
+        ``collect`` asks for it.
+    collect : bool
+    """
+
+    row: int | None = None
+    ids: dict[Ids, None] = field(default_factory=dict)
+    collect: bool = False
+
+    def add(self, before: Mapping[str, str], after: Draft) -> None:
+        """Note the ids of one data set."""
+        if self.collect:
+            new = ids_of(after)
+            self.ids[(*(before[key] for key in IDS), *(new[key] for key in IDS))] = None
 
 
 def ids_of(draft: Draft) -> dict[str, str]:
-    """Return the ids of a data set without the padding of DICOM (PS3.5 §6.2); empty where absent.
-
-    Raises
-    ------
-    Unfit
-        One of them cannot be read.
-    """
+    """Return the ids of a data set without the padding of DICOM (PS3.5 §6.2); empty where absent or no text."""
     found = {}
     for keyword, tag in TAGS.items():
         el = draft.body.elements.get(tag)
-        texts = draft.texts(el) if el is not None and el.items is None else ()
+        try:
+            texts = draft.texts(el) if el is not None and el.items is None else ()
+        except Unfit:
+            texts = ()
         found[keyword] = "\\".join(texts).strip(" \0")
     return found
 
 
-def check_ids(draft: Draft, expected: Mapping[str, str]) -> None:
+def check_ids(own: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """Make sure that a data set has the ids by which the profile of its file was taken.
 
     Raises
     ------
     Unfit
     """
-    own = ids_of(draft) if expected else {}
     for keyword, text in expected.items():
         if own[keyword] != text:
             raise Unfit(f"its {keyword}, by which the mapping goes, is not that of the first one")

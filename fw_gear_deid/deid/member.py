@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.ids import check_ids
+from fw_gear_deid.deid.ids import check_ids, ids_of
 from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
@@ -122,8 +122,10 @@ def deidentify_member(data: bytes, name: str, ctx: Context) -> Done:
 
 def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
     draft = part10.read(data)
-    check_ids(draft, ctx.ids)
+    before = ids_of(draft)
+    check_ids(before, ctx.ids)
     edited = dicom.edit(draft, section, ctx)
+    ctx.notes.add(before, draft)
 
     def read(selector: Selector) -> str | None:
         return _text(draft, selector)

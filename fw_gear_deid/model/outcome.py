@@ -58,6 +58,13 @@ class Edit:
     after: str
 
 
+IDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber")
+"""What the table of old and new ids is about."""
+ID_COLUMNS = (*IDS, *(f"new.{keyword}" for keyword in IDS))
+Ids = tuple[str, ...]
+"""A row of that table: texts in the order of ``ID_COLUMNS``."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemberEdits:
     """The edits of one member of an archive, or of the file itself (``member`` empty)."""

@@ -61,10 +61,14 @@ class Lookup:
     columns : tuple of str
     rows : mapping
         Key (and session label) → number of the row, and its cells in these columns.
-    total : int
-        Rows of the table.
-    allow_shared : bool
-        Two subjects may get one new id.
+    numbers : tuple of int
+        Of all rows of the table.
+    apart : bool
+        Rows do not tell which patients they are of, and two patients must not get one new id.
+    notes : tuple of str
+        What was understood on reading though it need not have been meant.
+    sha256 : str
+        Of the file.
     """
 
     table: str
@@ -72,12 +76,15 @@ class Lookup:
     by_session: bool
     columns: tuple[str, ...]
     rows: Mapping[Labels, tuple[int, tuple[str, ...]]]
-    total: int
-    allow_shared: bool = False
+    numbers: tuple[int, ...] = ()
+    apart: bool = False
+    notes: tuple[str, ...] = ()
+    sha256: str = ""
     _nearest: list[Nearest] = field(default_factory=list, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Lookup, (self.table, self.key, self.by_session, self.columns, self.rows, self.total, self.allow_shared)
+        listed = (self.numbers, self.apart, self.notes, self.sha256)
+        return Lookup, (self.table, self.key, self.by_session, self.columns, self.rows, *listed)
 
     def key_of(self, labels: Labels, ids: Values) -> Labels:
         """Return what a file is looked up by; shorter than it has to be when something is missing."""
@@ -121,7 +128,7 @@ class Lookup:
                 "put it into one, or give the mapping a column PatientID instead"
             )
         if not key:
-            return f"{self.table} goes by {self.key}, and this file has none"
+            return f"{self.table} goes by {self.key}, and this file has none that can be read"
         if self.by_session and len(key) < 2:
             return f"{self.table} goes by session.label as well, and this file stands in no session"
         if not self._nearest:

@@ -128,14 +128,11 @@ class _Planner:
         base = compiled(self.template, common, self.used, self.base) if common else self.base
         lookup = None
         if self.table is not None:
+            table = self.table
+            apart = bool(targets(self.template)) and table.key in ID_KEYS[1:] and not table.allow_shared
+            numbers = tuple(row.number for row in table.rows.values())
             lookup = Lookup(
-                self.table.name,
-                self.table.key,
-                self.table.by_session,
-                columns,
-                rows,
-                len(self.table.rows),
-                self.table.allow_shared,
+                table.name, table.key, table.by_session, columns, rows, numbers, apart, table.notes, table.sha256
             )
         return ProfileBook(base, self.template, self.used, known, common, self.depth, lookup)
 

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from fw_gear_deid.model.cells import exact
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.outcome import ID_COLUMNS
 from fw_gear_deid.profile.book import ID_KEYS, LABEL_KEYS, Labels
 from fw_gear_deid.profile.spelling import damage
 from fw_gear_deid.profile.variables import is_blank
 
 KEYS = (LABEL_KEYS[0], *ID_KEYS)
 """A table goes by the first of these that its header has."""
+_SHOWN = 20  # rows in one line
 SEPARATORS = (",", ";", "\t")
 _SEP_LINE = re.compile(r'\s*"?sep=(.)"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE)
 _WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and ods, xls
@@ -101,6 +104,8 @@ def read_mapping(
     keys = _keys(sheet, by_session=by_session)
     columns = [name for name in sheet.header if name and name not in keys and (used is None or name in used)]
     rows: dict[Labels, Row] = {}
+    if set(ID_COLUMNS) <= set(sheet.header):
+        _written_by_us(sheet, keys)
     if not sheet.problems:
         placed = [(tuple(row.cells[sheet.header.index(name)] for name in keys), row) for row in sheet.rows]
         for key, row in placed:
@@ -230,7 +235,9 @@ def _quotes_after_blanks(text: str, separator: str) -> list[str]:
 
 
 def _rows(numbers: Sequence[int]) -> str:
-    return f"row{'s'[: len(numbers) - 1]} {', '.join(map(str, numbers))}"
+    """Name rows by number, the first of them where they are many."""
+    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return f"row{'s'[: len(numbers) - 1]} {', '.join(map(str, numbers[:_SHOWN]))}{more}"
 
 
 def _keys(sheet: _Sheet, *, by_session: bool) -> Labels:
@@ -248,6 +255,16 @@ def _keys(sheet: _Sheet, *, by_session: bool) -> Labels:
         near_it = f"; column {column} is spelled otherwise: write {LABEL_KEYS[1]}" if column else ""
         sheet.problems.append(f"no column {LABEL_KEYS[1]}{near_it}")
     return (*sheet.keys[:1], LABEL_KEYS[1])
+
+
+def _written_by_us(sheet: _Sheet, keys: Labels) -> None:
+    """Take cells of ``--ids`` for what they stand for; who has no id in it cannot be looked up by one."""
+    sheet.rows = [Row(row.number, tuple(map(exact, row.cells))) for row in sheet.rows]
+    nobody = [row for row in sheet.rows if any(is_blank(row.cells[sheet.header.index(name)]) for name in keys)]
+    if nobody and len(nobody) < len(sheet.rows):
+        sheet.rows = [row for row in sheet.rows if row not in nobody]
+        numbers = [row.number for row in nobody]
+        sheet.notes.append(f"without {' and '.join(keys)}, for nobody: {_rows(numbers)}")
 
 
 def _damaged(sheet: _Sheet, columns: Sequence[str]) -> list[str]:
@@ -274,7 +291,7 @@ def _doubles(sheet: _Sheet, keys: Labels, columns: Sequence[str]) -> None:
     what += " and session" if len(keys) > 1 else ""
     repeated = list(frame.index[frame.duplicated()])
     if repeated:
-        sheet.notes.append(f"{_rows(repeated)} say{'s'[len(repeated) - 1 :]} what an earlier row says, and count once")
+        sheet.notes.append(f"the same as an earlier row, and counted once: {_rows(repeated)}")
     for _, group in frame[frame.duplicated(by, keep=False)].groupby(by, sort=False):
         differ = [name for place, name in enumerate(columns, len(keys)) if group[place].nunique() > 1]
         if differ:

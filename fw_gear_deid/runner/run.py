@@ -17,14 +17,15 @@ from fw_gear_deid import RESULTS, __version__
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.ledger import reports
+from fw_gear_deid.ledger import ids, reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import StopRun, Unfit
-from fw_gear_deid.model.outcome import Failed, MemberEdits
+from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits
 from fw_gear_deid.model.ports import Branch, Item, Sink, Source
-from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.profile.book import ID_KEYS, Lookup, ProfileBook
+from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.plan import Cleaned, Place, arrange, wanted_containers
 from fw_gear_deid.runner.progress import Progress
 from fw_gear_deid.runner.release import Releaser
@@ -63,6 +64,8 @@ class Job:
     workers : int
     originals : bool
         ``--audit-originals``.
+    ids : Path or None
+        ``--ids``: where to write old and new ids.
     dry_run : bool
     quiet : bool
     facts : dict
@@ -83,6 +86,7 @@ class Job:
     labels: str = "rules"
     workers: int = 1
     originals: bool = False
+    ids: Path | None = None
     dry_run: bool = False
     quiet: bool = False
     facts: dict[str, object] = field(default_factory=dict)
@@ -125,8 +129,18 @@ class _Run:
         self._state = state
         self._began = datetime.now(UTC)
         self._settings = Settings(
-            job.source, job.profiles, job.keyring, self._began.date(), job.verify, workspace, job.originals
+            job.source,
+            job.profiles,
+            job.keyring,
+            self._began.date(),
+            job.verify,
+            workspace,
+            job.originals,
+            job.ids is not None,
         )
+        self._rows_used: set[int] = set()
+        self._ids: dict[Ids, None] = {}
+        self._new_ids = NewIds(job.profiles.lookup)
         self._listed = job.items
         self._containers: dict[str, Cleaned] = {}
         self._releaser: Releaser | None = None
@@ -240,7 +254,13 @@ class _Run:
             for task, worked in pool.run(
                 process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
             ):
-                progress.step(*releaser.finish(by_number[task.number], worked), len(task.items))
+                worked = self._new_ids.check(task.subject, worked)
+                state, reason = releaser.finish(by_number[task.number], worked)
+                if worked.row is not None:
+                    self._rows_used.add(worked.row)
+                if state == "released":
+                    self._ids |= dict.fromkeys(worked.ids)
+                progress.step(state, reason, len(task.items))
 
     def _finish_containers(self, places: list[Place]) -> bool:
         """Let the destination have what holds no files; return whether that went well."""
@@ -284,8 +304,24 @@ class _Run:
             "complete": complete,
             "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
         } | job.facts
+        if job.profiles.lookup is not None:
+            summary["mapping"] = self._mapping(job.profiles.lookup)
+        if job.ids is not None:
+            ids.write(job.ids, self._ids)
         folders = reports.Folders(job.reports, job.private, job.originals)
         return reports.write(folders, self._rows(), summary, profile.rule_labels(), self._container_audit())
+
+    def _mapping(self, lookup: Lookup) -> dict[str, object]:
+        """Tell which table gave values, and which rows of it nothing went by."""
+        known = self._rows_used if lookup.key in ID_KEYS else {number for number, _ in lookup.rows.values()}
+        unused = [number for number in lookup.numbers if number not in known]
+        return {
+            "name": lookup.table,
+            "sha256": lookup.sha256,
+            "key": lookup.key,
+            "rows": len(lookup.numbers),
+            "unused_rows": unused,
+        }
 
     def _rows(self) -> Iterator[Row]:
         """Yield one row per source, of an interrupted run, too."""

@@ -21,10 +21,11 @@ from threading import Thread
 from typing import TypeVar
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
+from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Unfit, place_of
-from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped
+from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Outcome, Refused, Released, Skipped
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.system import private
@@ -42,6 +43,8 @@ class Settings:
     workspace: Path
     originals: bool
     """Let values before a change leave the worker, for the audit that asks for them."""
+    ids: bool = False
+    """Let old and new ids leave the worker, for the table that asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ class Worked:
     seconds: float
     sorting: Mapping[str, str] = field(default_factory=dict)
     """Texts of the sorting tags after de-identification."""
+    row: int | None = None
+    """Row of the mapping that it went by."""
+    ids: tuple[Ids, ...] = ()
+    """Old and new ids of what is in the result, where they were asked for."""
 
 
 def process(settings: Settings, task: Task) -> Worked:
@@ -93,9 +100,10 @@ def process(settings: Settings, task: Task) -> Worked:
     begin = time.perf_counter()
     result = settings.workspace / f"{task.number:08d}"
     done: Result | Outcome
+    notes = Notes(collect=settings.ids)
     try:
         os.close(private.create_anew(result))  # whoever writes it keeps its mode
-        done = _process(settings, task, result)
+        done = _process(settings, task, result, notes)
     except Unfit as error:
         done = Refused(str(error))
     except DeidError as error:
@@ -109,12 +117,12 @@ def process(settings: Settings, task: Task) -> Worked:
     seconds = time.perf_counter() - begin
     if isinstance(done, Result):
         released = done.released if settings.originals else _without_originals(done.released)
-        return Worked(released, result, seconds, done.sorting)
+        return Worked(released, result, seconds, done.sorting, notes.row, tuple(notes.ids))
     result.unlink(missing_ok=True)
-    return Worked(done, None, seconds)
+    return Worked(done, None, seconds, row=notes.row)
 
 
-def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
+def _process(settings: Settings, task: Task, result: Path, notes: Notes) -> Result | Outcome:
     for item in task.items:
         if item.problem:
             return problem_of(item)
@@ -125,7 +133,7 @@ def _process(settings: Settings, task: Task, result: Path) -> Result | Outcome:
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         before = _stamps(paths)
         try:
-            done = _deidentified(task, paths, _context(settings, task, paths[0]), result)
+            done = _deidentified(task, paths, _context(settings, task, paths[0], notes), result)
         except Unfit:
             if _stamps(paths) == before:
                 raise
@@ -154,12 +162,13 @@ def problem_of(item: Item) -> Refused | Skipped | Failed:
     return kinds[item.problem_state](item.problem)
 
 
-def _context(settings: Settings, task: Task, path: Path) -> Context:
+def _context(settings: Settings, task: Task, path: Path, notes: Notes) -> Context:
     """Take the profile that goes for a task; where the mapping goes by an id, its first header tells which."""
     book = settings.profiles
     ids = first_ids(path, task.items[0].name, book.base) if book.by_header else {}
     # what no section takes needs no values: the work on it says that it is left out
     profile = book.base if ids is None else book.for_file(task.labels, ids, task.pseudonyms)
+    notes.row = book.lookup.row(task.labels, ids) if book.lookup is not None and ids is not None else None
     return Context(
         profile,
         settings.keyring,
@@ -169,6 +178,7 @@ def _context(settings: Settings, task: Task, path: Path) -> Context:
         task.telling,
         task.acquisition,
         {book.by_header: ids[book.by_header]} if ids else {},
+        notes,
     )
 
 
@@ -189,7 +199,7 @@ def look(settings: Settings, task: Task) -> Surveyed | str:
         return item.problem
     try:
         path = settings.source.fetch(item, settings.workspace)
-        return survey(path, item.name, _context(settings, task, path))
+        return survey(path, item.name, _context(settings, task, path, Notes()))
     except DeidError as error:
         return str(error)
     except OSError as error:
