@@ -377,6 +377,26 @@ def test_mapping_names_subjects(site: Site) -> None:
     assert done.returncode == 2 and "row" in done.stderr
 
 
+def test_mapping_by_an_id_of_the_header(site: Site) -> None:
+    """A file finds its row by what is in it; a container has no header, and says so."""
+    profile = PROFILE.replace(
+        "- name: PatientID\n      hash: true", '- name: PatientID\n      replace-with: "{{ NEWID }}"'
+    )
+    done = site.gear(profile=profile, mapping=f"PatientID,NEWID\n{MARKER}001MRN,N-1\nnobody,N-2\n")
+    assert done.returncode == 1
+    states = site.states()
+    assert (states["refused"], states["released"]) == (5, 5)
+    reasons = {row["reason"] for row in site.rows() if row["state"] == "refused"}
+    assert reasons == {"m.csv has no row for its PatientID: add one, or leave the file out"}
+    summary = json.loads((site.folder / "gear" / "output" / "summary.json").read_text())
+    assert summary["mapping"]["unused_rows"] == [3]
+    profile += 'flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: "{{ NEWID }}"\n'
+    done = site.gear(profile=profile, mapping=f"PatientID,NEWID\n{MARKER}001MRN,N-1\n", name="label")
+    assert done.returncode == 1
+    reasons = {row["reason"] for row in site.rows("label") if row["state"] == "refused"}
+    assert reasons and all("{{ NEWID }} has no value here" in reason for reason in reasons)
+
+
 def test_two_subjects_of_one_label_are_refused(site: Site) -> None:
     profile = PROFILE + "flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: SAME\n"
     done = site.gear(profile=profile)

@@ -110,6 +110,10 @@ def test_by_session_a_subject_may_have_many_rows(tmp_path: Path) -> None:
     rows.append(["c", "S1", CANARY])
     lines = refusal(lambda: table(tmp_path, rows, by_session=True))
     assert lines == ["map.csv: rows 3, 5 are for the same subject and session and differ in A"]
+    lines = refusal(lambda: table(tmp_path, rows))
+    assert lines[0] == (
+        "map.csv: rows 2, 3, 5 are for the same subject and differ in session.label, A; see --session-level-profile"
+    )
     lines = refusal(lambda: table(tmp_path, [["subject.label", "Session"], ["S1", "x"]], by_session=True))
     assert lines == ["map.csv: no column session.label"]
     lines = refusal(lambda: table(tmp_path, [["subject.label", "SESSION LABEL"], ["S1", "x"]], by_session=True))
@@ -378,8 +382,9 @@ def test_spellings_that_nearly_agree_are_told_by_row(tmp_path: Path) -> None:
         ["MUSTER A", "N3"],
         ["M\u00fcller", "N4"],
         ["7.0", "N5"],
+        ["'8", "N6"],
     ]
-    subjects = [("001",), ("002",), ("Muster A",), ("Mu\u0308ller",), ("7",), ("Z9",)]
+    subjects = [("001",), ("002",), ("Muster A",), ("Mu\u0308ller",), ("7",), ("8",), ("Z9",)]
     lines = refusal(lambda: plan_profiles(TEXT, "p.yaml", table(tmp_path, rows), subjects))
     assert lines[1:] == [
         "map.csv row 2 differs only by leading zeros from a subject that has no row",
@@ -387,6 +392,7 @@ def test_spellings_that_nearly_agree_are_told_by_row(tmp_path: Path) -> None:
         "map.csv row 4 differs only by case from a subject that has no row",
         "map.csv row 5 differs only by Unicode form from a subject that has no row",
         "map.csv row 6 differs only by a decimal point from a subject that has no row",
+        "map.csv row 7 differs only by quotes from a subject that has no row",
         "the mapping has no row: subject Z9",
     ]
 

@@ -140,6 +140,15 @@ def test_another_row_makes_its_file_anew(desk: Desk) -> None:
     assert sorted(new_ids(desk).values()) == ["N-1", "N-3"]
 
 
+def test_rows_are_not_called_unused_where_nobody_looked(desk: Desk) -> None:
+    desk.put({"1": instance()})
+    table_ = table(desk, "PatientID,NEWID\nP1,N-1\nP2,N-2\n")
+    for unused in ([3], None):
+        done = desk.run("--mapping", table_)
+        assert desk.summary()["mapping"]["unused_rows"] == unused
+        assert ("were used by nothing" in done.err) == bool(unused)
+
+
 def test_rows_said_twice_are_noted(desk: Desk) -> None:
     desk.put({"1": instance()})
     done = desk.run("--mapping", table(desk, "PatientID,NEWID\nP1,N-1\nP1,N-1\n"))

@@ -63,8 +63,8 @@ class Lookup:
         Key (and session label) → number of the row, and its cells in these columns.
     numbers : tuple of int
         Of all rows of the table.
-    apart : bool
-        Rows do not tell which patients they are of, and two patients must not get one new id.
+    allow_shared : bool
+        Two subjects may get one new id.
     notes : tuple of str
         What was understood on reading though it need not have been meant.
     sha256 : str
@@ -77,13 +77,13 @@ class Lookup:
     columns: tuple[str, ...]
     rows: Mapping[Labels, tuple[int, tuple[str, ...]]]
     numbers: tuple[int, ...] = ()
-    apart: bool = False
+    allow_shared: bool = False
     notes: tuple[str, ...] = ()
     sha256: str = ""
     _nearest: list[Nearest] = field(default_factory=list, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        listed = (self.numbers, self.apart, self.notes, self.sha256)
+        listed = (self.numbers, self.allow_shared, self.notes, self.sha256)
         return Lookup, (self.table, self.key, self.by_session, self.columns, self.rows, *listed)
 
     def key_of(self, labels: Labels, ids: Values) -> Labels:

@@ -129,10 +129,17 @@ class _Planner:
         lookup = None
         if self.table is not None:
             table = self.table
-            apart = bool(targets(self.template)) and table.key in ID_KEYS[1:] and not table.allow_shared
             numbers = tuple(row.number for row in table.rows.values())
             lookup = Lookup(
-                table.name, table.key, table.by_session, columns, rows, numbers, apart, table.notes, table.sha256
+                table.name,
+                table.key,
+                table.by_session,
+                columns,
+                rows,
+                numbers,
+                table.allow_shared,
+                table.notes,
+                table.sha256,
             )
         return ProfileBook(base, self.template, self.used, known, common, self.depth, lookup)
 

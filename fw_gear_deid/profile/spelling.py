@@ -51,6 +51,10 @@ def _decimals(text: str) -> str:
     return re.sub(r"(?<=\d)[.,]0+$", "", text)
 
 
+def _quotes(text: str) -> str:
+    return "".join(char for char in text if unicodedata.category(char) not in ("Pi", "Pf") and char not in "\"'`")
+
+
 def _digits(text: str) -> str:
     return text[:15] + "0" * (len(text) - 15) if text.isdecimal() else text
 
@@ -60,6 +64,7 @@ _WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("blanks", _blanks),
     ("case", str.casefold),
     ("hyphens", _hyphens),
+    ("quotes", _quotes),
     ("a decimal point", _decimals),
     ("leading zeros", _zeros),
     ("digits after the fifteenth", _digits),

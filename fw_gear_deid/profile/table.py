@@ -104,7 +104,8 @@ def read_mapping(
     keys = _keys(sheet, by_session=by_session)
     columns = [name for name in sheet.header if name and name not in keys and (used is None or name in used)]
     rows: dict[Labels, Row] = {}
-    if set(ID_COLUMNS) <= set(sheet.header):
+    ours = set(ID_COLUMNS) <= set(sheet.header)
+    if ours:
         _written_by_us(sheet, keys)
     if not sheet.problems:
         placed = [(tuple(row.cells[sheet.header.index(name)] for name in keys), row) for row in sheet.rows]
@@ -112,7 +113,7 @@ def read_mapping(
             blank = [name for name, text in zip(keys, key, strict=True) if is_blank(text)]
             sheet.problems += [f"row {row.number}, column {name}: blank" for name in blank]
             rows.setdefault(key, row)
-        sheet.problems += _damaged(sheet, [*keys, *columns])
+        sheet.problems += [] if ours else _damaged(sheet, [*keys, *columns])
         _doubles(sheet, keys, columns)
     if sheet.problems:
         raise UsageError(*(f"{path.name}: {problem}" for problem in sheet.problems))
@@ -296,4 +297,5 @@ def _doubles(sheet: _Sheet, keys: Labels, columns: Sequence[str]) -> None:
         differ = [name for place, name in enumerate(columns, len(keys)) if group[place].nunique() > 1]
         if differ:
             numbers = ", ".join(map(str, group.index))
-            sheet.problems.append(f"rows {numbers} are for the same {what} and differ in {', '.join(differ)}")
+            hint = "; see --session-level-profile" if LABEL_KEYS[1] in sheet.header and len(keys) == 1 else ""
+            sheet.problems.append(f"rows {numbers} are for the same {what} and differ in {', '.join(differ)}{hint}")

@@ -145,6 +145,8 @@ class Unresolved:
     """An action that depends on a variable without a value: the file or container is refused."""
 
     action: Action
+    names: tuple[str, ...] = ()
+    """The variables it depends on."""
 
     @property
     def key(self) -> str:
@@ -159,7 +161,7 @@ class Unresolved:
         Unfit
             Always.
         """
-        raise Unfit("a variable of the profile has no value here")
+        raise Unfit(f"{spell(*self.names) or 'a variable of the profile'} has no value here")
 
 
 def settle(action: Action, options: Mapping, *entry: Node) -> Action:
@@ -174,5 +176,6 @@ def settle(action: Action, options: Mapping, *entry: Node) -> Action:
         The entry that the action comes from.
     """
     read_too = [node for option in _READS.get(action.key, ()) if (node := options.get(option)) is not None]
-    unknown = any(scalar.unknown for node in (*entry, *read_too) for scalar in scalars_in(node))
-    return Unresolved(action) if unknown else action
+    scalars = [scalar for node in (*entry, *read_too) for scalar in scalars_in(node) if scalar.unknown]
+    names = tuple(dict.fromkeys(name for scalar in scalars for name in scalar.variables))
+    return Unresolved(action, names) if scalars else action

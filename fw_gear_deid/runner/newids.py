@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fw_gear_deid.model.outcome import Refused
-from fw_gear_deid.profile.book import Lookup
+from fw_gear_deid.profile.book import ID_KEYS, ProfileBook
+from fw_gear_deid.profile.newids import targets
 from fw_gear_deid.profile.spelling import same_id
 from fw_gear_deid.runner.workers import Worked
 
@@ -15,12 +16,14 @@ class NewIds:
 
     Parameters
     ----------
-    lookup : Lookup or None
-        The mapping; without one, or where its rows were compared before, nothing is checked.
+    book : ProfileBook
+        Without a mapping, or where its rows were compared before, nothing is checked.
     """
 
-    def __init__(self, lookup: Lookup | None) -> None:
-        self._lookup = lookup if lookup is not None and lookup.apart else None
+    def __init__(self, book: ProfileBook) -> None:
+        lookup = book.lookup
+        by_study = lookup is not None and lookup.key in ID_KEYS[1:] and not lookup.allow_shared
+        self._lookup = lookup if by_study and book.template is not None and targets(book.template) else None
         self._owners: dict[str, str] = {}
 
     def check(self, person: str | None, worked: Worked) -> Worked:

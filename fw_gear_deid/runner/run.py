@@ -29,6 +29,7 @@ from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.plan import Cleaned, Place, arrange, wanted_containers
 from fw_gear_deid.runner.progress import Progress
 from fw_gear_deid.runner.release import Releaser
+from fw_gear_deid.runner.stale import UNCHANGED
 from fw_gear_deid.runner.workers import Pool, Settings, Task, Worked, look, process, silence
 from fw_gear_deid.system import lock, private
 
@@ -139,8 +140,9 @@ class _Run:
             job.ids is not None,
         )
         self._rows_used: set[int] = set()
+        self._done_before = False
         self._ids: dict[Ids, None] = {}
-        self._new_ids = NewIds(job.profiles.lookup)
+        self._new_ids = NewIds(job.profiles)
         self._listed = job.items
         self._containers: dict[str, Cleaned] = {}
         self._releaser: Releaser | None = None
@@ -250,6 +252,7 @@ class _Run:
                 if early is None:
                     pending.append(place.task)
                 else:
+                    self._done_before |= early == ("skipped", UNCHANGED)
                     progress.step(*early, len(place.task.items))
             for task, worked in pool.run(
                 process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
@@ -314,7 +317,9 @@ class _Run:
     def _mapping(self, lookup: Lookup) -> dict[str, object]:
         """Tell which table gave values, and which rows of it nothing went by."""
         known = self._rows_used if lookup.key in ID_KEYS else {number for number, _ in lookup.rows.values()}
-        unused = [number for number in lookup.numbers if number not in known]
+        unused: list[int] | None = [number for number in lookup.numbers if number not in known]
+        if self._done_before and lookup.key in ID_KEYS:
+            unused = None  # whose they are stands in headers that were not read again
         return {
             "name": lookup.table,
             "sha256": lookup.sha256,
