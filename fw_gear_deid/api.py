@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
-from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.problems import show
+from fw_gear_deid.runner.rows import unused_rows
 from fw_gear_deid.runner.run import Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
 from fw_gear_deid.runner.sieve import Sieve
@@ -23,7 +23,6 @@ from fw_gear_deid.stores import places
 from fw_gear_deid.system import private
 from fw_gear_deid.system.cores import usable_cores
 
-_SHOWN = 20  # rows in one line
 PRIVATE = "private"  # folder of the reports that are not handed on
 
 
@@ -148,24 +147,11 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
             tell(f"note: {note}")
     code, summary = run(job)
     done = Done(code, reports, summary)
-    if not asked.quiet:
-        _unused(book, summary, tell)
+    if not asked.quiet and unused_rows(summary):
+        tell(unused_rows(summary))
     if not asked.quiet or any(done.states.get(state) for state in ("refused", "failed", "not-reached")):
         tell(last_line(done))
     return done
-
-
-def _unused(book: ProfileBook, summary: Mapping[str, object], tell: Callable[[str], None]) -> None:
-    """Tell of rows of the mapping that nothing went by."""
-    told = summary.get("mapping")
-    unused = told["unused_rows"] if isinstance(told, dict) else ()
-    if unused and book.lookup is not None:
-        tell(f"note: {len(unused)} rows of {book.lookup.table} were used by nothing in this run: {_some(unused)}")
-
-
-def _some(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-    return ", ".join(map(str, numbers[:_SHOWN])) + more
 
 
 def last_line(done: Done) -> str:

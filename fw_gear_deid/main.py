@@ -19,6 +19,7 @@ from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.problems import ProfileError, show
+from fw_gear_deid.runner.rows import unused_rows
 from fw_gear_deid.runner.run import SOME_REFUSED, USAGE, Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
@@ -115,7 +116,11 @@ def _gear(config: GearConfig) -> int:
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
     )
     try:
-        code, _ = run(job)
+        for note in book.lookup.notes if book.lookup is not None else ():
+            _say(f"note: {note}")
+        code, summary = run(job)
+        if unused_rows(summary):
+            _say(unused_rows(summary))
         if options["debug"]:
             _tell_changes(job.reports / "audit.csv")
         if divided:

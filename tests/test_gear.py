@@ -390,6 +390,7 @@ def test_mapping_by_an_id_of_the_header(site: Site) -> None:
     assert reasons == {"m.csv has no row for its PatientID: add one, or leave the file out"}
     summary = json.loads((site.folder / "gear" / "output" / "summary.json").read_text())
     assert summary["mapping"]["unused_rows"] == [3]
+    assert "1 row was used by nothing in this run, of the mapping's 2: 3" in done.stderr
     profile += 'flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: "{{ NEWID }}"\n'
     done = site.gear(profile=profile, mapping=f"PatientID,NEWID\n{MARKER}001MRN,N-1\n", name="label")
     assert done.returncode == 1

@@ -24,11 +24,12 @@ from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import StopRun, Unfit
 from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits
 from fw_gear_deid.model.ports import Branch, Item, Sink, Source
-from fw_gear_deid.profile.book import ID_KEYS, Lookup, ProfileBook
+from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.plan import Cleaned, Place, arrange, wanted_containers
 from fw_gear_deid.runner.progress import Progress
 from fw_gear_deid.runner.release import Releaser
+from fw_gear_deid.runner.rows import Rows
 from fw_gear_deid.runner.stale import UNCHANGED
 from fw_gear_deid.runner.workers import Pool, Settings, Task, Worked, look, process, silence
 from fw_gear_deid.system import lock, private
@@ -139,8 +140,7 @@ class _Run:
             job.originals,
             job.ids is not None,
         )
-        self._rows_used: set[int] = set()
-        self._done_before = False
+        self._rows_used = Rows(job.profiles.lookup)
         self._ids: dict[Ids, None] = {}
         self._new_ids = NewIds(job.profiles)
         self._listed = job.items
@@ -252,15 +252,15 @@ class _Run:
                 if early is None:
                     pending.append(place.task)
                 else:
-                    self._done_before |= early == ("skipped", UNCHANGED)
+                    if early == ("skipped", UNCHANGED):
+                        self._rows_used.pass_over()
                     progress.step(*early, len(place.task.items))
             for task, worked in pool.run(
                 process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
             ):
                 worked = self._new_ids.check(task.subject, worked)
                 state, reason = releaser.finish(by_number[task.number], worked)
-                if worked.row is not None:
-                    self._rows_used.add(worked.row)
+                self._rows_used.use(worked.row)
                 if state == "released":
                     self._ids |= dict.fromkeys(worked.ids)
                 progress.step(state, reason, len(task.items))
@@ -288,45 +288,33 @@ class _Run:
         job = self._job
         ended = datetime.now(UTC)
         profile = job.profiles.base
-        summary: dict[str, object] = {
-            "program": {"name": "fw-gear-deid", "version": __version__},
-            "versions": {"python": sys.version.split()[0], "pydicom": installed("pydicom")},
-            "profile": {"name": profile.name, "sha256": job.profiles.sha256},
-            "key": job.keyring.fingerprint(),
-            "options": {
-                "exists": job.exists,
-                "verify": job.verify,
-                "labels": job.labels,
-                "workers": job.workers,
-                "dry_run": job.dry_run,
-                "audit_originals": job.originals,
-            },
-            "started": self._began.isoformat(timespec="seconds"),
-            "ended": ended.isoformat(timespec="seconds"),
-            "seconds": round((ended - self._began).total_seconds(), 3),
-            "complete": complete,
-            "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
-        } | job.facts
-        if job.profiles.lookup is not None:
-            summary["mapping"] = self._mapping(job.profiles.lookup)
+        summary: dict[str, object] = (
+            {
+                "program": {"name": "fw-gear-deid", "version": __version__},
+                "versions": {"python": sys.version.split()[0], "pydicom": installed("pydicom")},
+                "profile": {"name": profile.name, "sha256": job.profiles.sha256},
+                "key": job.keyring.fingerprint(),
+                "options": {
+                    "exists": job.exists,
+                    "verify": job.verify,
+                    "labels": job.labels,
+                    "workers": job.workers,
+                    "dry_run": job.dry_run,
+                    "audit_originals": job.originals,
+                },
+                "started": self._began.isoformat(timespec="seconds"),
+                "ended": ended.isoformat(timespec="seconds"),
+                "seconds": round((ended - self._began).total_seconds(), 3),
+                "complete": complete,
+                "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
+            }
+            | self._rows_used.report()
+            | job.facts
+        )
         if job.ids is not None:
             ids.write(job.ids, self._ids)
         folders = reports.Folders(job.reports, job.private, job.originals)
         return reports.write(folders, self._rows(), summary, profile.rule_labels(), self._container_audit())
-
-    def _mapping(self, lookup: Lookup) -> dict[str, object]:
-        """Tell which table gave values, and which rows of it nothing went by."""
-        known = self._rows_used if lookup.key in ID_KEYS else {number for number, _ in lookup.rows.values()}
-        unused: list[int] | None = [number for number in lookup.numbers if number not in known]
-        if self._done_before and lookup.key in ID_KEYS:
-            unused = None  # whose they are stands in headers that were not read again
-        return {
-            "name": lookup.table,
-            "sha256": lookup.sha256,
-            "key": lookup.key,
-            "rows": len(lookup.numbers),
-            "unused_rows": unused,
-        }
 
     def _rows(self) -> Iterator[Row]:
         """Yield one row per source, of an interrupted run, too."""

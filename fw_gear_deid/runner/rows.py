@@ -1,0 +1,56 @@
+"""Rows of a mapping that a run went by → what the summary and the log say of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fw_gear_deid.profile.book import ID_KEYS, Lookup
+
+_SHOWN = 20  # rows in one line
+
+
+class Rows:
+    """Remembers which rows were used.
+
+    Parameters
+    ----------
+    lookup : Lookup or None
+        The mapping.
+    """
+
+    def __init__(self, lookup: Lookup | None) -> None:
+        self._lookup = lookup
+        self._used: set[int] = set()
+        self._unread = False
+
+    def use(self, number: int | None) -> None:
+        """Note the row that a file went by."""
+        if number is not None:
+            self._used.add(number)
+
+    def pass_over(self) -> None:
+        """Note that a file was done before: whose it is stands in a header that was not read again."""
+        self._unread = True
+
+    def report(self) -> dict[str, object]:
+        """Return what the summary tells of a mapping; ``unused_rows`` is None where that is not known."""
+        lookup = self._lookup
+        if lookup is None:
+            return {}
+        by_header = lookup.key in ID_KEYS
+        used = self._used if by_header else {number for number, _ in lookup.rows.values()}
+        unused = [number for number in lookup.numbers if number not in used]
+        told = {"name": lookup.table, "sha256": lookup.sha256, "key": lookup.key, "rows": len(lookup.numbers)}
+        return {"mapping": {**told, "unused_rows": None if by_header and self._unread else unused}}
+
+
+def unused_rows(summary: Mapping[str, object]) -> str:
+    """Return a line about the rows that nothing went by, empty when there is nothing to say."""
+    told = summary.get("mapping")
+    if not isinstance(told, dict) or not told["unused_rows"]:
+        return ""
+    numbers = told["unused_rows"]
+    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    listed = ", ".join(map(str, numbers[:_SHOWN])) + more
+    what = "row was" if len(numbers) == 1 else "rows were"
+    return f"note: {len(numbers)} {what} used by nothing in this run, of the mapping's {told['rows']}: {listed}"
