@@ -10,8 +10,13 @@ def main() -> int:
         from fw_gear_deid.cli import main as command_line
 
         return command_line()
-    from fw_gear_deid.main import main as gear
+    from fw_gear_deid.model.errors import UsageError
 
+    try:
+        from fw_gear_deid.main import main as gear
+    except UsageError as error:  # a package that only a platform needs is missing
+        sys.stderr.write(f"fw-gear-deid: {error}\n")
+        return 2
     return gear()
 
 

@@ -108,6 +108,7 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
         ids.read(ids_table)  # nothing of somebody else's is written over
     ledger = asked.ledger or reports / PRIVATE
     ends = places.Ends.find(asked.source, asked.dest)
+    _check_binding(asked.profile, ends)
     planned = _planned(asked.profile, ends.destination, tell)
     source = ends.source(detail_of(planned))
     listed = list(source.items())
@@ -170,6 +171,18 @@ def _default_reports(dest: str) -> Path:
     if path.name in ("", ".."):
         path = path.resolve()
     return path.with_name(path.name + "-report") if path.name else path
+
+
+def _check_binding(name: str | None, ends: places.Ends) -> None:
+    """Refuse a profile of one's own for an upload to a project whose project, group or site prescribes one."""
+    if name is None or ends.destination is None or ends.origin is not None:
+        return
+    level = ends.destination.bound_by()
+    if level:
+        raise UsageError(
+            f"the {level} of DEST has a de-id profile, which binds who uploads there: leave --profile away, "
+            f"or change that one with 'profile put'"
+        )
 
 
 def _planned(name: str | None, destination: places.PlatformPlace | None, tell: Callable[[str], None]) -> PlannedProfile:

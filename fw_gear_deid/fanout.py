@@ -7,17 +7,18 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from fw_gear_deid import RESULTS
 from fw_gear_deid.ledger.reports import AUDIT_COLUMNS, FILES_COLUMNS
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, plain, wait
-from fw_gear_deid.stores.flywheel.source import FlywheelSource
+from fw_gear_deid.stores.flywheel.source import FlywheelSource, fields_of
 
 _ENDED = frozenset({"complete", "failed", "cancelled"})
 _REPORTS = ("audit.csv", "files.csv", "summary.json")
@@ -41,11 +42,13 @@ class Part:
     job: str
 
 
-def run(config: GearConfig, source: FlywheelSource, profile_sha256: str, own: Path, code: int) -> int:
+def run(config: GearConfig, source: FlywheelSource, work: str, own: Path, code: int) -> int:
     """Launch what is missing, watch it, gather the reports; return 0 when every job ended well, else 1.
 
     Parameters
     ----------
+    work : str
+        Stands for profile and key: another one is other work.
     own : Path
         Reports of what this job did itself: files that no session holds.
     code : int
@@ -61,9 +64,10 @@ def run(config: GearConfig, source: FlywheelSource, profile_sha256: str, own: Pa
     if not config.job_id:
         raise UsageError("fan_out: config.json does not tell the job's id (custom.flywheel.show-job in the manifest)")
     gear = platform.call("reading this job", lambda sdk: sdk.get_job(config.job_id), tries=4).gear_id
-    label = f"fw-gear-deid part {_fingerprint(config, profile_sha256)}"
     parts, kept = [], 0
-    for session in sorted(_sessions(platform, source)):
+    for session, holds in sorted(_sessions(platform, source).items()):
+        # what came into a session since its job was done makes it another job
+        label = f"fw-gear-deid part {_fingerprint(config, work, holds)}"
         known = _known(platform, session, label)
         kept += known is not None
         parts.append(known or _launch(platform, config, str(gear), session, label))
@@ -73,23 +77,50 @@ def run(config: GearConfig, source: FlywheelSource, profile_sha256: str, own: Pa
     return 0 if not code and all(state == "complete" for state in states.values()) and summary["complete"] else 1
 
 
-def _fingerprint(config: GearConfig, profile_sha256: str) -> str:
-    """Return what tells whether an earlier job did the same work."""
+def _fingerprint(config: GearConfig, work: str, holds: str) -> str:
+    """Return what tells whether an earlier job did the same work on the same files."""
     options = {name: value for name, value in config.options.items() if name not in ("fan_out", "workers", "debug")}
     mapping = config.files.get("mapping_csv")
     content = sha256(mapping.path.read_bytes()).hexdigest() if mapping else ""
-    return sha256(json.dumps([options, profile_sha256, content], sort_keys=True).encode()).hexdigest()[:16]
+    text = json.dumps([RESULTS, options, work, content, holds], sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:16]
 
 
-def _sessions(platform: Platform, source: FlywheelSource) -> Iterator[str]:
+def _sessions(platform: Platform, source: FlywheelSource) -> dict[str, str]:
+    """Return each session, and what stands for the files and the metadata that it holds."""
+    held: dict[str, list[Any]] = {}
     get = f"get_{source.level}_sessions"
     for session in platform.listed("listing sessions", lambda sdk, **page: getattr(sdk, get)(source.id, **page)):
-        yield str(session.id)
+        held[str(session.id)] = [str(session.parents.get("subject")), _described(session, "session")]
+    for acquisition in _acquisitions(platform, source, list(held)):
+        parent = str(acquisition.parents.get("session"))
+        if parent in held:
+            held[parent].append(_described(acquisition, "acquisition"))
+    return {session: sha256(json.dumps(found, sort_keys=True).encode()).hexdigest() for session, found in held.items()}
+
+
+def _acquisitions(platform: Platform, source: FlywheelSource, sessions: Sequence[str]) -> Iterator[Any]:
+    what = "listing acquisitions"
+    if source.level == "project":
+        yield from platform.listed(what, lambda sdk, **page: sdk.get_project_acquisitions(source.id, **page))
+        return
+    for session in sessions:
+        yield from platform.listed(
+            what, lambda sdk, session=session, **page: sdk.get_session_acquisitions(session, **page)
+        )
+
+
+def _described(container: Any, level: str) -> list[Any]:
+    """Return what a job's result depends on: metadata that can travel, and which version of which files there is."""
+    files = sorted((str(file.file_id), str(file.name), str(file.version)) for file in container.files or [])
+    return [str(container.id), fields_of(container, level), files]
 
 
 def _known(platform: Platform, session: str, label: str) -> Part | None:
     """Return an earlier job of the same work that ended well or is under way."""
-    analyses = platform.call("reading a session's analyses", lambda sdk: sdk.get_session_analyses(session), tries=4)
+    analyses = platform.listed(
+        "listing a session's analyses", lambda sdk, **page: sdk.get_session_analyses(session, **page)
+    )
     for analysis in analyses:
         if analysis.label != label or not analysis.job:
             continue
@@ -184,5 +215,5 @@ def _add(summary: dict[str, Any], part: dict[str, Any]) -> None:
     for key in ("states", "actions", "totals"):
         for name, count in plain(part.get(key) or {}).items():
             summary[key][name] = summary[key].get(name, 0) + count
-    for key in ("program", "profile", "options"):
+    for key in ("program", "profile", "options", "profile_source", "secret", "warnings"):
         summary.setdefault(key, part.get(key))

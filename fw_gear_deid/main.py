@@ -22,6 +22,8 @@ from fw_gear_deid.profile.problems import ProfileError, show
 from fw_gear_deid.runner.rows import unused_rows
 from fw_gear_deid.runner.run import SOME_REFUSED, USAGE, Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
+from fw_gear_deid.stores.flywheel import access
+from fw_gear_deid.stores.flywheel.access import DELETE, READ, WRITE
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
 from fw_gear_deid.stores.flywheel.settings import stored_profile
 from fw_gear_deid.stores.flywheel.sink import FlywheelSink
@@ -124,7 +126,7 @@ def _gear(config: GearConfig) -> int:
         if options["debug"]:
             _tell_changes(job.reports / "audit.csv")
         if divided:
-            code = fanout.run(config, source, planned.profile.sha256, job.reports, code)
+            code = fanout.run(config, source, f"{planned.profile.sha256} {keyring.fingerprint()}", job.reports, code)
     except StopRun as error:
         _say(f"fw-gear-deid: {error}")
         code = SOME_REFUSED
@@ -246,6 +248,7 @@ def _start(config: GearConfig) -> FlywheelSource:
         )
     container = platform.get(level, key)
     project = key if level == "project" else str(container.parents.project)
+    access.check(platform, platform.get("project", project), READ, "the source project")
     return FlywheelSource(config.key, level, key, project, name)
 
 
@@ -267,16 +270,9 @@ def _destination(config: GearConfig) -> Any:
         raise UsageError(f"config project_path: {why}") from None
     if project.container_type != "project":
         raise UsageError("config project_path: this is no project")
-    status = platform.call("checking the key", lambda sdk: sdk.get_auth_status())
-    users = [str(permission.id) for permission in project.permissions or []]
-    if not (status.user_is_admin or status.is_device or str(status.user_id) in users):
-        raise UsageError("config project_path: the user of this key has no permission entry in the destination project")
-    features = platform.config().get("features") or {}
-    if features.get("deid_log"):
-        raise UsageError(
-            "this site keeps a de-identification log (features.deid_log), and this version cannot write to it: "
-            "nothing would be released"
-        )
+    overwrites = config.options["overwrite_files"] != "Skip"
+    access.check(platform, project, WRITE | DELETE if overwrites else WRITE, "config project_path")
+    access.check_log(platform)
     return project
 
 

@@ -39,11 +39,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     one = subcommands.add_parser(
         "show", help="the profile that a project of a platform gets: its own, its group's, the site's"
     )
-    one.add_argument("project", metavar="fw://GROUP/PROJECT")
+    one.add_argument("place", metavar="fw://[GROUP[/PROJECT]]")
     one.set_defaults(command=_show)
-    one = subcommands.add_parser("put", help="check a profile and store it in a project's settings")
+    one = subcommands.add_parser("put", help="check a profile and store it in the settings of a project, group or site")
     one.add_argument("file", metavar="FILE", type=Path)
-    one.add_argument("project", metavar="fw://GROUP/PROJECT")
+    one.add_argument("place", metavar="fw://[GROUP[/PROJECT]]")
     one.set_defaults(command=_put)
 
 
@@ -94,10 +94,11 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    place = places.find(arguments.project)
+    place = places.find_settings(arguments.place)
     found = place.profile()
     if found is None:
-        print("none: neither the project, its group nor the site has a de-id profile", file=sys.stderr)
+        who = {"project": "neither the project, its group nor the site", "group": "neither the group nor the site"}
+        print(f"none: {who.get(place.level, 'no site')} has a de-id profile", file=sys.stderr)
         return SOME_REFUSED
     print(f"# from the {found.level}'s settings", file=sys.stderr)
     print(found.text)
@@ -108,9 +109,12 @@ def _show(arguments: argparse.Namespace) -> int:
 def _put(arguments: argparse.Namespace) -> int:
     text = store.read_text(arguments.file)
     parse_profile(text, arguments.file.name)
-    place = places.find(arguments.project)
-    if place.level != "project":
-        raise UsageError("a profile is stored in a project: fw://GROUP/PROJECT")
+    place = places.find_settings(arguments.place)
     place.put_profile(plain_values(text))
-    print("stored in the project's settings; it goes before the group's and the site's")
+    said = {
+        "project": "it goes before the group's and the site's",
+        "group": "it holds for projects that have none of their own, before the site's",
+        "site": "it holds for projects that have none of their own or of their group",
+    }
+    print(f"stored in the {place.level}'s settings; {said[place.level]}")
     return OK

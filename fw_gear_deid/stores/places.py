@@ -113,7 +113,7 @@ def api_key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class PlatformPlace:
-    """A container of a platform that a command line names.
+    """A part of a platform that a command line names.
 
     Attributes
     ----------
@@ -121,10 +121,11 @@ class PlatformPlace:
         Client.
     key : str
     container : object
+        None for a site.
     level : str
-    project : str
-        Id.
-    group : str
+        ``site``, ``group``, or the container's.
+    project, group : str
+        Ids; empty above them.
     """
 
     platform: Any
@@ -140,11 +141,17 @@ class PlatformPlace:
 
         return stored_profile(self.platform, self.project, self.group)
 
+    def bound_by(self) -> str:
+        """Return the level whose profile binds who uploads here, empty where there is none."""
+        from fw_gear_deid.stores.flywheel.settings import binding_level
+
+        return binding_level(self.platform, self.project, self.group)
+
     def put_profile(self, profile: dict[str, Any]) -> None:
-        """Store a profile in the project's settings."""
+        """Store a profile in the settings of the project, group or site that this is."""
         from fw_gear_deid.stores.flywheel.settings import put_profile
 
-        put_profile(self.platform, self.project, profile)
+        put_profile(self.platform, self.project, self.group, profile)
 
 
 def find(text: str) -> PlatformPlace:
@@ -155,20 +162,43 @@ def find(text: str) -> PlatformPlace:
     UsageError
         No such path, no key, or nothing there that this key may see.
     """
-    from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
-
-    path = text.removeprefix(SCHEME).strip("/")
-    parts = path.split("/")
+    parts = _parts(text)
     if not 2 <= len(parts) <= 5 or not all(parts):
         raise UsageError("a place on a platform is fw://GROUP/PROJECT[/SUBJECT[/SESSION[/ACQUISITION]]]")
+    return _look_up(parts)
+
+
+def find_settings(text: str) -> PlatformPlace:
+    """Return the project, group or site at ``fw://GROUP/PROJECT``, ``fw://GROUP`` or ``fw://``.
+
+    Raises
+    ------
+    UsageError
+    """
+    parts = _parts(text)
+    if not on_platform(text) or len(parts) > 2 or not all(parts):
+        raise UsageError("a profile is kept by a project, a group or a site: fw://GROUP/PROJECT, fw://GROUP or fw://")
+    return _look_up(parts)
+
+
+def _parts(text: str) -> list[str]:
+    path = text.removeprefix(SCHEME).strip("/")
+    return path.split("/") if path else []
+
+
+def _look_up(parts: list[str]) -> PlatformPlace:
+    from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
+
     key = api_key()
     try:
         platform = Platform(key)
-        container = platform.lookup(path)
+        container = platform.lookup("/".join(parts)) if parts else None
     except PlatformError as error:
-        raise UsageError(f"{SCHEME}{parts[0]}/...: {error}") from None
+        raise UsageError(f"{SCHEME}{parts[0] if parts else ''}/...: {error}") from None
+    if container is None:
+        return PlatformPlace(platform, key, None, "site", "", "")
     level = str(container.container_type)
-    project = str(container.id) if level == "project" else str(container.parents.project)
+    project = str(container.id) if level == "project" else "" if level == "group" else str(container.parents.project)
     return PlatformPlace(platform, key, container, level, project, parts[0])
 
 
@@ -203,6 +233,7 @@ class Ends:
             raise UsageError("DEST on a platform is a project: fw://GROUP/PROJECT")
         if origin is not None and destination is not None and origin.project == destination.project:
             raise UsageError("SOURCE and DEST are the same project; choose another DEST")
+        _check_access(origin, destination)
         return Ends(source, dest, origin, destination)
 
     def source(self, detail: frozenset[str]) -> Source:
@@ -229,3 +260,22 @@ class Ends:
 
         by_id = frozenset(LEVELS) if self.origin is not None else frozenset[str]()
         return FlywheelSink(self.destination.key, self.destination.project, match_by_id=by_id)
+
+
+def _check_access(origin: PlatformPlace | None, destination: PlatformPlace | None) -> None:
+    """Say before anything is downloaded or written what the key may not do.
+
+    Raises
+    ------
+    UsageError
+    """
+    if origin is None and destination is None:
+        return
+    from fw_gear_deid.stores.flywheel import access
+
+    if origin is not None:
+        project = origin.platform.get("project", origin.project)
+        access.check(origin.platform, project, access.READ, "SOURCE")
+    if destination is not None:
+        access.check(destination.platform, destination.container, access.WRITE, "DEST")
+        access.check_log(destination.platform)

@@ -95,7 +95,7 @@ class FlywheelSource:
             for container in pages:
                 parent = {"subject": self.id, "session": None, "acquisition": None}[level] or _parent(container, level)
                 held.setdefault(parent, []).append((level, container))
-        above = {"project": _fields(project, "project") | {"label": project.label}}
+        above = {"project": fields_of(project, "project") | {"label": project.label}}
         yield from self._descend(platform, self.id, (), (), above, held)
 
     def _descend(
@@ -126,7 +126,7 @@ class FlywheelSource:
         keys: tuple[str, ...] = ()
         labels: tuple[str, ...] = ()
         project = platform.get("project", self.project)
-        parents: dict[str, dict[str, Any]] = {"project": _fields(project, "project") | {"label": project.label}}
+        parents: dict[str, dict[str, Any]] = {"project": fields_of(project, "project") | {"label": project.label}}
         for upper, container in chain:
             here = self._note(container, upper, keys, labels, parents)
             keys, labels = here.keys, here.labels
@@ -164,7 +164,7 @@ class FlywheelSource:
         parents: dict[str, dict[str, Any]],
     ) -> Branch:
         label = container.label or ""
-        record = ContainerRecord(level, container.id, label, _fields(container, level), parents)
+        record = ContainerRecord(level, container.id, label, fields_of(container, level), parents)
         branch = Branch(record, (*keys, container.id), (*labels, label))
         self._found[container.id] = branch
         return branch
@@ -186,7 +186,7 @@ class FlywheelSource:
                 version=f"{file.version} {file.size} {plain_digest(file.get('hash'))}",
                 size=file.size or 0,
                 problem=problem,
-                fields=_fields(file, "file"),
+                fields=fields_of(file, "file"),
                 kind=file.type or "",
                 key=str(file.file_id or ""),
             )
@@ -231,7 +231,7 @@ def _same(detailed: list[Any], brief: list[Any]) -> list[Any]:
     return [file for file in detailed if file.file_id in wanted]
 
 
-def _fields(container: Any, level: str) -> dict[str, Any]:
+def fields_of(container: Any, level: str) -> dict[str, Any]:
     """Return the metadata that a profile can speak about, as plain JSON values."""
     found = {key: plain(container.get(key)) for key in EDITABLE[level]}
     return {key: value for key, value in found.items() if value not in (None, "", [], {})}
