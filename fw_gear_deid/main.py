@@ -79,6 +79,8 @@ def _gear(config: GearConfig) -> int:
     divided = options["fan_out"] == "session" and sites.source.level in ("project", "subject")
     source = replace(sites.source, detail=detail_of(planned), above_sessions=divided)
     items = list(source.items())
+    if source.file and not items:
+        raise UsageError("input_file: its container has no file of that name any more")
     branches = source.containers(items)
     mapping = config.files.get("mapping_csv")
     book = book_for(

@@ -59,6 +59,49 @@ def test_destination_profile_applies_and_is_announced(site: Site, sample: Path, 
     assert MARKER.encode() not in site.world.everything_at(site.destination)
 
 
+def test_own_profile_does_not_pass_over_the_destinations(site: Site, sample: Path, profile: str) -> None:
+    """A site's profile binds who uploads; what moves from project to project takes the profile that it is given."""
+    for level, settings in (
+        ("site", site.world.site_settings),
+        ("group", site.world.containers["lab"].settings),
+        ("project", site.destination.settings),
+    ):
+        settings["deid_profile"] = {"dicom": {"fields": [{"name": "PatientName", "remove": True}]}}
+        done = command(site, "run", str(sample), "fw://lab/Clean", "--profile", profile)
+        assert done.returncode == 2 and f"the {level} of DEST has a de-id profile" in done.stderr
+    assert site.at_destination() == []
+    assert command(site, "run", "fw://lab/Stored", "fw://lab/Clean", "--profile", profile).returncode == 0
+    site.destination.settings["deid_profile"] = {}  # opted out
+    assert command(site, "run", str(sample), "fw://lab/Clean", "--profile", profile, "--dry-run").returncode == 0
+
+
+def test_profiles_of_groups_and_sites(site: Site, profile: str) -> None:
+    for place, level in (("fw://", "site"), ("fw://lab", "group"), ("fw://lab/Clean", "project")):
+        assert command(site, "profile", "put", profile, place).returncode == 0
+        shown = command(site, "profile", "show", place)
+        assert shown.returncode == 0 and f"from the {level}'s settings" in shown.stderr
+        assert command(site, "profile", "show", "fw://lab/Stored").returncode == 0
+    assert all(
+        settings["deid_profile"]["dicom"]["date-increment"] == -17
+        for settings in (
+            site.world.site_settings,
+            site.world.containers["lab"].settings,
+            site.destination.settings,
+        )
+    )
+    site.world.site_settings.clear()
+    assert command(site, "profile", "show", "fw://").returncode == 1
+    for wrong in ("fw://lab/Clean/S1", "fw://nobody", "lab"):
+        assert command(site, "profile", "show", wrong).returncode == 2
+
+
+def test_role_is_asked_before_anything_is_done(site: Site, sample: Path, profile: str) -> None:
+    user = site.world.add_user("ann")
+    site.destination.permissions[user] = ["read-only"]
+    done = command(site, "run", str(sample), "fw://lab/Clean", "--profile", profile, key=site.server.key(user))
+    assert done.returncode == 2 and "DEST: the role of this key's user there (read-only)" in done.stderr
+
+
 def test_platform_to_folder(site: Site, profile: str) -> None:
     done = command(site, "run", "fw://lab/Stored", "out", "--profile", profile, "--workers", "2")
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,7 @@ pytest.importorskip("flywheel")
 from fw_gear_deid import __version__
 from fw_gear_deid.main import main
 from fw_gear_deid.sample import MARKER, make_sample
-from fw_gear_deid.stores.flywheel.client import disconnect
+from fw_gear_deid.stores.flywheel.client import TRIES, disconnect, wait
 from tests.loopback import Container, World, serve
 from tests.loopback.sdk import ENVIRONMENT
 from tests.loopback.server import LoopbackServer
@@ -324,6 +324,30 @@ def test_gear_rule_takes_one_file(site: Site) -> None:
     assert (again.returncode, site.states("again")) == (0, {"skipped": 1})
 
 
+def test_gear_rule_may_take_any_file(site: Site) -> None:
+    """A file of a type that the profile does not take is left out, and that is no failure of the job."""
+    file = next(f for f in site.world.files.values() if f.fields["type"] == "text")
+    code, _ = site.here(trigger=(file.parent, file.name))
+    assert (code, site.states()) == (0, {"skipped": 1})
+    assert site.rows()[0]["reason"].startswith("not taken")
+    assert "type" not in json.loads((ROOT / "manifest.json").read_text())["inputs"]["input_file"]
+
+
+def test_file_of_a_rule_that_is_gone_is_told(site: Site) -> None:
+    file = next(f for f in site.world.files.values() if f.name == "dti.dicom.zip")
+    code, said = site.here(trigger=(file.parent, "gone.dicom.zip"))
+    assert code == 2 and "input_file" in said
+
+
+def test_delete_reasons_are_the_platforms(site: Site) -> None:
+    from flywheel.models.container_delete_reason import ContainerDeleteReason
+
+    manifest = json.loads((ROOT / "manifest.json").read_text())
+    assert manifest["config"]["delete_reason"]["enum"] == [reason.value for reason in ContainerDeleteReason]
+    code, said = site.here(delete_reason="because")
+    assert code == 2 and "delete_reason" in said
+
+
 def test_rule_key_needs_a_destination_key(site: Site) -> None:
     narrow = site.server.key(projects=[site.source])
     done = site.gear(key=narrow)
@@ -590,3 +614,33 @@ def test_signed_uploads(site: Site) -> None:
     site.world.features["signed_url"] = True
     assert site.gear().returncode == 0
     assert len(site.at_destination()) == 10
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 504])
+@pytest.mark.parametrize("match", ["^PUT /signed/", "^GET /signed/"])
+def test_storage_that_answers_with_an_error_is_asked_again(site: Site, match: str, code: int) -> None:
+    """Signed addresses are not the platform's own; four errors of one file are outlived, and nothing cut stays."""
+    site.world.features["signed_url"] = site.world.redirect_downloads = True
+    fault = site.world.faults.add("status", match, code=code, times=4)
+    file = next(f for f in site.world.files.values() if f.name == "dti.dicom.zip")
+    assert site.here(trigger=(file.parent, file.name))[0] == 0
+    assert fault.hits == 4
+    assert site.states() == {"released": 1}
+    assert [len(f.versions) for f in site.world.files.values() if f.parent.above("project") is site.destination] == [1]
+
+
+def test_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYWHEEL_SDK_BACKOFF_FACTOR", "1")
+    waits = [wait(attempt) for attempt in range(1, TRIES)]
+    assert waits == [1, 2, 4, 8, 16]
+
+
+def test_deleted_is_looked_after(site: Site) -> None:
+    """A platform that says it deleted, and did not: the job tells."""
+    file = next(f for f in site.world.files.values() if f.name == "dti.dicom.zip")
+    assert site.here(trigger=(file.parent, file.name))[0] == 0
+    site.world.deletes = False
+    changed = PROFILE + "    - name: PatientSex\n      remove: true\n"
+    code, _ = site.here(trigger=(file.parent, file.name), profile=changed, overwrite_files="Replace", name="again")
+    assert code == 1
+    assert "the platform still has it" in site.rows("again")[0]["reason"]

@@ -80,6 +80,8 @@ class World:
         """Whether others than site admins may read what a role allows."""
         self.unique_labels = {"group", "project", "subject", "session", "acquisition"}
         """Kinds of which a parent takes no two with one label."""
+        self.deletes = True
+        """Whether deleting a file does what the answer says."""
         self.page_cap: int | None = None
         """How many items a list answers at most, whatever was asked for."""
         self.denied_status = 403

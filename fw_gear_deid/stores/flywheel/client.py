@@ -125,6 +125,10 @@ class Platform:
             yield from found
             after = {"after_id": found[-1].id}
 
+    def first_page(self, what: str, page: Callable[..., Any], **options: Any) -> list[Any]:
+        """Return what a list request answers first: with the lowest ids, which are the oldest."""
+        return self.call(what, partial(_page, page, options), tries=TRIES)
+
     def lookup(self, path: str) -> Any:
         """Return the container at ``GROUP/PROJECT/...``."""
         return self.call("looking up a path", lambda sdk: sdk.lookup(path), tries=TRIES)

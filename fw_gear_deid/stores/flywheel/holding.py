@@ -101,7 +101,9 @@ class Holding:
                 self.add(container)
 
     def _list(self, level: str, above: str, parent: str, **options: Any) -> Iterator[Held]:
-        pages = self._platform.listed(
+        # of one origin there are few, so one page has the oldest
+        ask = self._platform.first_page if options else self._platform.listed
+        pages = ask(
             f"listing {PLURAL[level]}",
             lambda sdk, **page: getattr(sdk, f"get_{above}_{PLURAL[level]}")(parent, **page),
             include_all_info=True,
