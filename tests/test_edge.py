@@ -111,6 +111,18 @@ def test_platform_to_folder(site: Site, profile: str) -> None:
     assert not any(MARKER in str(path) for path in files)
 
 
+def test_a_repeat_scan_is_a_second_folder(site: Site, profile: str) -> None:
+    file = next(f for f in site.world.files.values() if f.name == "dti.dicom.zip")
+    session, label = file.parent.parent, file.parent.label
+    assert session is not None
+    site.world.add_file(site.world.add_acquisition(session, label), file.name, file.content, type="dicom")
+    for _ in range(2):
+        assert command(site, "run", "fw://lab/Stored", "out", "--profile", profile).returncode == 0
+        there = sorted(path for path in (site.folder / "out").rglob("dti.dicom.zip"))
+        copies = [path for path in there if sum(path.parent.parent == other.parent.parent for other in there) == 2]
+        assert len(copies) == 2 and len({path.parent.name for path in copies}) == 2
+
+
 def test_platform_to_platform(site: Site, profile: str) -> None:
     done = command(site, "run", "fw://lab/Stored", "fw://lab/Clean", "--profile", profile)
     assert done.returncode == 0, done.stderr

@@ -96,16 +96,14 @@ def test_a_repeat_scan_is_a_second_acquisition(site: Site, levels: list[str]) ->
         "    - name: SeriesDescription\n      keep: true\n    - name: StudyDescription\n",
     )
     code, said = site.here(profile=rules, match_by_id=levels)
-    if not levels:  # by label they would be one
-        assert (code, site.states(), kept(site)) == (1, {"refused": 2}, [])
-        return
     assert code == 0, said
-    assert [one.label for one in held(site, "acquisition")] == ["T1w", "T1w"]
+    labels = [one.label for one in held(site, "acquisition")]
+    assert labels[0] == "T1w" and (labels[1] == "T1w") == bool(levels), "by label they need two"
     assert all(len(one.files) == 1 for one in held(site, "acquisition"))
     before = picture(site)
-    assert site.here(profile=rules, name="again")[0] == 0
+    assert site.here(profile=rules, name="again", match_by_id=levels)[0] == 0
     assert picture(site) == before
-    assert site.here(profile=rules, name="third", overwrite_files="Replace")[0] == 0
+    assert site.here(profile=rules, name="third", match_by_id=levels, overwrite_files="Replace")[0] == 0
     assert len(held(site, "acquisition")) == len(kept(site)) == 2
 
 
@@ -222,6 +220,18 @@ def test_a_label_that_somebody_keeps_is_named(site: Site) -> None:
     )
     assert code == 1
     assert "another subject at the destination has its label" in site.rows("again")[0]["reason"]
+
+
+@pytest.mark.parametrize("shown", [(True, False), (False, True), (False, False)])
+def test_platforms_that_show_less_in_lists(site: Site, shown: tuple[bool, bool]) -> None:
+    """Where a list, or a container, leaves out the info of its files, they are read one by one."""
+    site.world.file_info_in_lists, site.world.file_info_in_containers = shown
+    scan(site, "P1/V1/T1", 1)
+    scan(site, "P2/V1/T1", 2)
+    assert site.here()[0] == 0
+    before = picture(site)
+    assert site.here(name="again")[0] == 0
+    assert (picture(site), site.states("again")) == (before, {"skipped": 2})
 
 
 # -- files ---------------------------------------------------------------------------------------------

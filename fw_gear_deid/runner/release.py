@@ -69,6 +69,8 @@ class Releaser:
         self._describe = describe
         self.labels: dict[str, str] = {}
         """Key of an acquisition → its label, once decided."""
+        self._owners: dict[str, str] = {}
+        """Path of an acquisition whose label its header decided → its key."""
         self._withdrawn: dict[str, list[Row]] = {}
         """Destination → sources that were released there and taken back."""
         self._lock = RLock()
@@ -121,7 +123,7 @@ class Releaser:
         if not agrees or not self._sink.exists(Destination(chain, name)):
             return None
         if place.key and not place.containers[-1].label:
-            self.labels.setdefault(place.key, labels[-1])
+            self._has(place, self.labels.setdefault(place.key, labels[-1]))
         self.standing.add(tuple(labels))
         for row in known:
             self._state.record([replace(row, state="skipped", reason=UNCHANGED, position=self._positions[row.source])])
@@ -140,7 +142,7 @@ class Releaser:
             return "skipped", UNCHANGED
         self.stale += reason.startswith(STALE)
         if place.key and place.containers and not place.containers[-1].label:
-            self.labels.setdefault(place.key, there.containers[-1].label)
+            self._has(place, self.labels.setdefault(place.key, there.containers[-1].label))
         self.standing.add(tuple(one.label for one in there.containers))
         self._record(place, Row("", 0, "", fingerprint, "", "skipped", reason, bytes_out=there.size))
         return "skipped", reason
@@ -236,8 +238,18 @@ class Releaser:
         """Return the containers with the acquisition's label decided."""
         if not place.containers or place.containers[-1].label:
             return place.containers
-        label = self.labels.setdefault(place.key, acquisition_label(place, worked.sorting, self._keyring))
+        label = self.labels.get(place.key) or acquisition_label(place, worked.sorting, self._keyring)
+        if not self._has(place, label):  # a repeat scan: two acquisitions of one description stay two
+            label = self._keyring.name("acq", place.key)
+        self.labels[place.key] = label
         return (*place.containers[:-1], replace(place.containers[-1], label=label))
+
+    def _has(self, place: Place, label: str) -> bool:
+        """Tell whether an acquisition may have the label that its header decided: no other of its session has it."""
+        if "acquisition" in self._sink.apart:
+            return True
+        above = "/".join(one.label for one in place.containers[:-1])
+        return self._owners.setdefault(same_name_key(f"{above}/{label}"), place.key) == place.key
 
     def _put(
         self,

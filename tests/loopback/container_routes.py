@@ -48,7 +48,8 @@ def _list(call: Call, kinds: str, containers: list[Container]) -> Reply:
     found = [documents.container_document(at) for at in containers if at.kind == KINDS.get(kinds)]
     page = query.select(found, call.request, id_field="_id")[: call.world.page_cap]
     all_info = call.request.asks("include_all_info")
-    return answer([documents.listed(document, all_info=all_info) for document in page])
+    shown = [documents.listed(document, all_info=all_info) for document in page]
+    return answer(shown if call.world.file_info_in_lists else [documents.without_file_info(one) for one in shown])
 
 
 def create(call: Call, kinds: str) -> Reply:

@@ -88,6 +88,8 @@ class World:
         """The answer to a key that may not; some platforms say 404."""
         self.file_info_in_containers = True
         """Whether reading one container shows the info of its files."""
+        self.file_info_in_lists = True
+        """Whether lists of containers that show all info show that of files, too."""
         self.new_version_keeps_metadata = True
         """Whether a new version inherits what its upload does not mention."""
         self.deid_log = DeidLog()
