@@ -76,24 +76,25 @@ def test_a_session_that_grew_is_looked_at_again(site: Site, manifest: dict[str, 
         assert job.destination is not None
         secrets.append({"inputs": job.inputs, "config": job.config})
         analysis = site.world.containers[job.destination["id"]]
-        done = site.gear(analysis, name=f"job-{job.id}", secret=SECRET, **job.config)
+        done = site.gear(analysis, name=f"job-{job.id}", key_file=SECRET, **job.config)
         for path in sorted((site.folder / f"job-{job.id}" / "output").iterdir()):
             site.world.add_file(analysis, path.name, path.read_bytes())
         job.state = "complete" if done.returncode == 0 else "failed"
 
     site.world.on_job = run
     site.world.page_cap = 3
-    assert launch(site, manifest, secret=SECRET).returncode == 0
+    assert launch(site, manifest, key_file=SECRET).returncode == 0
     jobs, there = len(site.world.jobs), site.at_destination()
-    assert launch(site, manifest, secret=SECRET).returncode == 0
+    assert launch(site, manifest, key_file=SECRET).returncode == 0
     assert (len(site.world.jobs), site.at_destination()) == (jobs + 1, there), "nothing new, no new job"
     file = next(f for f in site.world.files.values() if f.name == "dti.dicom.zip" and f.parent.kind == "acquisition")
     session = file.parent.parent
     assert session is not None
     site.world.add_file(site.world.add_acquisition(session, "late"), file.name, file.content, type="dicom")
-    assert launch(site, manifest, secret=SECRET).returncode == 0
+    assert launch(site, manifest, key_file=SECRET).returncode == 0
     assert len(site.world.jobs) == jobs + 3
     assert len(site.at_destination()) == len(there) + 1
+    assert all(set(one["inputs"]["key_file"]) == {"type", "id", "name"} for one in secrets)
     assert SECRET not in str(secrets)
 
 

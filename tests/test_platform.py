@@ -306,6 +306,27 @@ def test_what_an_upload_left_cut_is_made_anew(site: Site) -> None:
     assert [one.content for one in kept(site)] == [whole]
 
 
+def test_what_somebody_put_on_top_is_not_ours(site: Site) -> None:
+    """A new version inherits the metadata of the one below it."""
+    scan(site, "P1/V1/T1", 1)
+    assert site.here()[0] == 0
+    [file] = kept(site)
+    whole = file.content
+    site.world.add_file(file.parent, file.name, whole[:-1] + b"!", type="dicom")
+    assert site.here(name="again")[0] == 0
+    assert site.states("again") == {"released": 1}
+    assert kept(site)[0].content == whole
+
+
+def test_replacing_by_the_same_bytes_sends_nothing(site: Site) -> None:
+    scan(site, "P1/V1/T1", 1)
+    for name in ("one", "two"):
+        assert site.here(name=name, overwrite_files="Replace")[0] == 0
+        assert site.states(name) == {"released": 1}
+    assert site.world.log.count(r"^POST .*/files") == 1
+    assert [list(file.versions) for file in kept(site)] == [[1]]
+
+
 def test_files_of_the_previous_release_are_known(site: Site) -> None:
     scan(site, "P1/V1/T1", 1)
     assert site.here()[0] == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from fw_gear_deid.model.container import EDITABLE
 from fw_gear_deid.model.ports import LEVELS, Standing, Wanted
-from fw_gear_deid.stores.flywheel.client import Platform, plain
+from fw_gear_deid.stores.flywheel.client import Platform, plain, plain_digest
 
 PLURAL = {"subject": "subjects", "session": "sessions", "acquisition": "acquisitions"}
 
@@ -23,6 +23,8 @@ class Kept:
     version : int
         The platform's number of it.
     size : int
+    hash : str
+        SHA-384, hexadecimal; empty where the platform does not tell it.
     export : mapping
         What this program wrote into its info; empty for a file of somebody else.
     """
@@ -31,6 +33,7 @@ class Kept:
     name: str
     version: int
     size: int
+    hash: str
     export: Mapping[str, Any]
 
     @property
@@ -131,7 +134,7 @@ class Holding:
             file = self._platform.call("reading a file", lambda sdk: sdk.get_file(file.file_id), tries=4)
         return Kept(
             str(file.file_id), str(file.name), int(file.version or 0), int(file.size or 0),
-            export_of(plain(file.get("info"))),
+            plain_digest(file.get("hash")), export_of(plain(file.get("info"))),
         )  # fmt: skip
 
     # -- containers ------------------------------------------------------------------------------------
@@ -216,11 +219,14 @@ class Holding:
             chain.insert(0, Wanted(at.level, at.label, at.origin))
             at = self._held[at.parent]
         export = file.export
-        sent = export.get("size")
+        # a version that somebody put on top inherits what was written here
+        whole = export.get("size", file.size) == file.size and (
+            not file.hash or export.get("sha384", file.hash) == file.hash
+        )
         return Standing(
             f"{container.id}/{file.name}", tuple(chain), file.name, file.origin, str(export.get("version_id") or ""),
             str(export.get("root_id") or ""), str(export.get("fingerprint") or ""), file.size,
-            sent is None or int(sent) == file.size,
+            whole,
         )  # fmt: skip
 
 

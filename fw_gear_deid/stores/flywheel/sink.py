@@ -180,7 +180,10 @@ class FlywheelSink:
                 if found is not None:
                     return found
                 if error.status == 409 and not self._make_way(parent, wanted):
-                    raise PlatformError(AMISS, _taken(wanted.level)) from None
+                    known = any(one.label == wanted.label for one in self._holding.below(parent.id, wanted.level))
+                    if known or attempt > 2:
+                        raise PlatformError(AMISS, _taken(wanted.level)) from None
+                    time.sleep(wait(attempt))  # another job is just making it
                 if attempt == TRIES:
                     raise
                 continue
@@ -340,25 +343,28 @@ class FlywheelSink:
             others = before.origin not in ("", upload.origin, upload.older) and "version_id" in before.export
             if others or not replace:
                 raise FileExistsError(destination.name)
+        expected = digest(result)
         export = {
             "origin_id": upload.origin, "version_id": upload.version, "root_id": upload.root,
-            "fingerprint": upload.fingerprint, "sha256": upload.sha256, "size": upload.size,
+            "fingerprint": upload.fingerprint, "sha256": upload.sha256, "sha384": expected, "size": upload.size,
         }  # fmt: skip
-        metadata = self._metadata(destination.name, upload, export)
-        after = self._send(result, held, destination.name, metadata, before)
-        self._holding.set(
-            held, Kept(str(after.file_id), destination.name, int(after.version), int(after.size or 0), export)
-        )
+        if before is None or (before.hash, before.size, before.export) != (expected, upload.size, export):
+            metadata = self._metadata(destination.name, upload, export)
+            after = self._send(result, held, destination.name, metadata, before)
+            file = Kept(
+                str(after.file_id), destination.name, int(after.version), int(after.size or 0), expected, export
+            )
+            self._holding.set(held, file)
         for holder, file in self._holding.made_of(upload.origin, upload.older):
             if holder is not held or file.name != destination.name:
                 self._delete_file(holder, file)
         if before is not None:
-            self._delete_older(after, before, export)
+            self._delete_older(held.files[destination.name], before, export)
         self._put[destination.path] = (held, destination.name)
 
     def _send(self, result: Path, held: Held, name: str, metadata: Mapping[str, Any], before: Kept | None) -> Any:
         """Upload until the platform holds exactly what was sent; leave nothing else behind."""
-        size, expected = result.stat().st_size, digest(result)
+        size, expected = result.stat().st_size, str(export_of(metadata["info"])["sha384"])
         problem: PlatformError | None = None
         for attempt in range(1, TRIES + 1):
             found = None
@@ -411,11 +417,11 @@ class FlywheelSink:
             metadata["zip_member_count"] = upload.members
         return metadata
 
-    def _delete_older(self, after: Any, before: Kept, export: Mapping[str, Any]) -> None:
+    def _delete_older(self, after: Kept, before: Kept, export: Mapping[str, Any]) -> None:
         """Delete the versions that a verified new one replaces: ours that were made otherwise, with cleanup all."""
-        if str(after.file_id) != before.id:  # a platform may give the new one an id of its own
+        if after.id != before.id:  # a platform may give the new one an id of its own
             return
-        for version in range(before.version, 0, -1):
+        for version in range(after.version - 1, 0, -1):
             if self._cleanup or self._made_otherwise(before, version, export):
                 self._delete(before.id, version)
 
