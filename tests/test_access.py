@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("flywheel")
 
 from tests.test_gear import ROOT, Site
-from tests.test_platform import kept, scan, site
+from tests.test_platform import OTHER, kept, scan, site
 
 __all__ = ["site"]  # fixture
 
@@ -73,10 +73,17 @@ def test_no_entry_at_the_destination(site: Site, user: str) -> None:
 def test_where_roles_cannot_be_read_the_entry_counts(site: Site, user: str) -> None:
     site.world.roles_readable = False
     assert site.here(key=site.server.key(user))[0] == 0
-    site.destination.permissions[user] = ["read-only"]
-    code, said = site.here(key=site.server.key(user), name="again", overwrite_files="Replace")
+    site.world.roles["viewer"] = site.world.roles["read-only"]
+    site.destination.permissions[user] = ["viewer"]
+    code, said = site.here(key=site.server.key(user), name="again", overwrite_files="Replace", profile=OTHER)
     assert (code, site.states("again")) == (1, {"failed": 1})
     assert "no permission (403)" in said
+
+
+def test_the_platforms_own_readers_need_not_be_read(site: Site, user: str) -> None:
+    site.world.roles_readable = False
+    site.destination.permissions[user] = ["read-only"]
+    assert "(read-only) only reads" in refused(site, user)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ WRITE = {
 }
 DELETE = {"delete files": {"files_delete_non_device_data", "files_delete_device_data"}}
 """What is done → actions of a role of which one allows it."""
+_READERS = {"ro", "read-only"}
+"""Roles that need not be read to know what they allow: the platform's own."""
 
 Needs = dict[str, set[str]]
 
@@ -49,8 +51,9 @@ def check(platform: Platform, project: Any, needs: Needs, where: str) -> None:
         return
     roles = [_role(platform, str(role)) for role in entry.get("role_ids") or []]
     if not roles or None in roles:
-        if str(entry.get("access") or "") == "ro" and needs is not READ:
-            raise UsageError(f"{where}: this key may read the project, not write to it (access: ro)")
+        ids = {str(entry.get("access") or ""), *map(str, entry.get("role_ids") or [])} - {""}
+        if needs is not READ and ids and ids <= _READERS:
+            raise UsageError(f"{where}: the role of this key's user there ({', '.join(sorted(ids))}) only reads")
         return
     known = [role for role in roles if role is not None]
     allowed = {action for role in known for action in _actions(role)}
