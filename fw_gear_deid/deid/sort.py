@@ -14,7 +14,7 @@ from fw_gear_deid.model.litter import litter_of
 from fw_gear_deid.profile.profile import DicomSection, FilenameSection, Profile, ZipSection
 
 OTHER = "other file: "
-"""How the reason begins why a file that no section takes is skipped."""
+"""How the reason begins why what is nobody's data is skipped."""
 _DEPTH = 4  # archives in archives that are looked into
 _INSIDE_MAX = 256 << 20  # bytes of an archive in an archive: it is held in memory
 _INSIDE_MEMBERS = 100_000
@@ -77,7 +77,7 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
         raise Unfit(f"it is an archive of a kind that is not read ({seen.unread}): unpack it")
     if seen.packing and seen.kind:
         look_inside(archive.content(source, seen.packing, _INSIDE_MAX), profile)
-    return Found(section, name, reason="" if section else f"{OTHER}no section of the profile takes it")
+    return Found(section, name, reason="" if section else "not taken: no section of the profile takes it")
 
 
 def is_left(section: AnySection | None) -> bool:
