@@ -160,6 +160,16 @@ def test_rows_that_say_the_same_are_one_in_the_columns_that_are_used(tmp_path: P
     ]
 
 
+def test_what_may_have_been_made_into_a_date_is_noted(tmp_path: Path) -> None:
+    rows = [["subject.label", "A", "B"], ["S1", "2-Jan", "2-Jan"], ["Mar-05", "x", "1-2"], ["S3", "02. Okt", ""]]
+    path = tmp_path / "map.csv"
+    table(tmp_path, rows)
+    assert read_mapping(path, ["A"]).notes == (
+        "map.csv: made into a date by the spreadsheet? rows 2, 4, column A",
+        "map.csv: made into a date by the spreadsheet? row 3, column subject.label",
+    )
+
+
 @pytest.mark.parametrize(
     ("header", "key"),
     [("NEWID,PatientID,subject.label", "subject.label"), ("AccessionNumber,PatientID", "PatientID"),

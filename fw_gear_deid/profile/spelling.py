@@ -11,6 +11,8 @@ Key = tuple[str, ...]
 
 _ERROR = re.compile(r"#(N/?A|NV|REF|BEZUG|VALUE|WERT|NAME|DIV/0|NUM|ZAHL|NULL|SPILL|CALC)[!?]?|#{2,}", re.IGNORECASE)
 _EXPONENT = re.compile(r"[-+]?\d([.,]\d+)?E[-+]\d{2,3}")
+_MONTH = r"(Jan|Feb|M[aä]r|Apr|Ma[iy]|Jun|Jul|Aug|Sep|O[ck]t|Nov|De[cz])"
+_DATED = re.compile(rf"\d{{1,2}}-{_MONTH}|\d{{1,2}}\. {_MONTH}|{_MONTH}[- ]\d{{2}}")
 _FORMULA = re.compile(r'=\s*(".*"|[A-Z][A-Z.]*\(.*\))', re.DOTALL)
 
 
@@ -28,6 +30,15 @@ def damage(cell: str) -> str:
     if _FORMULA.fullmatch(text):
         return "a formula"
     return ""
+
+
+def looks_dated(cell: str) -> bool:
+    """Tell whether a cell has the form into which spreadsheets turn ids such as ``1-2`` and ``MAR-5``.
+
+    >>> looks_dated("2-Jan"), looks_dated("Mar-05"), looks_dated("2-1")
+    (True, True, False)
+    """
+    return _DATED.fullmatch(cell.strip()) is not None
 
 
 def _unicode(text: str) -> str:

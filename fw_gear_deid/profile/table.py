@@ -14,7 +14,7 @@ from fw_gear_deid.model.cells import exact
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.outcome import ID_COLUMNS
 from fw_gear_deid.profile.book import ID_KEYS, LABEL_KEYS, Labels
-from fw_gear_deid.profile.spelling import damage
+from fw_gear_deid.profile.spelling import damage, looks_dated
 from fw_gear_deid.profile.variables import is_blank
 
 KEYS = (LABEL_KEYS[0], *ID_KEYS)
@@ -114,6 +114,7 @@ def read_mapping(
             sheet.problems += [f"row {row.number}, column {name}: blank" for name in blank]
             rows.setdefault(key, row)
         sheet.problems += [] if ours else _damaged(sheet, [*keys, *columns])
+        sheet.notes += _dated(sheet, [*keys, *columns])
         _doubles(sheet, keys, columns)
     if sheet.problems:
         raise UsageError(*(f"{path.name}: {problem}" for problem in sheet.problems))
@@ -233,6 +234,16 @@ def _quotes_after_blanks(text: str, separator: str) -> list[str]:
         f"{_rows(numbers)}, column {column}: a blank stands before the quotes; take it out"
         for column, numbers in found.items()
     ]
+
+
+def _dated(sheet: _Sheet, columns: Sequence[str]) -> list[str]:
+    """Say which cells may have been ids before a spreadsheet took them for dates."""
+    found: dict[str, list[int]] = {}
+    for row in sheet.rows:
+        for name in columns:
+            if looks_dated(row.cells[sheet.header.index(name)]):
+                found.setdefault(name, []).append(row.number)
+    return [f"made into a date by the spreadsheet? {_rows(numbers)}, column {name}" for name, numbers in found.items()]
 
 
 def _rows(numbers: Sequence[int]) -> str:
