@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
 import warnings
 from pathlib import Path
 
 import pytest
 
+from fw_gear_deid.cli import main
 from fw_gear_deid.model.selectors import GroupsAt, PrivateAt, TagAt
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.parse import parse_profile
@@ -385,3 +389,28 @@ def test_new_follows_no_link_and_overwrites_nothing(there: bool, tmp_path: Path)
     assert (done.code, "exists already; nothing was written" in done.err) == (2, True)
     assert target.exists() == there
     assert not there or target.read_text() == "mine"
+
+
+# -- the page for those who come from elsewhere ----------------------------------------------------------
+
+
+def test_the_page_names_what_exists() -> None:
+    root = Path(__file__).resolve().parents[1]
+    page = (root / "docs" / "from-fw-deid.md").read_text("utf-8")
+    ours = [row.split(" | ", 1)[1] for row in page.splitlines() if row.startswith("| ") and " | " in row]
+    parsers = [call_help("run"), call_help("preview"), call_help("profile")]
+    options = {option for text in ours for option in re.findall(r"--[a-z-]+", text)}
+    assert options and not [option for option in options if not any(option in text for text in parsers)]
+    commands = {word for text in ours for word in re.findall(r"`profile (\w+)", text)}
+    assert commands == {"new", "check", "show", "put"}
+    manifest = json.loads((root / "manifest.json").read_text("utf-8"))
+    named = {word for text in page.split("## Gear")[1:] for word in re.findall(r"`([a-z]+_[a-z_]+)`", text)}
+    theirs = {"deid_template", "subject_csv", "alter_pixels"}
+    assert named - theirs <= {*manifest["config"], *manifest["inputs"]}
+
+
+def call_help(*words: str) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit):
+        main([*words, "--help"])
+    return out.getvalue()
