@@ -338,6 +338,26 @@ def test_dates_that_all_go_or_none(text: str) -> None:
     assert not [one for one in warned(text) if "the true day" in one]
 
 
+@pytest.mark.parametrize(
+    ("more", "recurse", "told"),
+    [
+        ("", "true", ["name it, too"]),
+        ("    - name: ReferencedSOPInstanceUID\n      hashuid: true\n", "true", []),
+        ("    - name: ReferencedSOPInstanceUID\n      hashuid: true\n", "false", ["with recurse-sequence: true"]),
+        ("    - regex: .*ReferencedSOPInstanceUID\n      hashuid: true\n", "false", []),
+        ("    - regex: '.*\\.ReferencedSOPInstanceUID'\n      remove: true\n", "false", []),
+        ("    - regex: .*UID$\n      hashuid: true\n", "false", []),
+    ],
+)
+def test_references_that_stay_are_told(more: str, recurse: str, told: list[str]) -> None:
+    text = CLEAN.replace("recurse-sequence: true", f"recurse-sequence: {recurse}")
+    found = [
+        one for one in warned(text + "    - name: SOPInstanceUID\n      hashuid: true\n" + more) if "still tells" in one
+    ]
+    assert len(found) == len(told)
+    assert all(piece in one for piece, one in zip(told, found, strict=True))
+
+
 @pytest.mark.parametrize("kept", ["AcquisitionDate", "ContentDate"])
 def test_a_kept_date_tells_the_others(kept: str) -> None:
     text = CLEAN.replace("recurse-sequence", "remove-undefined") + "    - name: StudyDate\n      jitter: true\n"

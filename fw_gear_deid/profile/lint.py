@@ -54,6 +54,8 @@ def _dicom(section: Section, problems: Problems) -> None:
     if section.flag("remove-private-tags"):
         _private(entries, problems)
     _moments(entries, problems, others_go=keep_list)
+    if not keep_list:
+        _references(entries, problems, nested=section.flag("recurse-sequence"))
     for entry in entries:
         kind = entry.action.key
         if _stands_still(entry.action):
@@ -116,6 +118,32 @@ def _moments(entries: list[Entry], problems: Problems, *, others_go: bool) -> No
         key, (first, *_) = next(iter(moving.items()))
         message = f"{key} moves, and {', '.join(stays)} stay: they tell the true day; move or remove them as well"
         problems.warn(first.line, first.column, first.where, message)
+
+
+# UID → the attribute that refers to it, inside sequences
+_REFERRED = {
+    "StudyInstanceUID": "ReferencedSOPInstanceUID",
+    "SOPInstanceUID": "ReferencedSOPInstanceUID",
+    "FrameOfReferenceUID": "ReferencedFrameOfReferenceUID",
+}
+
+
+def _references(entries: list[Entry], problems: Problems, *, nested: bool) -> None:
+    """Warn where a UID is hashed and what refers to it stays: a broken link, and the original in clear."""
+    for uid, reference in _REFERRED.items():
+        hashing = [entry for entry in entries if entry.action.key == "hashuid" and _reaches(entry, uid)]
+        gone = any(entry.action.key == "remove" and _reaches(entry, uid) for entry in entries)
+        follows = any(entry.action.key != "keep" and _reaches_below(entry, reference, nested) for entry in entries)
+        if hashing and not follows and not gone:
+            how = "name it, too" if nested else "name it, too, with recurse-sequence: true"
+            message = f"{uid} is hashed, and {reference} stays: it still tells the original; {how}"
+            problems.warn(hashing[0].line, hashing[0].column, hashing[0].where, message)
+
+
+def _reaches_below(entry: Entry, keyword: str, nested: bool) -> bool:
+    if isinstance(entry.selector, RegexAt):
+        return _reaches(entry, keyword) or bool(entry.selector.pattern.match(f"ReferencedImageSequence.0.{keyword}"))
+    return nested and _reaches(entry, keyword)
 
 
 def _reaches(entry: Entry, keyword: str) -> bool:
