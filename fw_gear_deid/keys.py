@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.system import private
+from fw_gear_deid.system.sync import sync_handle
 
 SECRET_BYTES = 32
 _NAME_DIGITS = 12  # 48 bits: a collision among a million names has odds of 1 in 500
@@ -63,7 +64,7 @@ def generate(path: Path) -> None:
     with os.fdopen(handle, "w") as stream:
         stream.write(text)
         stream.flush()
-        os.fsync(stream.fileno())
+        sync_handle(stream.fileno())
 
 
 def load(path: Path) -> Keyring:

@@ -110,6 +110,14 @@ def test_folder_that_cannot_be_opened(tmp_path: Path, monkeypatch: Patch) -> Non
     sync.sync_folder(tmp_path)
 
 
+def test_no_file_can_be_synced(desk: Desk, monkeypatch: Patch) -> None:
+    """Some FUSE mounts do not know the call at all."""
+    desk.put({"S/V/A/1": instance()})
+    monkeypatch.setattr(os, "fsync", refusing(os.fsync, errno.ENOSYS, lambda *_: True))
+    assert desk.run().code == 0
+    assert call("keygen", str(desk.folder / "fresh")).code == 0
+
+
 def test_folder_on_a_disk_that_is_full_is_no_success(desk: Desk, monkeypatch: Patch) -> None:
     desk.put({"S/V/A/1": instance()})
     monkeypatch.setattr(os, "fsync", refusing(os.fsync, errno.ENOSPC, is_folder))
@@ -287,6 +295,16 @@ def test_link_in_the_place_of_our_own_file_is_not_followed(desk: Desk, name: str
         assert (done.code, desk.states()) == (0, {"S/V/A/1": "released"})
     else:
         assert done.code in (1, 2) and desk.there() == {}
+
+
+def test_link_in_the_place_of_the_private_folder(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance()})
+    (desk.folder / "elsewhere").mkdir()
+    desk.reports.mkdir()
+    desk.private.symlink_to(desk.folder / "elsewhere")
+    done = desk.run()
+    assert (done.code, "--ledger DIR" in done.err, desk.there()) == (2, True, {})
+    assert contents(desk.folder / "elsewhere") == {}
 
 
 def test_partial_reports_of_a_killed_run_are_replaced(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sqlite3
 import warnings
@@ -9,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fw_gear_deid.model.ports import Item
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.portable import sanitize
+from fw_gear_deid.model.ports import Destination, Item, Upload
+from fw_gear_deid.runner.run import Job, run
+from fw_gear_deid.runner.setup import PlannedProfile, book_for
 from fw_gear_deid.stores.folder import FolderSource
+from fw_gear_deid.stores.memory import MemorySink, MemorySource
 from fw_gear_deid.system.root import Outside, Root, lies_in
 from tests.test_run import PROFILE, Desk, Ran, contents, desk, forked, instance, packed, powerless
 
@@ -57,6 +63,59 @@ def test_series_uid_makes_no_path(desk: Desk, text: str, exists: str) -> None:
         parts = path.split("/")
         assert len(parts) == 4
         assert all(part.isprintable() and not part.startswith((".", " ")) and "\\" not in part for part in parts)
+
+
+WORDS = ("PatientID", "StudyInstanceUID", "SeriesDescription", "ProtocolName", "SOPInstanceUID", "Modality")
+
+
+@pytest.mark.parametrize("labels", ["rules", "keep"])
+@pytest.mark.parametrize("tree", [False, True])
+def test_no_text_of_a_header_makes_a_path(desk: Desk, labels: str, tree: bool) -> None:
+    """Whatever stands in the elements that label and name: names of one part each, at their depth."""
+    desk.rules("name: keeps\ndicom:\n  fields:\n    - name: PatientName\n      remove: true\n")
+    number = 0
+    for word in WORDS:
+        for text in NASTY:
+            raw = text.encode()[:60]
+            old = b"9.9.9.8".ljust(len(raw), b"7")
+            number += 1
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # pydicom's, of its length
+                data = instance(**{"patient": f"P{number}", "number": number} | {word: old.decode()})
+            new = raw.ljust(len(old), b"\0" if word.endswith("UID") else b" ")
+            desk.put({f"S{number}/V/A/1" if tree else f"d/{number}": data.replace(old, new)})
+    desk.run("--labels", labels)
+    assert "unexpected" not in str(desk.reasons())
+    assert {path.name for path in desk.folder.iterdir()} == {"in", "out", "out-report", "profile.yaml", "key"}
+    paths = [path.relative_to(desk.dest).as_posix() for path in desk.dest.rglob("*") if path.is_file()]
+    assert len(paths) > number // 2
+    for path in paths:
+        assert path.count("/") == 3
+        assert all(part == sanitize(part) for part in path.split("/"))
+
+
+@pytest.mark.parametrize("error", [ValueError("embedded null byte"), UnicodeEncodeError("ascii", "x", 0, 1, "no")])
+def test_name_that_a_destination_cannot_write_is_that_files_failure(tmp_path: Path, error: ValueError) -> None:
+    class Narrow(MemorySink):
+        def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
+            if destination.containers[0].label == keyring.name("sub", "S"):
+                raise error
+            super().put(result, destination, upload, replace=replace)
+
+    source, sink, keyring = (
+        MemorySource({"S/V/A/1": instance(), "T/V/A/2": instance("P2")}),
+        Narrow(),
+        Keyring(b"k" * 32),
+    )
+    items, reports = list(source.items()), tmp_path / "r"
+    branches = source.containers(items)
+    book = book_for(PlannedProfile.read(PROFILE, "p.yaml", "input"), None, branches, by_session=False)
+    assert run(Job(source, sink, items, branches, book, keyring, reports, reports, reports, quiet=True))[0] == 1
+    assert len(sink.files) == 1
+    with (tmp_path / "r/files.csv").open(encoding="utf-8") as stream:
+        rows = {row["source"]: (row["state"], row["reason"]) for row in csv.DictReader(stream)}
+    assert rows["S/V/A/1"] == ("failed", "a name that cannot be written there (while writing to the destination)")
+    assert rows["T/V/A/2"][0] == "released"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from fw_gear_deid.ledger.state import Row
 from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.outcome import MemberEdits
 from fw_gear_deid.system import private
+from fw_gear_deid.system.sync import sync_handle
 
 AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
 STATES = ("released", "skipped", "refused", "failed", "orphan", "not-reached")
@@ -51,7 +52,7 @@ def _atomic(path: Path) -> Iterator[IO[str]]:
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            sync_handle(stream.fileno())
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -104,7 +104,7 @@ class Releaser:
             if self._sink.remembers and self._origin():
                 return self._known_there(place)
             return self._known_here(place)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return self._withhold(place, Failed(f"{_cause(error)} (while asking the destination)"))
 
     def _known_here(self, place: Place) -> tuple[str, str] | None:
@@ -165,7 +165,7 @@ class Releaser:
             try:
                 with self._lock:
                     outcome, path = self._release(place, worked, worked.result, outcome)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 outcome = Failed(f"{_cause(error)} (at the destination)")
             finally:
                 worked.result.unlink(missing_ok=True)
@@ -180,7 +180,7 @@ class Releaser:
             self._take_back(place, "")
             if not isinstance(outcome, Failed) and not any(item.problem for item in place.task.items):
                 self._take_back_there(place)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             outcome = Failed(f"what an earlier run released cannot be taken back: {_cause(error)}")
             old = self._state.get(place.task.items[0].id)
             row = replace(row, destination=old.destination, sha256=old.sha256) if old is not None else row
@@ -279,7 +279,7 @@ class Releaser:
         except FileExistsError:
             reason = "the destination has a file of this name"
             return Skipped(reason) if self._exists == "skip" else Refused(reason)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return Failed(f"{_cause(error)} (while writing to the destination)")
         return None
 
@@ -367,5 +367,7 @@ def _lost(row: Row) -> Row:
     )
 
 
-def _cause(error: OSError) -> str:
+def _cause(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):  # a NUL, or letters that no encoding of the destination has
+        return "a name that cannot be written there"
     return error.strerror or str(error) or type(error).__name__

@@ -21,7 +21,7 @@ from fw_gear_deid.ledger import ids, reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
-from fw_gear_deid.model.errors import StopRun, Unfit
+from fw_gear_deid.model.errors import StopRun, Unfit, UsageError
 from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits
 from fw_gear_deid.model.ports import Branch, Item, Sink, Source
 from fw_gear_deid.profile.book import ProfileBook
@@ -351,6 +351,8 @@ class _Run:
 def _locked(job: Job) -> Iterator[None]:
     """Make the folders of a run and let one at a time use a ledger, and with it a destination."""
     job.reports.mkdir(parents=True, exist_ok=True)
+    if job.private.is_symlink():
+        raise UsageError(f"{job.private}: a link is not followed there; --ledger DIR puts the ledger elsewhere")
     for folder in {job.private, job.ledger} - {job.reports}:
         private.make_folder(folder)
     with lock.exclusive(job.ledger):

@@ -21,12 +21,24 @@ def sync_file(path: Path) -> None:
     """
     handle = os.open(path, os.O_RDWR)
     try:
+        sync_handle(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_handle(handle: int) -> None:
+    """Bring the bytes of a file that is open for writing to the disk.
+
+    Raises
+    ------
+    OSError
+        They did not get there.
+    """
+    try:
         os.fsync(handle)
     except OSError as error:
         if error.errno not in _UNKNOWN:
             raise
-    finally:
-        os.close(handle)
 
 
 def sync_folder(path: Path) -> None:
