@@ -61,10 +61,14 @@ def generate(path: Path) -> None:
         raise UsageError(f"{path}: exists already; a key is never overwritten") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-    with os.fdopen(handle, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        sync_handle(stream.fileno())
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            sync_handle(stream.fileno())
+    except OSError as error:
+        path.unlink()  # half a key would stand in the way of the next
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def load(path: Path) -> Keyring:

@@ -118,6 +118,12 @@ def test_no_file_can_be_synced(desk: Desk, monkeypatch: Patch) -> None:
     assert call("keygen", str(desk.folder / "fresh")).code == 0
 
 
+def test_key_on_a_full_disk_leaves_no_half_of_it(tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(os, "fsync", refusing(os.fsync, errno.ENOSPC, lambda *_: True))
+    done = call("keygen", str(tmp_path / "fresh"))
+    assert (done.code, "No space left" in done.err, contents(tmp_path)) == (2, True, {})
+
+
 def test_folder_on_a_disk_that_is_full_is_no_success(desk: Desk, monkeypatch: Patch) -> None:
     desk.put({"S/V/A/1": instance()})
     monkeypatch.setattr(os, "fsync", refusing(os.fsync, errno.ENOSPC, is_folder))

@@ -213,10 +213,12 @@ def test_labels_that_only_look_so_are_told_apart(desk: Desk) -> None:
 
 
 def test_members_whose_names_fall_together_somewhere_refuse_the_archive(desk: Desk) -> None:
-    members = {"straße/IM": instance(), "STRASSE/IM": instance()}
+    desk.rules(PROFILE.replace("  fields:", "  filenames: [{input-regex: '^(?P<n>.+)$', output: '{n}'}]\n  fields:"))
+    members = {"straße": instance(), "STRASSE": instance(number=2)}
     desk.put({"S/V/A/x.zip": packed(members)})
     assert desk.run().code == 1
     assert desk.states() == {"S/V/A/x.zip": "refused"}
+    assert "that of another member" in desk.reasons()["S/V/A/x.zip"]
 
 
 def test_what_is_no_file_is_not_taken_back(tmp_path: Path) -> None:
@@ -286,6 +288,12 @@ def test_place_below_a_folder_that_may_not_be_entered_is_told(desk: Desk, end: s
     finally:
         shut.chmod(0o700)
     assert (done.code, "cannot be looked up (Permission denied)" in done.err) == (2, True), done.err
+
+
+def test_source_that_is_neither_folder_nor_file(desk: Desk) -> None:
+    os.mkfifo(desk.folder / "fifo")
+    done = desk.run(source=desk.folder / "fifo")
+    assert (done.code, "must be a folder or a file" in done.err) == (2, True)
 
 
 def test_places_that_are_not_there_yet_are_made(desk: Desk) -> None:

@@ -44,8 +44,12 @@ def check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | Non
     """
     source = None if on_platform(source_text) else Path(source_text)
     dest = None if on_platform(dest_text) else Path(dest_text)
-    if source is not None and _status(source) is None:
-        raise UsageError(f"{source}: no such file or folder")
+    if source is not None:
+        status = _status(source)
+        if status is None:
+            raise UsageError(f"{source}: no such file or folder")
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"{source}: SOURCE must be a folder or a file")
     if source is not None and dest is not None and (_lies_in(dest, source) or _lies_in(source, dest)):
         raise UsageError("SOURCE and DEST lie in one another; choose a DEST elsewhere")
     for name, folder in own.items():
