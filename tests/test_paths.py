@@ -390,3 +390,10 @@ def test_source_that_is_a_link_is_listed(desk: Desk) -> None:
     items = listed(desk.folder / "link")
     assert [item.problem for item in items.values()] == [""]
     assert FolderSource(desk.folder / "link").fetch(items["S/V/A/1"], desk.folder).exists()
+
+
+def test_patterns_match_names_in_any_form(desk: Desk) -> None:
+    """A Mac's disk has another form of the letters than its keyboard."""
+    desk.put({"Mu\u0308ller/V/A/1": instance(), "S/V/A/1": instance("P2")})
+    assert desk.run("--exclude", "M\u00dcLLER").code == 0
+    assert desk.states() == {"Mu\u0308ller/V/A/1": "skipped", "S/V/A/1": "released"}

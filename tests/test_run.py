@@ -406,6 +406,23 @@ def test_links(desk: Desk) -> None:
     assert not any(b"P9" in data for data in desk.there().values())
 
 
+@pytest.mark.parametrize("name", [".Trashes", "$RECYCLE.BIN", "#recycle", "S/.snapshot", "S/V/A/@eaDir", "lost+found"])
+def test_folders_of_operating_systems_and_storage_are_skipped(desk: Desk, name: str) -> None:
+    """What a person threw away is not released, nor what a snapshot keeps."""
+    desk.put({"S/V/A/1": instance(), f"{name}/501/x/1": instance("P2"), f"{name}/1.dcm": instance("P3")})
+    assert desk.run().code == 0
+    assert desk.states() == {"S/V/A/1": "released", f"{name}/501/x/1": "skipped", f"{name}/1.dcm": "skipped"}
+    assert desk.reasons()[f"{name}/1.dcm"].startswith("other file: in a")
+    assert len(desk.there()) == 1
+
+
+def test_folder_of_an_operating_system_that_may_not_be_read(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance(), "lost+found/1": b""})
+    (desk.source / "lost+found").chmod(0)
+    assert forked(lambda: powerless(desk.run)).code == 0
+    assert desk.states() == {"S/V/A/1": "released", "lost+found": "skipped"}
+
+
 @pytest.mark.parametrize("target", [".", "..", "../..", "../../..", "loop", "../other"])
 def test_link_loops_end(desk: Desk, target: str) -> None:
     desk.put({"S/V/A/IM1": instance()})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Branch, Item
 
 
@@ -17,8 +18,8 @@ class Sieve:
     Attributes
     ----------
     include, exclude : tuple of str
-        Patterns (``* ? [..]``) for a file's base name, its path below SOURCE, or a folder on the way to it; case does
-        not count.
+        Patterns (``* ? [..]``) for a file's base name, its path below SOURCE, or a folder on the way to it; case and
+        Unicode form do not count.
     only : tuple of str
         First folders of the source, or labels of its subjects.
     """
@@ -66,6 +67,6 @@ def _path(item: Item, labels: Mapping[str, Path]) -> Path:
 
 
 def _matches(path: Path, pattern: str) -> bool:
-    wanted = pattern.casefold().rstrip("/")
+    wanted = same_name_key(pattern).rstrip("/")
     heads = ("/".join(path[:depth]) for depth in range(1, len(path) + 1))
-    return any(fnmatchcase(text.casefold(), wanted) for text in (*path, *heads))
+    return any(fnmatchcase(same_name_key(text), wanted) for text in (*path, *heads))

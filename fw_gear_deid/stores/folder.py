@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fw_gear_deid.model.container import ContainerRecord
+from fw_gear_deid.model.litter import litter_folder, litter_of
 from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Item, Standing, Upload, Wanted
 from fw_gear_deid.system.root import Root
 
@@ -60,13 +61,18 @@ class FolderSource:
         return Path(path).relative_to(self.root).as_posix()
 
     def _problem(self, path: str, problem: str, state: str) -> Item:
-        return Item(self._name(path), Path(path).name, (), True, "", 0, problem, problem_state=state)
+        name = self._name(path)
+        if litter := litter_of(name) or litter_folder(Path(path).name):
+            problem, state = f"other file: {litter}", "skipped"
+        return Item(name, Path(path).name, (), True, "", 0, problem, problem_state=state)
 
     def _item(self, path: Path, name: str) -> Item:
         parts = name.split("/")
         in_tree = len(parts) == TREE_DEPTH
         keys = tuple("/".join(parts[:depth]) for depth in range(1, TREE_DEPTH)) if in_tree else ()
         item = Item(name, path.name, keys, not in_tree, "", 0)
+        if litter := litter_of(name):  # what was thrown away, or is kept in other states: nobody asked for it
+            return replace(item, problem=f"other file: {litter}", problem_state="skipped")
         try:
             status = path.stat()
         except OSError as error:
