@@ -5,11 +5,11 @@ import sys
 
 
 def main() -> int:
-    """Return the exit code of the command line or of the gear."""
+    """Carry out the command line, or the gear of this folder; return its exit code."""
     if sys.argv[1:]:
-        from fw_gear_deid.cli import main as command_line
+        from fw_gear_deid.__main__ import entry
 
-        return command_line()
+        entry()
     from fw_gear_deid.model.errors import UsageError
 
     try:
@@ -17,6 +17,8 @@ def main() -> int:
     except UsageError as error:  # a package that only a platform needs is missing
         sys.stderr.write(f"fw-gear-deid: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        return 130
     return gear()
 
 

@@ -15,10 +15,13 @@ from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.problems import show
+from fw_gear_deid.runner.progress import Manner, counting
 from fw_gear_deid.runner.rows import unused_rows
-from fw_gear_deid.runner.run import Job, run
+from fw_gear_deid.runner.run import Job, Stopped, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
 from fw_gear_deid.runner.sieve import Sieve
+from fw_gear_deid.runner.signals import Interrupts
+from fw_gear_deid.runner.told import OK, SOME_REFUSED, last_lines
 from fw_gear_deid.stores import places
 from fw_gear_deid.system import private
 from fw_gear_deid.system.cores import usable_cores
@@ -100,6 +103,25 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     ------
     UsageError, ProfileError, StopRun
     """
+    with Interrupts().listening() as interrupts:
+        job = _job(asked, tell)
+        try:
+            code, summary = run(job, interrupts)
+        except Stopped as error:
+            for line in last_lines(SOME_REFUSED, error.summary, str(job.reports)):
+                tell(line)
+            raise
+        done = Done(code, job.reports, summary)
+        if not asked.quiet and unused_rows(summary):
+            tell(unused_rows(summary))
+        if not asked.quiet or code != OK:
+            for line in last_lines(code, summary, str(job.reports)):
+                tell(line)
+        return done
+
+
+def _job(asked: Options, tell: Callable[[str], None]) -> Job:
+    """Check what was asked for, and list the source."""
     reports = asked.reports or _default_reports(asked.dest)
     ids_table = reports / PRIVATE / "ids.csv" if asked.ids is True else asked.ids or None
     own = {"reports": reports, "ledger": asked.ledger, "ids": ids_table and ids_table.parent}
@@ -111,7 +133,7 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     _check_binding(asked.profile, ends)
     planned = _planned(asked.profile, ends.destination, tell)
     source = ends.source(detail_of(planned))
-    listed = list(source.items())
+    listed = list(counting(source.items(), Manner(quiet=asked.quiet)))
     branches = source.containers(listed)
     items = Sieve(asked.include, asked.exclude, asked.only).sift(listed, branches)
     book = book_for(
@@ -146,21 +168,7 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
             tell(show(planned.file, warning))
         for note in book.lookup.notes if book.lookup else ():
             tell(f"note: {note}")
-    code, summary = run(job)
-    done = Done(code, reports, summary)
-    if not asked.quiet and unused_rows(summary):
-        tell(unused_rows(summary))
-    if not asked.quiet or any(done.states.get(state) for state in ("refused", "failed", "not-reached")):
-        tell(last_line(done))
-    return done
-
-
-def last_line(done: Done) -> str:
-    """Return what a run ends with: counts by state, changes, and where to read more."""
-    counts = ", ".join(f"{count} {state}" for state, count in done.states.items()) or "no files"
-    totals = done.summary["totals"]
-    assert isinstance(totals, dict)  # noqa: S101 -- reports.write makes it
-    return f"{counts}; {totals.get('changes', 0)} changes; reports in {done.reports}"
+    return job
 
 
 def _default_reports(dest: str) -> Path:

@@ -12,6 +12,7 @@ from fw_gear_deid.commands import COMMANDS
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, UsageError, place_of
 from fw_gear_deid.profile.problems import ProfileError
+from fw_gear_deid.runner import signals
 
 OK, SOME_REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -43,6 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             [f"fw-gear-deid: unexpected {type(error).__name__} in {place_of(error)}; please report it"], SOME_REFUSED
         )
     return code
+
+
+def entry() -> None:
+    """End the process with the exit code of a command."""
+    code = main()
+    if code == INTERRUPTED:
+        signals.ignore()  # once more on the way out would be told with a traceback
+    sys.exit(code)
 
 
 def _ours(error: DeidError) -> list[str]:

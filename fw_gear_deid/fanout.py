@@ -162,7 +162,7 @@ def _watch(platform: Platform, part: Part) -> str:
 def _gather(platform: Platform, output: Path, states: dict[Part, str], own: Path) -> dict[str, Any]:
     """Put the reports of all parts into one set of three."""
     output.mkdir(parents=True, exist_ok=True)
-    summary: dict[str, Any] = {"complete": True, "jobs": [], "states": {}, "actions": {}, "totals": {}}
+    summary: dict[str, Any] = {"complete": True, "jobs": [], "states": {}, "skipped": {}, "actions": {}, "totals": {}}
     with (
         (output / "audit.csv").open("w", encoding="utf-8", newline="") as audit,
         (output / "files.csv").open("w", encoding="utf-8", newline="") as files,
@@ -212,7 +212,7 @@ def _report(platform: Platform, part: Part, name: str) -> str | None:
 
 def _add(summary: dict[str, Any], part: dict[str, Any]) -> None:
     summary["complete"] = summary["complete"] and part.get("complete", False)
-    for key in ("states", "actions", "totals"):
+    for key in ("states", "skipped", "actions", "totals"):
         for name, count in plain(part.get(key) or {}).items():
             summary[key][name] = summary[key].get(name, 0) + count
     for key in ("program", "profile", "options", "profile_source", "secret", "warnings"):

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fw_gear_deid import __version__, fanout, keys, parser
-from fw_gear_deid.api import Done, last_line
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.cells import shown
-from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
+from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.problems import ProfileError, show
 from fw_gear_deid.runner.rows import unused_rows
-from fw_gear_deid.runner.run import SOME_REFUSED, USAGE, Job, run
+from fw_gear_deid.runner.run import Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
+from fw_gear_deid.runner.signals import Interrupts
+from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, USAGE, last_lines
 from fw_gear_deid.stores.flywheel import access
 from fw_gear_deid.stores.flywheel.access import DELETE, READ, WRITE
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
@@ -37,7 +38,8 @@ _LEVELS = ("project", "subject", "session", "acquisition")
 def main(folder: Path | None = None) -> int:
     """Run the gear of a folder (default: the working directory); return the exit code."""
     try:
-        return _gear(parser.parse(folder or Path.cwd()))
+        with Interrupts().listening() as interrupts:
+            return _gear(parser.parse(folder or Path.cwd()), interrupts)
     except ProfileError as error:
         print("\n".join(shown(line) for line in error.lines), file=sys.stderr)  # noqa: T201
         return USAGE
@@ -45,8 +47,15 @@ def main(folder: Path | None = None) -> int:
         for line in error.lines:
             print(f"fw-gear-deid: {shown(line)}", file=sys.stderr)  # noqa: T201
         return USAGE
-    except (StopRun, DeidError) as error:
+    except DeidError as error:
         print(f"fw-gear-deid: {shown(str(error))}", file=sys.stderr)  # noqa: T201
+        return SOME_REFUSED
+    except KeyboardInterrupt:
+        print("fw-gear-deid: interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- the outer boundary: no text of an exception leaves, it may quote a value
+        place = f"unexpected {type(error).__name__} in {place_of(error)}"
+        print(f"fw-gear-deid: {place}; please report it", file=sys.stderr)  # noqa: T201
         return SOME_REFUSED
 
 
@@ -66,7 +75,7 @@ class Sites:
     project: Any
 
 
-def _gear(config: GearConfig) -> int:
+def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     options = config.options
     problems: list[str] = []
     _check_options(config, problems)
@@ -116,18 +125,20 @@ def _gear(config: GearConfig) -> int:
         workers=int(options["workers"]) or usable_cores(),
         originals=bool(options["audit_originals"]),
         dry_run=bool(options["dry_run"]),
+        names=False,
+        one_file=bool(sites.source.file),
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
     )
     try:
         for note in book.lookup.notes if book.lookup is not None else ():
             _say(f"note: {note}")
-        code, summary = run(job)
+        code, summary = run(job, interrupts)
         if unused_rows(summary):
             _say(unused_rows(summary))
         if options["debug"]:
             _tell_changes(job.reports / "audit.csv")
-        if divided:
+        if divided and code != INTERRUPTED:
             code = fanout.run(config, source, f"{planned.profile.sha256} {keyring.fingerprint()}", job.reports, code)
     except StopRun as error:
         _say(f"fw-gear-deid: {error}")
@@ -162,7 +173,8 @@ def _say_last(reports: Path, code: int) -> None:
     """End the job's log with the totals, as the command line ends."""
     summary = reports / "summary.json"
     if summary.is_file():  # else the run was stopped before it could report anything
-        _say(last_line(Done(code, reports, json.loads(summary.read_text(encoding="utf-8")))))
+        for line in last_lines(code, json.loads(summary.read_text(encoding="utf-8")), str(reports)):
+            _say(line)
 
 
 def _tell_changes(audit: Path) -> None:

@@ -56,6 +56,8 @@ dicom:
       increment-date: true
     - name: StudyDescription
       remove: true
+    - name: SeriesDescription
+      remove: true
     - name: ReferringPhysicianName
       remove: true
     - name: OperatorsName
@@ -583,7 +585,7 @@ def test_log_opens_with_what_it_is_about_and_ends_with_the_totals(site: Site) ->
         "files: 14",
     ):
         assert text in lines
-    assert "4 skipped" in lines[-1] and "10 released" in lines[-1] and lines[-1].endswith("output")
+    assert "4 skipped" in lines[-1] and "would release 10" in lines[-1] and lines[-1].endswith("output")
     assert "DRY RUN" not in site.here()[1]
 
 

@@ -1,8 +1,10 @@
 """What the sample says it planted is there, all that is there is listed, and it is sound DICOM."""
 
+import gzip
 import io
 import json
 import re
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,9 +14,11 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from fw_gear_deid.cli import main
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.sample import MARKER, MAX_SUBJECTS, MR_PHYSICS, UID_ROOT, Planted, make_sample
 from fw_gear_deid.sample.canaries import birth_date, canary, in_text
+from fw_gear_deid.sample.survivors import survivors
 
 SUBJECTS = 3
 WORD = re.compile(rf"{MARKER}\d+[A-Z]+\d?|\b19[0-2]\d{{5}}\b".encode())
@@ -220,6 +224,93 @@ def test_it_is_small_and_has_four_levels(sample: tuple[Path, list[Planted]]) -> 
     assert sum(map(len, files.values())) < 2 << 20
     assert {path.count("/") for path in files} == {3}
     assert len({path.rsplit("/", 2)[0] for path in files}) == 2 * SUBJECTS
+
+
+def test_one_name_stands_in_a_series_description(sample: tuple[Path, list[Planted]]) -> None:
+    named = {one.value for one in sample[1] if one.place.endswith("(0008,103E)")}
+    assert named == {canary(2, "FAMILY")}
+
+
+# -- what survives -------------------------------------------------------------------------------------
+
+
+def test_everything_survives_a_copy(sample: tuple[Path, list[Planted]]) -> None:
+    folder, planted = sample
+    assert {one.value for one in survivors(planted, folder)} == {one.value for one in planted}
+
+
+FAMILY, BORN = canary(1, "FAMILY"), birth_date(1)
+
+
+def zipped(name: str, data: bytes, comment: str = "") -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+        archive.comment = comment.encode()
+    return stream.getvalue()
+
+
+def tarred(name: str, data: bytes) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("a", f"x{FAMILY}x".encode(), FAMILY),
+        ("a", FAMILY.lower().encode(), FAMILY),
+        ("a", b"?" + FAMILY.encode("utf-16-le"), FAMILY),
+        ("a", FAMILY.encode("utf-16-be"), FAMILY),
+        ("a", "金糸雀001".encode("shift_jis"), "金糸雀001"),
+        ("a", b"DA\x08\0" + BORN.encode() + b"\x10\0", BORN),
+        ("a", b"1.2." + BORN.encode() + b"99", None),
+        (f"b/{FAMILY}/c", b"", FAMILY),
+        ("a", zipped("x", FAMILY.encode()), FAMILY),
+        ("a", zipped(FAMILY, b""), FAMILY),
+        ("a", zipped("x", b"", FAMILY), FAMILY),
+        ("a", zipped("x", zipped("y", gzip.compress(FAMILY.encode()))), FAMILY),
+        ("a", gzip.compress(tarred("x", FAMILY.encode())), FAMILY),
+        ("a", tarred(FAMILY, b""), FAMILY),
+        ("a", canary(1, "NOBODY").encode(), None),
+    ],
+)
+def test_survivor_is_found_in_any_form(tmp_path: Path, name: str, data: bytes, expected: str | None) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    planted = [Planted("p", "content", value) for value in (FAMILY, BORN, "金糸雀001")]
+    assert [one.value for one in survivors(planted, tmp_path)] == ([expected] if expected else [])
+
+
+def test_command_counts_survivors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list lies beside the sample, and what it counts is what a search of one's own finds."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    assert main(["sample", str(folder)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "in-planted.csv"]
+    assert main(["sample", str(folder), "--check", str(out)]) == 2
+    assert main(["run", str(folder), str(out), "--profile", "research-site", "--workers", "1"]) in (0, 1)
+    capsys.readouterr()
+    assert main(["sample", str(folder), "--check", str(out)]) == 1
+    first, *kinds = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"{re.escape(str(out))}: \d+ of \d+ planted identifiers survive", first)
+    assert {line.split(":")[0].strip() for line in kinds} >= {"STUDY"}  # a description, which the profile keeps
+    assert "MRN" not in first + "".join(kinds)
+    for path in out.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"clean")
+    assert main(["sample", str(folder), "--check", str(out)]) == 0
+
+
+def test_list_of_another_kind_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in-planted.csv").write_text("mine")
+    assert main(["sample", str(tmp_path / "in")]) == 2
+    assert (tmp_path / "in-planted.csv").read_text() == "mine"
+    assert "move it out of the way" in capsys.readouterr().err
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
             return Result(replace(released, reason=work.told()), work.sorting or {}, work.ruled)
         done = _one(source, found, ctx)
     except NoTemplate as error:
-        return Skipped(f"not taken: {error}")
+        return Skipped(f"excluded: {error}")
     with out.open("wb") as stream:
         stream.write(done.data)
     released = _released(source, out, done.name, 1, (MemberEdits("", done.edits),), done.unmatched)

@@ -17,7 +17,7 @@ from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
-from fw_gear_deid.model.outcome import Always, Edit, MemberEdits, Skipped
+from fw_gear_deid.model.outcome import OTHER_DICOM, Always, Edit, MemberEdits, Skipped
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.profile.profile import ZipSection
 
@@ -99,9 +99,11 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
 def _skipped(work: Work) -> Skipped:
     listed = kinds.listing(work.kinds)
     if work.kinds[_UNNAMED]:
-        return Skipped(f"not taken: no filenames entry matches the name of a member ({listed})")
+        return Skipped(f"excluded: no filenames entry matches the name of a member ({listed})")
     if work.kinds[_LINKED]:
         raise Unfit("it holds links and not the files they lead to: pack the files (tar --dereference)")
+    if work.kinds["DICOM"]:
+        return Skipped(f"{OTHER_DICOM} in an archive, which no section of the profile takes ({listed})")
     return Skipped(f"{OTHER}an archive with no member that a section takes ({listed or 'it is empty'})")
 
 

@@ -8,9 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.member import AnySection, is_text, takes
 from fw_gear_deid.formats import archive
-from fw_gear_deid.formats.dicom.sniff import is_index
+from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
+from fw_gear_deid.formats.dicom.sniff import is_index, lacks_prefix
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
+from fw_gear_deid.model.outcome import OTHER_DICOM
 from fw_gear_deid.profile.profile import DicomSection, FilenameSection, Profile, ZipSection
 
 OTHER = "other file: "
@@ -77,7 +79,30 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
         raise Unfit(f"it is an archive of a kind that is not read ({seen.unread}): unpack it")
     if seen.packing and seen.kind:
         look_inside(archive.content(source, seen.packing, _INSIDE_MAX), profile)
-    return Found(section, name, reason="" if section else "not taken: no section of the profile takes it")
+    return Found(section, name, reason="" if section else _untaken(source, seen, profile))
+
+
+def _untaken(source: Path, seen: archive.Look, profile: Profile) -> str:
+    """Return why a file that no section takes is left out; that it is DICOM is told."""
+    dicom = _is_dicom(seen.head) or (seen.kind and not _opens(profile) and _holds_dicom(source))
+    return (
+        f"{OTHER_DICOM}, which no section of the profile takes"
+        if dicom
+        else f"{OTHER}no section of the profile takes it"
+    )
+
+
+def _is_dicom(head: bytes) -> bool:
+    return looks_like_dicom(head) or lacks_prefix(head)
+
+
+def _holds_dicom(source: Path) -> bool:
+    """Tell whether an archive that the profile has no use for holds DICOM; one that cannot be read holds none."""
+    try:
+        with archive.open_archive(source) as opened:
+            return any(_is_dicom(member.head()) for member in opened.members())
+    except Unfit:
+        return False
 
 
 def is_left(section: AnySection | None) -> bool:

@@ -14,12 +14,11 @@ from typing import IO
 
 from fw_gear_deid.ledger.state import Row
 from fw_gear_deid.model.cells import cell, to_json
-from fw_gear_deid.model.outcome import MemberEdits
+from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, MemberEdits, kind_of
 from fw_gear_deid.system import private
 from fw_gear_deid.system.sync import sync_handle
 
 AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
-STATES = ("released", "skipped", "refused", "failed", "orphan", "not-reached")
 FILES_COLUMNS = (
     "source", "destination", "state", "reason", "changes", "members", "bytes_in", "bytes_out", "sha256_out", "seconds"
 )  # fmt: skip
@@ -115,6 +114,8 @@ def write(
         Audit lines of containers; they stand in front.
     """
     states: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    left_out = 0
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     unmatched: set[int] | None = None
@@ -129,6 +130,9 @@ def write(
             )  # fmt: skip
             audit(row.audit)
             states[row.state] += 1
+            if row.state == "skipped":
+                skipped[kind_of(row.reason)] += 1
+                left_out += row.reason.startswith(OTHER_DICOM)
             totals.update(changes=row.changes, members=row.members, bytes_in=row.bytes_in, bytes_out=row.bytes_out)
             for pair in row.actions.split():
                 action, _, count = pair.partition("=")
@@ -139,6 +143,8 @@ def write(
     summary = summary | {
         "files": sum(states.values()),
         "states": {state: states[state] for state in STATES if states[state]},
+        "skipped": {kind: skipped[kind] for kind in SKIPPED if skipped[kind]},
+        "dicom_left_out": left_out,
         "actions": dict(sorted(actions.items())),
         "totals": dict(totals),
         "rules_without_a_match": [rules[index] for index in sorted(unmatched or ())],

@@ -114,6 +114,22 @@ class Failed:
 
 Outcome = Released | Refused | Skipped | Failed
 
+STATES = ("released", "skipped", "refused", "failed", "orphan", "not-reached")
+"""What may have become of a source file, in the order of reports."""
+SKIPPED = ("unchanged", "stale", "other file", "copy", "excluded", "not taken")
+"""What the reason of a skipped file begins with."""
+OTHER_DICOM = "other file: DICOM"
+"""Begins the reason of a file that no section takes, and that is what this program is for."""
+
+
+def kind_of(reason: str) -> str:
+    """Return the first words of a skipped file's reason.
+
+    >>> kind_of("unchanged: an earlier run released it"), kind_of("copy of row 5")
+    ('unchanged', 'copy')
+    """
+    return next((kind for kind in SKIPPED if reason.startswith(kind)), "")
+
 
 def state_of(outcome: Outcome) -> str:
     """Return the word of ``files.csv`` for an outcome."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
-from types import FrameType
 
 from fw_gear_deid import RESULTS, __version__
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
@@ -21,20 +19,21 @@ from fw_gear_deid.ledger import ids, reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
-from fw_gear_deid.model.errors import StopRun, Unfit, UsageError
-from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits
+from fw_gear_deid.model.errors import DeidError, StopRun, Unfit, UsageError, place_of
+from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Skipped, kind_of
 from fw_gear_deid.model.ports import Branch, Item, Sink, Source
 from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.plan import Cleaned, Place, arrange, wanted_containers
-from fw_gear_deid.runner.progress import Progress
+from fw_gear_deid.runner.pool import Pool
+from fw_gear_deid.runner.progress import Manner, Progress
 from fw_gear_deid.runner.release import Releaser
 from fw_gear_deid.runner.rows import Rows
+from fw_gear_deid.runner.signals import Interrupts
 from fw_gear_deid.runner.stale import UNCHANGED
-from fw_gear_deid.runner.workers import Pool, Settings, Task, Worked, look, process, silence
+from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, code_of
+from fw_gear_deid.runner.workers import Settings, Task, Worked, look, process, silence
 from fw_gear_deid.system import lock, private
-
-OK, SOME_REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,10 @@ class Job:
         ``--ids``: where to write old and new ids.
     dry_run : bool
     quiet : bool
+    names : bool
+        A terminal may show the names of files of SOURCE.
+    one_file : bool
+        The run is about a single file that somebody chose.
     facts : dict
         What else the summary should tell, such as where the profile came from.
     """
@@ -91,6 +94,8 @@ class Job:
     ids: Path | None = None
     dry_run: bool = False
     quiet: bool = False
+    names: bool = True
+    one_file: bool = False
     facts: dict[str, object] = field(default_factory=dict)
 
     def fingerprint(self, labels: tuple[str, ...]) -> str:
@@ -99,34 +104,60 @@ class Job:
         return self.keyring.stamp(str(RESULTS), profile, self.labels, self.verify, str(self.originals))
 
 
-def run(job: Job) -> tuple[int, dict[str, object]]:
+class Stopped(StopRun):
+    """The work ended before its end; what was done until then is in the reports.
+
+    Attributes
+    ----------
+    summary : dict
+        What ``summary.json`` says.
+    """
+
+    def __init__(self, text: str, summary: dict[str, object]) -> None:
+        super().__init__(text)
+        self.summary = summary
+
+
+def run(job: Job, interrupts: Interrupts | None = None) -> tuple[int, dict[str, object]]:
     """De-identify everything the source lists; return the exit code and the summary.
+
+    Parameters
+    ----------
+    job : Job
+    interrupts : Interrupts, optional
+        That the caller listens to; without it, signals are taken while this lasts.
 
     Raises
     ------
     UsageError
         Another run has these reports open.
     StopRun
-        The ledger or the destination is lost; nothing further was released.
+        The ledger or the destination is lost, or something went wrong that nobody thought of; nothing further was
+        released. ``Stopped`` where the reports tell what was.
     """
+    if interrupts is None:
+        with Interrupts().listening() as own:
+            return run(job, own)
     silence()
     try:
         with (
-            _terminable(),
+            interrupts.held(),
             _locked(job),
             _workspace(job.ledger) as workspace,
             closing(State(job.ledger / "state.sqlite", keep=not job.dry_run)) as state,
         ):
-            return _Run(job, state, workspace).go()
+            code, summary = _Run(job, state, workspace, interrupts).go()
     except OSError as error:
         cause = error.strerror or str(error)
         raise StopRun(f"{job.reports}: the reports cannot be written ({cause}); what was released is whole") from None
+    return INTERRUPTED if interrupts.asked else code, summary
 
 
 class _Run:
     """One run while it lasts."""
 
-    def __init__(self, job: Job, state: State, workspace: Path) -> None:
+    def __init__(self, job: Job, state: State, workspace: Path, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._job = job
         self._state = state
         self._began = datetime.now(UTC)
@@ -144,38 +175,37 @@ class _Run:
         self._ids: dict[Ids, None] = {}
         self._new_ids = NewIds(job.profiles)
         self._listed = job.items
+        self._positions = {item.id: number for number, item in enumerate(job.items)}
         self._containers: dict[str, Cleaned] = {}
         self._releaser: Releaser | None = None
 
     def go(self) -> tuple[int, dict[str, object]]:
-        interrupted = False
-        stopped: StopRun | None = None
-        trouble = False
-        job = self._job
-        pool = Pool(self._settings, job.workers)
+        interrupted = trouble = False
+        stopped: str | None = None
+        pool = Pool(self._settings, self._job.workers)
         try:
-            places = self._plan(pool)
-            job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
-            self._work(pool, places)
-            trouble = not self._finish_containers(places)
+            with self._interrupts.allowed():
+                places = self._plan(pool)
+                self._job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
+                self._work(pool, places)
+                trouble = not self._finish_containers(places)
         except KeyboardInterrupt:
             interrupted = True
-        except StopRun as error:
-            stopped = error
+        except Exception as error:  # noqa: BLE001 -- the boundary of this process: what was done is reported
+            stopped = _told(error)
         finally:
             pool.close()
         try:
             summary = self._report(complete=not interrupted and stopped is None)
-        finally:
-            if stopped is not None:
-                raise stopped
+        except OSError:
+            if stopped is None:
+                raise
+            raise StopRun(stopped) from None
+        if stopped is not None:
+            raise Stopped(stopped, summary)
         if interrupted:
             return INTERRUPTED, summary
-        states = summary["states"]
-        assert isinstance(states, dict)  # noqa: S101 -- reports.write makes it
-        stale = self._releaser is not None and self._releaser.stale
-        bad = states.get("refused") or states.get("failed")
-        return SOME_REFUSED if bad or stale or trouble else OK, summary
+        return SOME_REFUSED if trouble else code_of(summary), summary
 
     # -- before anything is written --------------------------------------------------------------------
 
@@ -197,8 +227,11 @@ class _Run:
             Task(number, (item,), None) for number, item in enumerate(self._listed) if item.loose and not item.problem
         ]
         seen: dict[str, Surveyed | str] = {}
-        for task, result in pool.run(look, loose, lambda: "its worker process died while reading it"):
-            seen[task.items[0].id] = result
+        with self._progress("looking", [task.items[0] for task in loose]) as progress:
+            pool.tick = progress.tick
+            for task, result in pool.run(look, loose, lambda: "its worker process died while reading it"):
+                seen[task.items[0].id] = result
+                progress.step(task.items)
         places = arrange(
             self._listed, seen, self._containers, job.keyring, keep=job.labels == "keep", apart=job.sink.apart
         )
@@ -230,6 +263,11 @@ class _Run:
 
     # -- the work --------------------------------------------------------------------------------------
 
+    def _progress(self, doing: str, items: Sequence[Item]) -> Progress:
+        job = self._job
+        manner = Manner(quiet=job.quiet, names=job.names, dry_run=job.dry_run)
+        return Progress(f"dry run, {doing}" if job.dry_run else doing, items, manner, self._positions)
+
     def _work(self, pool: Pool, places: list[Place]) -> None:
         job = self._job
         releaser = self._releaser = Releaser(
@@ -240,12 +278,13 @@ class _Run:
             exists=job.exists,
             originals=job.originals,
             dry_run=job.dry_run,
-            positions={item.id: number for number, item in enumerate(self._listed)},
+            positions=self._positions,
             origin=job.source.origin,
             describe=self._describe,
         )
         by_number = {place.task.number: place for place in places}
-        with Progress(len(self._listed), quiet=job.quiet) as progress:
+        with self._progress("de-identifying", self._listed) as progress:
+            pool.tick = progress.tick
             pending = []
             for place in places:
                 early = releaser.early(place)
@@ -254,16 +293,24 @@ class _Run:
                 else:
                     if early == ("skipped", UNCHANGED):
                         self._rows_used.pass_over()
-                    progress.step(*early, len(place.task.items))
+                    progress.step(place.task.items, *early)
             for task, worked in pool.run(
                 process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
             ):
-                worked = self._new_ids.check(task.subject, worked)
+                worked = self._new_ids.check(task.subject, self._chosen(worked))
                 state, reason = releaser.finish(by_number[task.number], worked)
                 self._rows_used.use(worked.row)
                 if state == "released":
                     self._ids |= dict.fromkeys(worked.ids)
-                progress.step(state, reason, len(task.items))
+                progress.step(task.items, state, reason)
+                self._interrupts.check()
+
+    def _chosen(self, worked: Worked) -> Worked:
+        """Tell of a file that somebody chose, and that nobody takes, in words of its own."""
+        outcome = worked.outcome
+        if not (self._job.one_file and isinstance(outcome, Skipped) and kind_of(outcome.reason) == "other file"):
+            return worked
+        return replace(worked, outcome=Skipped(f"not taken:{outcome.reason.partition(':')[2]}"))
 
     def _finish_containers(self, places: list[Place]) -> bool:
         """Let the destination have what holds no files; return whether that went well."""
@@ -327,7 +374,10 @@ class _Run:
                     item.id, number, "", "", "", "not-reached", "the run ended before its turn", bytes_in=item.size
                 )
             elif row.state == RELEASING:
-                yield Row(item.id, number, "", "", "", "failed", "the run ended while it was put in place")
+                state = "not-reached" if self._interrupts.asked else "failed"
+                yield Row(item.id, number, "", "", "", state, "the run ended while it was put in place")
+            elif self._job.dry_run and row.state == "released":
+                yield replace(row, reason="; ".join(filter(None, ("dry run: would be released", row.reason))))
             else:
                 yield row
 
@@ -371,19 +421,12 @@ def _workspace(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does: whole files only, nothing left behind."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _told(error: Exception) -> str:
+    """Return why the work ended: the text of an exception that nobody thought of may quote a value."""
+    if isinstance(error, DeidError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; nothing more is released"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} (in {place_of(error)}); nothing more is released"
+    return f"unexpected {type(error).__name__} in {place_of(error)}; please report it. Nothing more is released"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fw_gear_deid.model.ports import Standing, Wanted
 
-UNCHANGED = "released by an earlier run and unchanged since"
+UNCHANGED = "unchanged: an earlier run released it"
 STALE = "stale"
 """How the reason begins of a file that was skipped though the destination holds something older than would be made."""
 _REMEDY = "overwrite_files: Replace (--exists replace) makes it anew"

@@ -5,20 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from multiprocessing import get_all_start_methods, get_context, parent_process
-from multiprocessing.context import BaseContext
 from pathlib import Path
-from threading import Thread
-from typing import TypeVar
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
 from fw_gear_deid.deid.ids import Notes
@@ -212,109 +204,3 @@ def silence() -> None:
     """Keep libraries from printing what they read: their warnings and logs quote values."""
     warnings.simplefilter("ignore")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-
-
-_settings: list[Settings] = []  # set once per worker process, before its first task
-
-
-def _start(settings: Settings) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    Thread(target=_follow, daemon=True).start()
-    silence()
-    _settings.append(settings)
-
-
-def _follow() -> None:
-    """End with the parent, however it ends: a killed run must leave nobody at work in its workspace."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-Out = TypeVar("Out")
-Work = Callable[[Settings, Task], Out]
-
-
-def _call(work: Work[Out], task: Task) -> Out:
-    return work(_settings[-1], task)
-
-
-def _processes() -> BaseContext:
-    """Return how processes are started: from a server that has imported everything, where there is one."""
-    if "forkserver" not in get_all_start_methods():  # Windows
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["fw_gear_deid.runner.workers"])
-    return context
-
-
-class Pool:
-    """Runs tasks in source order over processes, a bounded number of them ahead."""
-
-    def __init__(self, settings: Settings, workers: int) -> None:
-        self._settings = settings
-        self._workers = workers
-        self._executor: Executor | None = None
-
-    def run(self, work: Work[Out], tasks: Iterable[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
-        """Yield task and result in the order of the tasks.
-
-        Parameters
-        ----------
-        work : callable
-            ``process`` or ``look``.
-        tasks : iterable of Task
-        lost : callable
-            Makes the result of a task whose worker died.
-        """
-        if self._workers == 1:
-            for task in tasks:
-                yield task, work(self._settings, task)
-            return
-        source = iter(tasks)
-        window: deque[tuple[Task, Future[Out]]] = deque()
-        while True:
-            while len(window) < 2 * self._workers and (upcoming := next(source, None)) is not None:
-                window.append((upcoming, self._submit(work, upcoming)))
-            if not window:
-                return
-            task, future = window.popleft()
-            try:
-                result = future.result()
-            except BrokenProcessPool:
-                # somebody killed a worker, or a task did: run what was under way again, alone, to see which
-                result = self._alone(work, task, lost)
-                window = deque((other, self._submit(work, other)) for other, _ in window)
-            yield task, result
-
-    def _alone(self, work: Work[Out], task: Task, lost: Callable[[], Out]) -> Out:
-        self.close()
-        try:
-            return self._submit(work, task).result()
-        except BrokenProcessPool:
-            self.close()
-            return lost()
-
-    def _submit(self, work: Work[Out], task: Task) -> Future[Out]:
-        if self._executor is None:
-            context = _processes()
-            self._executor = ProcessPoolExecutor(
-                self._workers, mp_context=context, initializer=_start, initargs=(self._settings,)
-            )
-        try:
-            return self._executor.submit(_call, work, task)
-        except BrokenProcessPool as error:
-            future: Future[Out] = Future()
-            future.set_exception(error)
-            return future
-
-    def close(self) -> None:
-        """Stop the workers; what they were at is lost."""
-        if self._executor is not None:
-            processes = list((getattr(self._executor, "_processes", None) or {}).values())
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            for process_ in processes:
-                process_.terminate()
-            self._executor.shutdown(wait=True)
-            self._executor = None

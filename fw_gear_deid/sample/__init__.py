@@ -26,8 +26,10 @@ from fw_gear_deid.sample.headers import UID_ROOT, Series, Visit
 from fw_gear_deid.sample.images import MR_PHYSICS
 from fw_gear_deid.sample.part10 import encode
 
-__all__ = ["MARKER", "MAX_SUBJECTS", "MR_PHYSICS", "UID_ROOT", "Planted", "make_sample"]
+__all__ = ["MARKER", "MAX_SUBJECTS", "MR_PHYSICS", "NAMED", "UID_ROOT", "Planted", "make_sample"]
 
+NAMED = 2
+"""The subject whose name stands in a SeriesDescription, too."""
 Files = Iterator[tuple[str, Part]]  # path below the session folder, and content
 
 
@@ -43,7 +45,8 @@ def make_sample(folder: Path, subjects: int = 3) -> list[Planted]:
     folder : Path
         New or empty.
     subjects : int, 1 to ``MAX_SUBJECTS``
-        The first has a name in three scripts; each has every kind of file.
+        The first has a name in three scripts, the second one its name in a SeriesDescription; each has every kind of
+        file.
 
     Raises
     ------
@@ -102,8 +105,10 @@ def _second_visit(visit: Visit) -> Files:
         for number in (1, 2)
     }
     yield f"Abdomen/{abdomen.uid}.dicom.zip", pack(slices, zipfile.ZIP_DEFLATED)
+    # somebody typed a name where a description belongs
+    description = f"Liver {visit.canary('FAMILY')}" if visit.subject == NAMED else "Liver"
     loop = encode(
-        images.rle_ultrasound(Series(visit, 2, "US", "Liver"), frames=3),
+        images.rle_ultrasound(Series(visit, 2, "US", description), frames=3),
         RLELossless,
         sender=sender,
         preamble=f"US {visit.canary('PREAMB')}",

@@ -1,0 +1,235 @@
+"""Tasks → results in their order, over processes that may die: what one was at is done once more, alone.
+
+A worker has a pipe to this process and nothing else: no lock or queue that it could leave behind in a bad state, so one
+that is killed costs its own task only, and nothing has to be cleaned up after the helpers of ``multiprocessing``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fw_gear_deid.model.errors import StopRun
+from fw_gear_deid.runner.signals import SENT
+from fw_gear_deid.runner.workers import Settings, Task, silence
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+Out = TypeVar("Out")
+Work = Callable[[Settings, Task], Out]
+_STARTS = 3  # how often a process is tried to be started
+_PAUSE = 0.1
+_TICK = 1.0
+_PATIENCE = 10  # seconds for the system to end a process that was told to
+
+
+class Pool:
+    """Runs tasks over processes, a bounded number of them ahead of what was taken.
+
+    Parameters
+    ----------
+    settings : Settings
+    workers : int
+        1 works in this process.
+    """
+
+    def __init__(self, settings: Settings, workers: int) -> None:
+        self._settings = settings
+        self._workers = workers
+        self.tick: Callable[[], None] = _nothing
+        """Called now and then while tasks take their time."""
+        self._all: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._busy: dict[_Worker, tuple[int, Task]] = {}
+
+    def run(self, work: Work[Out], tasks: Iterable[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
+        """Yield task and result in the order of the tasks.
+
+        Parameters
+        ----------
+        work : callable
+            Task → result; raises nothing.
+        tasks : iterable of Task
+        lost : callable
+            Makes the result of a task whose worker died twice.
+
+        Raises
+        ------
+        StopRun
+            No process can be started.
+        """
+        if self._workers == 1:
+            for task in tasks:
+                yield task, work(self._settings, task)
+            return
+        source = enumerate(tasks)
+        window: deque[tuple[int, Task]] = deque()  # in order, not yielded yet
+        waiting: deque[tuple[int, Task]] = deque()
+        again: deque[tuple[int, Task]] = deque()  # lost once: somebody killed its worker, or it did itself
+        tried: set[int] = set()
+        done: dict[int, Out] = {}
+        while True:
+            while len(window) < 2 * self._workers and (upcoming := next(source, None)) is not None:
+                window.append(upcoming)
+                waiting.append(upcoming)
+            if not window:
+                return
+            if window[0][0] in done:
+                number, task = window.popleft()
+                yield task, done.pop(number)
+                continue
+            self._hand_out(work, waiting, again)
+            ready = wait([worker.pipe for worker in self._busy], _TICK)
+            if not ready:
+                self.tick()
+            for worker in [one for one in self._busy if one.pipe in ready]:
+                number, task = self._busy.pop(worker)
+                try:
+                    done[number] = worker.pipe.recv()
+                except (EOFError, OSError):
+                    self._bury(worker)
+                    if number in tried:
+                        done[number] = lost()
+                    else:
+                        tried.add(number)
+                        again.append((number, task))
+                else:
+                    self._idle.append(worker)
+
+    def _hand_out(self, work: Work[Any], waiting: deque[tuple[int, Task]], again: deque[tuple[int, Task]]) -> None:
+        """Give every free worker a task; one that was lost before gets the machine for itself."""
+        while (waiting or again) and len(self._busy) < self._workers:
+            if again and self._busy:
+                return
+            upcoming = again if again else waiting
+            worker = self._worker()
+            if worker is None:
+                return
+            try:
+                worker.pipe.send((work, upcoming[0][1]))
+            except OSError:  # killed while it was idle
+                self._bury(worker)
+                continue
+            self._busy[worker] = upcoming.popleft()
+            if upcoming is again:
+                return
+
+    def _worker(self) -> _Worker | None:
+        """Return a free worker; None when no more can be had and others are at work."""
+        if self._idle:
+            return self._idle.pop()
+        cause: Exception | None = None
+        for _ in range(_STARTS):
+            try:
+                worker = _Worker(self._settings)
+            except (OSError, EOFError) as error:  # no process to be had, or who starts them was killed
+                cause = error
+                time.sleep(_PAUSE)
+            else:
+                self._all.add(worker)
+                return worker
+        if self._busy:
+            return None
+        why = getattr(cause, "strerror", None) or type(cause).__name__
+        raise StopRun(f"no worker process can be started ({why}); try fewer --workers, or 1")
+
+    def close(self) -> None:
+        """End the workers; what they were at is lost."""
+        for worker in self._all:
+            worker.end()
+        self._all, self._idle, self._busy = set(), [], {}
+
+    def _bury(self, worker: _Worker) -> None:
+        worker.end(dead=True)
+        self._all.discard(worker)
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+class _Worker:
+    """A process that works on one task after the other."""
+
+    def __init__(self, settings: Settings) -> None:
+        context = _processes()
+        with _deaf():  # and so are the new processes, for good: a terminal sends Ctrl-C to all of them
+            self.pipe, theirs = context.Pipe()
+            try:
+                self._process = context.Process(target=_serve, args=(settings, theirs), daemon=True)
+                self._process.start()
+            except BaseException:
+                self.pipe.close()
+                raise
+            finally:
+                theirs.close()  # so that the pipe ends with the worker
+
+    def end(self, *, dead: bool = False) -> None:
+        """End it and wait until it is gone: afterwards nobody writes into the workspace for it."""
+        if not dead:
+            with suppress(OSError):
+                # not by Process.terminate, which takes it for gone when who started it is
+                os.kill(self._process.pid or 0, signal.SIGTERM)
+            with suppress(EOFError, OSError):
+                while wait([self.pipe], _PATIENCE):
+                    self.pipe.recv_bytes()
+        self.pipe.close()
+        self._process.join(_PATIENCE)
+
+
+def _serve(settings: Settings, pipe: Connection) -> None:
+    """Work on what comes through a pipe, until it ends."""
+    try:
+        for number in SENT:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)  # the parent decides
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SENT)
+        Thread(target=_follow, daemon=True).start()
+        silence()
+        while True:
+            work, task = pipe.recv()
+            pipe.send(work(settings, task))
+    finally:
+        os._exit(1)  # what went wrong may quote a value; that it ended tells the parent enough
+
+
+def _follow() -> None:
+    """End with the parent, however it ends: a killed run must leave nobody at work in its workspace."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Keep signals for later; processes that are started meanwhile do not get them at all."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _processes() -> SpawnContext | ForkServerContext:
+    """Return how processes are started: from a server that has imported everything, where there is one."""
+    if "forkserver" not in get_all_start_methods():  # Windows
+        return get_context("spawn")
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it would let signals through where it is started
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["fw_gear_deid.runner.pool"])
+    return context
