@@ -21,7 +21,7 @@ from fw_gear_deid.runner.run import Job, Stopped, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
 from fw_gear_deid.runner.sieve import Sieve
 from fw_gear_deid.runner.signals import Interrupts
-from fw_gear_deid.runner.told import OK, SOME_REFUSED, last_lines
+from fw_gear_deid.runner.told import OK, SOME_REFUSED, last_lines, warned
 from fw_gear_deid.stores import places
 from fw_gear_deid.system import private
 from fw_gear_deid.system.cores import usable_cores
@@ -117,6 +117,9 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
         if not asked.quiet or code != OK:
             for line in last_lines(code, summary, str(job.reports)):
                 tell(line)
+        names = {row: item.id for row, item in enumerate(job.items, 2)} if sys.stderr.isatty() else None
+        for line in warned(summary, names) if not asked.quiet else ():
+            tell(line)
         return done
 
 
@@ -161,6 +164,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         ids=ids_table,
         dry_run=asked.dry_run,
         quiet=asked.quiet,
+        strict=asked.identity == "strict",
         facts={"profile_source": planned.level},
     )
     if not asked.quiet:

@@ -29,13 +29,35 @@ class Keyring:
         message = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
         return hmac.digest(self.secret, message, "sha256")
 
-    def draw(self, subject: str) -> Callable[[str], int]:
-        """Return the subject's stream: purpose → whole number below 2**256."""
-        return lambda purpose: int.from_bytes(self._mac("draw", subject, purpose), "big")
+    def draw(self, person: str) -> Callable[[str], int]:
+        """Return a person's stream: purpose → whole number below 2**256.
 
-    def name(self, kind: str, text: str) -> str:
-        """Return a stable pseudonym such as ``sub-1f0c9a7e33b2``."""
-        return f"{kind}-{self._mac('name', kind, text).hex()[:_NAME_DIGITS]}"
+        Raises
+        ------
+        ValueError
+            There is no person: everybody without one would get the same numbers.
+        """
+        _check(person)
+        return lambda purpose: int.from_bytes(self._mac("draw", person, purpose), "big")
+
+    def name(self, kind: str, *parts: str) -> str:
+        """Return a stable pseudonym such as ``sub-1f0c9a7e33b2``.
+
+        Raises
+        ------
+        ValueError
+            As ``draw``.
+        """
+        _check(*parts)
+        return f"{kind}-{self._mac('name', kind, *parts).hex()[:_NAME_DIGITS]}"
+
+    def subject(self, person: str) -> str:
+        """Return the label of a person where no rule sets one; also ``{{ subject.pseudonym }}``."""
+        return self.name("sub", person)
+
+    def session(self, person: str, session: str) -> str:
+        """Return the label of a person's visit where no rule sets one; also ``{{ session.pseudonym }}``."""
+        return self.name("ses", person, session)
 
     def stamp(self, *parts: str) -> str:
         """Return what tells two sets of texts apart without telling any of them."""
@@ -44,6 +66,11 @@ class Keyring:
     def fingerprint(self) -> str:
         """Return what tells two secrets apart without telling either."""
         return self._mac("fingerprint").hex()[:16]
+
+
+def _check(*parts: str) -> None:
+    if not parts or not all(parts):
+        raise ValueError("nothing is drawn from an empty text")
 
 
 def generate(path: Path) -> None:
@@ -91,9 +118,11 @@ def of(data: bytes, name: str) -> Keyring:
     Raises
     ------
     UsageError
-        It is too short; ``name`` says which one.
+        It is too short, or one byte again and again; ``name`` says which one.
     """
     secret = data.strip()
     if len(secret) < 16:
         raise UsageError(f"{name}: a key needs at least 16 bytes; make one with 'keygen'")
+    if len(set(secret)) == 1:
+        raise UsageError(f"{name}: a key of one repeated byte is none; make one with 'keygen'")
     return Keyring(sha256(secret).digest())

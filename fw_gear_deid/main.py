@@ -22,7 +22,7 @@ from fw_gear_deid.runner.rows import unused_rows
 from fw_gear_deid.runner.run import Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
 from fw_gear_deid.runner.signals import Interrupts
-from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, USAGE, last_lines
+from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, USAGE, last_lines, warned
 from fw_gear_deid.stores.flywheel import access
 from fw_gear_deid.stores.flywheel.access import DELETE, READ, WRITE
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError
@@ -127,6 +127,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         dry_run=bool(options["dry_run"]),
         names=False,
         one_file=bool(sites.source.file),
+        strict=options["identity"] == "strict",
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
     )
@@ -173,7 +174,8 @@ def _say_last(reports: Path, code: int) -> None:
     """End the job's log with the totals, as the command line ends."""
     summary = reports / "summary.json"
     if summary.is_file():  # else the run was stopped before it could report anything
-        for line in last_lines(code, json.loads(summary.read_text(encoding="utf-8")), str(reports)):
+        told = json.loads(summary.read_text(encoding="utf-8"))
+        for line in (*last_lines(code, told, str(reports)), *warned(told)):
             _say(line)
 
 

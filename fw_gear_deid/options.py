@@ -93,6 +93,10 @@ class Options:
     ] = ()
     exclude: Annotated[tuple[str, ...], Word("no files whose name or path matches", "PATTERN", many=True)] = ()
     only: Annotated[tuple[str, ...], Word("only these first folders of SOURCE, or subjects", "SUBJECT", many=True)] = ()
+    identity: Annotated[
+        str,
+        Word("what people who contradict are: refused, or a warning", choices=("strict", "warn"), gear="identity"),
+    ] = "strict"
     reports: Annotated[
         Path | None,
         Word("audit.csv and summary.json, to hand on; private/ is not (default DEST-report)", "DIR", read=Path),

@@ -24,10 +24,11 @@ from fw_gear_deid.model.dictionary import keyword_of, tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
-from fw_gear_deid.profile.book import Labels, ProfileBook
+from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.runner.prepare import whose
 from fw_gear_deid.runner.sieve import Sieve
-from fw_gear_deid.runner.workers import silence
+from fw_gear_deid.runner.workers import Settings, Task, silence
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.system import private
 
@@ -91,12 +92,12 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
     with _private(asked.table) as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow([cell(label) for label in ("src_path", "type", *(label for label, _ in columns))])
-        for name, labels, data in _instances(asked, book.base):
+        for name, task, data in _instances(asked, book, keyring):
             print(shown(name))
             try:
                 if isinstance(data, Unfit):
                     raise data
-                writer.writerows(_one(name, labels, data, book, keyring, columns))
+                writer.writerows(_one(name, task, data, book, keyring, columns))
                 files += 1
             except Unfit as error:
                 refused += 1
@@ -119,25 +120,29 @@ def _private(table: Path | None) -> IO[str]:
     return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _instances(asked: Asked, profile: Profile) -> Iterator[tuple[str, Labels, bytes | Unfit]]:
+def _instances(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[str, Task, bytes | Unfit]]:
+    """Yield name, whose it is, and bytes of every instance; one for copies of it."""
     sieve = Sieve(asked.include, asked.exclude, ())
+    today = datetime.now(UTC).date()
     for place in asked.places:
-        labels_of = {branch.record.id: branch.labels for branch in place.branches}
-        for item in sieve.sift(place.items, place.branches):
+        items = sieve.sift(place.items, place.branches)
+        settings = Settings(place.source, book, keyring, today, "off", place.path, originals=True)
+        people, tasks = whose(items, place.branches, settings)
+        for item in items:
             name = item.id if place.path.is_file() else f"{place.path}/{item.id}"
-            labels = labels_of[item.containers[-1]] if item.containers else ()
-            if item.problem_state == "skipped":
+            task = tasks[item.id]
+            if item.problem_state == "skipped" or item.id in people.copies:
                 continue
             try:
-                if item.problem:
-                    raise Unfit(item.problem)
+                if item.problem or item.id in people.problems:
+                    raise Unfit(item.problem or people.problems[item.id])
                 file = place.source.fetch(item, place.path)
-                for member, _, data in instances(file, sort(file, item.name, profile), profile):
-                    yield f"{name}!{member}" if member else name, labels, data
+                for member, _, data in instances(file, sort(file, item.name, book.base), book.base):
+                    yield f"{name}!{member}" if member else name, task, data
             except OSError as error:
-                yield name, labels, Unfit(f"it cannot be read ({error.strerror})")
+                yield name, task, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:
-                yield name, labels, error
+                yield name, task, error
 
 
 Columns = list[tuple[str, Selector]]
@@ -157,16 +162,14 @@ def _columns(profile: Profile) -> Columns:
     return columns
 
 
-def _one(
-    name: str, labels: Labels, data: bytes, book: ProfileBook, keyring: Keyring, columns: Columns
-) -> list[list[str]]:
+def _one(name: str, task: Task, data: bytes, book: ProfileBook, keyring: Keyring, columns: Columns) -> list[list[str]]:
     draft = part10.read(data)
-    profile = book.for_file(labels, ids_of(draft))
+    profile = book.for_file(task.labels, ids_of(draft), task.pseudonyms)
     section = profile.dicom
     assert section is not None  # noqa: S101 -- _instances yields what the section takes
     draft.named = section.creators
     before = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
-    edited = dicom.edit(draft, section, Context(profile, keyring, None, datetime.now(UTC).date(), "off"))
+    edited = dicom.edit(draft, section, Context(profile, keyring, task.person, datetime.now(UTC).date(), "off"))
     after = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
     for edit in edited.edits:
         becomes = "(removed)" if edit.action == "remove" else edit.after

@@ -166,7 +166,7 @@ def test_real_jitter_is_never_zero_and_legal(number: int, reach: float, value: A
     days=st.integers(-40000, 40000),
     first=st.dates(date(1900, 1, 1), date(2100, 1, 1)),
     second=st.dates(date(1900, 1, 1), date(2100, 1, 1)),
-    subject=st.text(max_size=5),
+    subject=st.text(min_size=1, max_size=5),
 )
 def test_intervals_are_kept(days: int, first: date, second: date, subject: str) -> None:
     action = actions.IncrementDate(Shift(days, 30))

@@ -75,6 +75,16 @@ def test_own_profile_does_not_pass_over_the_destinations(site: Site, sample: Pat
     assert command(site, "run", str(sample), "fw://lab/Clean", "--profile", profile, "--dry-run").returncode == 0
 
 
+def test_a_profile_with_a_word_of_ours_asks_for_this_program(site: Site, tmp_path: Path) -> None:
+    """Other engines would leave the original value where they do not know the variable."""
+    path = tmp_path / "ours.yaml"
+    path.write_text("dicom:\n  fields:\n    - name: PatientID\n      replace-with: '{{ subject.pseudonym }}'\n")
+    done = command(site, "profile", "put", str(path), "fw://lab/Clean")
+    assert done.returncode == 0 and "added '- requires: fw-gear-deid'" in done.stdout
+    fields = site.destination.settings["deid_profile"]["dicom"]["fields"]
+    assert [next(iter(entry)) for entry in fields] == ["requires", "name"]
+
+
 def test_profiles_of_groups_and_sites(site: Site, profile: str) -> None:
     for place, level in (("fw://", "site"), ("fw://lab", "group"), ("fw://lab/Clean", "project")):
         assert command(site, "profile", "put", profile, place).returncode == 0

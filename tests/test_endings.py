@@ -129,7 +129,7 @@ def test_signal_during_the_listing_writes_nothing(desk: Desk, monkeypatch: pytes
 
 
 def test_quiet_interruption_is_told(desk: Desk) -> None:
-    done = forked(lambda: desk.run("--quiet"), at("in/S/V/A/2", signal.SIGINT))
+    done = forked(lambda: desk.run("--quiet"), at(".work/00000001", signal.SIGINT))
     assert done.code == 130
     assert "interrupted: 1 of 4 done; the same command goes on" in done.err
 

@@ -97,7 +97,8 @@ def test_padding_does_not_count_and_everything_else_does(desk: Desk) -> None:
 
 def test_an_archive_or_series_agrees_on_the_key(desk: Desk) -> None:
     a, b = (instance(number=number, AccessionNumber=text) for number, text in ((1, "A1"), (2, "A2")))
-    desk.put({"S/V/A/s.zip": packed({"1": a, "2": b}), "x1": a, "x2": b, "T/V/A/s.zip": packed({"1": a})})
+    desk.put({"S/V/A/s.zip": packed({"1": a, "2": b}), "x1": a, "x2": b})
+    desk.put({"T/V/A/s.zip": packed({"1": instance("P2", AccessionNumber="A1")})})
     table_ = table(desk, "AccessionNumber,NEWID\nA1,N-1\nA2,N-2\n")
     assert desk.run("--mapping", table_, "--allow-shared-ids").code == 1
     told = "its AccessionNumber, by which the mapping goes, is not that of the first one"

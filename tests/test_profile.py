@@ -19,11 +19,13 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, Selector, TagAt
-from fw_gear_deid.profile import store
+from fw_gear_deid.profile import requires, store
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.problems import Problem, ProfileError
 from fw_gear_deid.profile.profile import Profile, Rule
 from fw_gear_deid.profile.selectors import BadName, parse_name
+from fw_gear_deid.profile.variables import read_template
+from fw_gear_deid.profile.wrapped import plain_values
 
 EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 Found = tuple[int, int, str]
@@ -900,3 +902,38 @@ def test_jitter_of_a_date_moves_it_by_whole_days() -> None:
 def test_jitter_of_a_date_takes_days_only(option: str) -> None:
     with pytest.raises(ProfileError, match="jitter of a date"):
         parse_profile(f"dicom:\n  fields:\n    - name: StudyDate\n      jitter: true\n      {option}\n", "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("entry_", "message"),
+    [
+        ("requires: fw-gear-deid", ""),
+        ("requires: other", "requires must be fw-gear-deid"),
+        ("requires: [fw-gear-deid]", "requires must be fw-gear-deid"),
+        ("requires: fw-gear-deid\nname: PatientID", "stands alone"),
+    ],
+)
+def test_an_entry_for_other_engines(entry_: str, message: str) -> None:
+    text = (
+        "dicom:\n  fields:\n    - "
+        + entry_.replace("\n", "\n      ")
+        + "\n    - name: PatientName\n      remove: true\n"
+    )
+    if message:
+        with pytest.raises(ProfileError, match=message):
+            parse_profile(text, "p.yaml")
+    else:
+        assert [rule.name for rule in rules(text)] == ["PatientName"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_word_of_ours_asks_for_this_program(asked: bool) -> None:
+    text = "dicom:\n  fields:\n" + "    - requires: fw-gear-deid\n" * asked
+    text += "    - name: PatientID\n      replace-with: '{{ subject.pseudonym }}'\n"
+    told = [
+        one.message for one in parse_profile(text, "p.yaml").warnings if "known to this program only" in one.message
+    ]
+    assert len(told) == (not asked)
+    values = plain_values(text)
+    assert requires.add(values, read_template(text, "p.yaml")) is not asked
+    assert values["dicom"]["fields"][0] == {"requires": "fw-gear-deid"}

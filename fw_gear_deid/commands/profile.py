@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from fw_gear_deid.model.cells import shown, to_json
 from fw_gear_deid.model.errors import UsageError
-from fw_gear_deid.profile import store
+from fw_gear_deid.profile import requires, store
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.problems import ProfileError, show
+from fw_gear_deid.profile.variables import read_template
 from fw_gear_deid.profile.wrapped import plain_values
 from fw_gear_deid.stores import places
 
@@ -110,7 +111,10 @@ def _put(arguments: argparse.Namespace) -> int:
     text = store.read_text(arguments.file)
     parse_profile(text, arguments.file.name)
     place = places.find_settings(arguments.place)
-    place.put_profile(plain_values(text))
+    values = plain_values(text)
+    if requires.add(values, read_template(text, arguments.file.name)):
+        print(f"added '- {requires.KEY}: {requires.OURS}', for what it says is known to this program only")
+    place.put_profile(values)
     said = {
         "project": "it goes before the group's and the site's",
         "group": "it holds for projects that have none of their own, before the site's",

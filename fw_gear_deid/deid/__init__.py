@@ -100,17 +100,17 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
             ruled |= done.ruled
-    name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx)
+    name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx, min(taken))
     released = _released(None, out, name, len(sources), tuple(audit), unmatched, size)
     return Result(released, sorting, ruled)
 
 
-def _series_name(uid: str, ctx: Context) -> str:
+def _series_name(uid: str, ctx: Context, member: str) -> str:
     """Return the archive's name by its UID, which may be any text; one that makes no name gets a pseudonym."""
     try:
         return sanitize(f"{uid}.dicom.zip" if uid else "")
     except Unfit:
-        return ctx.keyring.name("series", uid or ctx.subject or "") + ".dicom.zip"
+        return ctx.keyring.name("series", ctx.person or "nobody", uid or member) + ".dicom.zip"
 
 
 def _one(source: Path, found: Found, ctx: Context) -> Done:

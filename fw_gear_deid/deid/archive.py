@@ -208,8 +208,7 @@ def _folders(names: list[str]) -> set[str]:
 def _finish(archive: Archive, name: str, ctx: Context, out: Path, work: Work) -> tuple[str, Work]:
     """Set the comment, find the archive's own name, and note what was dropped."""
     section = ctx.profile.zip
-    subject = ctx.subject if ctx.subject is not None else ""
-    at = At("text", ctx.keyring.draw(subject), ctx.today, lambda field: "")
+    at = At("text", ctx.draw(), ctx.today, lambda field: "")
     edits = list(work.dropped)
     before = archive.comment.decode("utf-8", "replace")
     after, key, rule = before if section.comment else "", "remove", Always.ZIP_COMMENT.value

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
 from fw_gear_deid.actions.replace import Replace
+from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.profile import DicomSection, Profile
 from fw_gear_deid.verify.rules import DIFFERS, EQUALS, GONE, Promise
 
@@ -17,14 +20,14 @@ _KINDS = {"remove": GONE, "replace-with": EQUALS, "hash": DIFFERS, "hashuid": DI
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The run's fixed settings and the subject at hand.
+    """The run's fixed settings and the person at hand.
 
     Attributes
     ----------
     profile : Profile
     keyring : Keyring
-    subject : str or None
-        Who the file belongs to, for draws; None: the PatientID in the file.
+    person : str or None
+        Whose the file is, as the text of a ``Person``; None: the PatientID in it tells.
     today : date
     verify : str
         ``strict``, ``report`` or ``off``.
@@ -36,24 +39,36 @@ class Context:
         What the profile's values go by: keyword → text that every data set of the file has.
     notes : Notes
         Takes what the run wants to know.
+    watch : Watch
+        Looks at whose every data set is.
     """
 
     profile: Profile
     keyring: Keyring
-    subject: str | None
+    person: str | None
     today: date
     verify: str
     telling: tuple[str, ...] = ()
     acquisition: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
     notes: Notes = field(default_factory=Notes)
+    watch: Watch = field(default_factory=Watch)
     promises: tuple[Promise, ...] = field(init=False)
     """What the dicom rules promise of every result."""
+
+    def draw(self, person: str | None = None) -> Callable[[str], int]:
+        """Return the stream of the person at hand, or of another; without one whoever draws is refused."""
+        known = self.person or person
+        return self.keyring.draw(known) if known else _nobody
 
     def __post_init__(self) -> None:
         """Work out the promises once for all files of a task."""
         section = self.profile.dicom
         object.__setattr__(self, "promises", () if section is None else _promises(section))
+
+
+def _nobody(purpose: str) -> int:
+    raise Unfit(NO_ID)
 
 
 def _promises(section: DicomSection) -> tuple[Promise, ...]:

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.formats.dicom import part10, values
 from fw_gear_deid.formats.dicom.draft import CHARACTER_SET, Draft
 from fw_gear_deid.formats.dicom.scan import PIXEL_TAGS, Dataset, Element
@@ -21,7 +22,6 @@ from fw_gear_deid.profile.profile import DicomSection, Rule
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 MEDIA_INSTANCE_UID = 0x00020003
-PATIENT_ID = 0x00100020
 BIRTH_DATE, STUDY_DATE, PATIENT_AGE = 0x00100030, 0x00080020, 0x00101010
 # Ours, for (0002,0012) and (0002,0013): who wrote the file, PS3.10 §7.1
 IMPLEMENTATION_CLASS = "2.25.318437409463482186211394526180331563271"
@@ -71,7 +71,7 @@ def edit(draft: Draft, section: DicomSection, ctx: Context) -> Edited:
     """
     draft.named = section.creators
     edited = Edited(draft, original_uid=draft.text(SOP_INSTANCE_UID))
-    subject = ctx.subject if ctx.subject is not None else draft.text(PATIENT_ID)
+    draw = ctx.draw(None if ctx.person else person_of(draft, ctx.keyring))
     always = _clean_outside(draft)
     _clean_meta(draft, section)
     _drop_group_lengths(draft)
@@ -82,7 +82,6 @@ def edit(draft: Draft, section: DicomSection, ctx: Context) -> Edited:
     if section.remove_undefined:
         _remove_undefined(draft, section)
     references = dict(section.references)
-    draw = ctx.keyring.draw(subject)
 
     def reader(name: str) -> str:
         return _read(draft, references[name])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.identity import identity_of, person_of
 from fw_gear_deid.deid.ids import check_ids, ids_of
 from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
 from fw_gear_deid.formats.archive import HEAD
@@ -124,14 +125,16 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
     draft = part10.read(data)
     before = ids_of(draft)
     check_ids(before, ctx.ids)
+    if not ctx.watch.meet(identity_of(draft, ctx.keyring)):
+        ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
+    person = None if ctx.person else person_of(draft, ctx.keyring)
     edited = dicom.edit(draft, section, ctx)
     ctx.notes.add(before, draft)
 
     def read(selector: Selector) -> str | None:
         return _text(draft, selector)
 
-    subject = ctx.subject if ctx.subject is not None else ""
-    at = At("text", ctx.keyring.draw(subject), ctx.today, lambda name: "")
+    at = At("text", ctx.draw(person), ctx.today, lambda name: "")
     if section.filenames:
         written, rule = from_templates(section.filenames, name, read, at), section.filenames[0].label
     else:
@@ -189,8 +192,7 @@ def _default_name(draft: Draft, name: str, ctx: Context) -> str:
 
 
 def _renamed(data: bytes, name: str, section: FilenameSection, ctx: Context) -> Done:
-    subject = ctx.subject if ctx.subject is not None else ""
-    at = At("text", ctx.keyring.draw(subject), ctx.today, lambda name: "")
+    at = At("text", ctx.draw(), ctx.today, lambda name: "")
     written = from_templates(section.filenames, name, lambda selector: None, at)
     return Done(written, data, tuple(renamed(name, written, section.filenames[0].label)))
 

@@ -1,18 +1,28 @@
-"""A source's first DICOM header → what it says for placing the file, before and after de-identification."""
+"""A source's DICOM headers → whose it is, and what they say for placing it before and after de-identification."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, seen_of
 from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.deid.member import ruled_keywords, sorting_texts, takes
-from fw_gear_deid.deid.sort import holds_taken, instances, sort
+from fw_gear_deid.deid.sort import Found, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
+from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
 
 
@@ -22,20 +32,87 @@ class Surveyed:
 
     Attributes
     ----------
-    kind : str
-        ``instance``, ``archive``, ``other`` without a header, ``nothing`` where no section takes the file.
     before : dict of str to str
         Original texts by keyword: identifiers.
     after : dict of str to str
         After de-identification; empty when it cannot be: the work on the file will say why.
     ruled : frozenset of str
         Keywords that a rule sets or keeps on purpose.
+    labels : dict of str to str
+        Level → label that a rule of the flywheel section sets.
     """
 
-    kind: str
     before: dict[str, str]
     after: dict[str, str]
     ruled: frozenset[str]
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+NOTHING = Surveyed({}, {}, frozenset())
+
+
+def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
+    """Look at whose a file is; no rule is carried out.
+
+    Parameters
+    ----------
+    book : ProfileBook
+        What no section of the profile takes is not looked at; a mapping may tell whose a file is.
+    whole : bool
+        Read it to its end, an archive's members all: no folder tells whose it is. Else its first header's beginning.
+
+    Raises
+    ------
+    Unfit
+        It cannot be read.
+    """
+    found = sort(source, name, book.base)
+    match found.section:
+        case DicomSection() as section:
+            one = _instance(source, found, book, keyring, whole=whole)
+            return one if book.used or _is_named(found.name, section) else replace(one, kind="unnamed")
+        case ZipSection():
+            heads = _heads(source, found, book, whole=whole)
+            seen = [replace(seen_of(head, keyring), row=_row(head, book, keyring)) for head in heads]
+            identities = tuple(dict.fromkeys(identity for one in seen for identity in one.identities))
+            return replace(seen[0], kind="archive", identities=identities) if seen else Seen("archive")
+    return Seen("other")
+
+
+def _instance(source: Path, found: Found, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
+    if not whole and not found.packing:
+        with source.open("rb") as stream:
+            return seen_of(part10.read_head(stream, PATIENT_ID, SERIES_UID), keyring)
+    ((_, _, data),) = instances(source, found, book.base)
+    draft = part10.read(data)
+    digest = "" if found.packing else sha256(data).hexdigest()
+    return replace(seen_of(draft, keyring), sha256=digest, row=_row(draft, book, keyring))
+
+
+def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Iterator[Draft]:
+    """Yield the headers of the members, or the first that can be read; the work on it tells of the others."""
+    for _, base, data in instances(source, found, book.base):
+        section = takes(book.base, base, data[:HEAD])
+        if isinstance(section, DicomSection) and not book.used and not _is_named(base, section):
+            continue  # left out
+        try:
+            yield part10.read_head(io.BytesIO(data), PATIENT_ID, SERIES_UID)
+        except Unfit:
+            continue
+        if not whole:
+            return
+
+
+def _row(draft: Draft, book: ProfileBook, keyring: Keyring) -> str:
+    """Return what stands for whom the mapping says a data set is of; empty without a row."""
+    if not book.by_header or book.lookup is None:
+        return ""
+    try:
+        ids = ids_of(draft)
+    except Unfit:
+        return ""
+    told = book.new_id((), ids) or book.lookup.key_of((), ids)
+    return keyring.stamp("row", *told) if book.lookup.row((), ids) is not None else ""
 
 
 def survey(source: Path, name: str, ctx: Context) -> Surveyed:
@@ -46,8 +123,8 @@ def survey(source: Path, name: str, ctx: Context) -> Surveyed:
     Unfit
         It cannot be read.
     """
-    kind, found = _first(source, name, ctx.profile)
-    return Surveyed(kind, {}, {}, frozenset()) if found is None else _of(*found, ctx, kind)
+    _, found = _first(source, name, ctx.profile)
+    return NOTHING if found is None else _of(*found, ctx)
 
 
 def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | None:
@@ -95,13 +172,40 @@ def _is_named(name: str, section: DicomSection) -> bool:
     return not section.filenames or any(template.pattern.match(name) for template in section.filenames)
 
 
-def _of(data: bytes, name: str, section: DicomSection, ctx: Context, kind: str) -> Surveyed:
+def _of(data: bytes, name: str, section: DicomSection, ctx: Context) -> Surveyed:
     draft = part10.read(data)
     if not _is_named(name, section):
-        return Surveyed("other", {}, {}, frozenset())
+        return NOTHING
     before = sorting_texts(draft)
     try:
         edited = dicom.edit(draft, section, ctx)
     except Unfit:
-        return Surveyed(kind, before, {}, frozenset())  # its series must not go without it
-    return Surveyed(kind, before, sorting_texts(draft), ruled_keywords(section, draft, edited.edits))
+        return Surveyed(before, {}, frozenset())  # its series must not go without it
+    ruled = ruled_keywords(section, draft, edited.edits)
+    return Surveyed(before, sorting_texts(draft), ruled, _labels(before, ctx))
+
+
+_NAMED_BY = {"subject": "PatientID", "session": "StudyInstanceUID", "acquisition": "SeriesDescription"}
+"""Level → what stands in a header for the label that a container of it would have."""
+
+
+def _labels(before: dict[str, str], ctx: Context) -> dict[str, str]:
+    """Carry out the rules for labels on the containers that a platform would make of a header.
+
+    Raises
+    ------
+    Unfit
+        One of them cannot be.
+    """
+    labels: dict[str, str] = {}
+    if ctx.profile.flywheel is None:
+        return labels
+    parents: dict[str, dict[str, object]] = {}
+    for level, keyword in _NAMED_BY.items():
+        text = before.get(keyword, "")
+        record = ContainerRecord(level, text or level, text, {"label": text}, dict(parents))
+        clean = deidentify_container(record, ctx.profile.flywheel, ctx.draw(), ctx.today)
+        if clean.label:
+            labels[level] = clean.label
+        parents[level] = {"label": text}
+    return labels

@@ -51,6 +51,10 @@ class Item:
     """What a problem makes of it: ``refused``, ``failed`` (the machine's fault) or ``skipped`` (nobody's data)."""
     key: str = ""
     """What a platform knows the file by, wherever it is moved to; empty: ``id``."""
+    header: Mapping[str, object] = field(default_factory=dict)
+    """What the platform has noted of its DICOM header, by keyword."""
+    digest: str = ""
+    """The platform's digest of its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,18 @@ class Branch:
 
 
 class Source(Protocol):
-    """Lists files and hands out their bytes; never changes anything. Picklable: workers fetch for themselves."""
+    """Lists files and hands out their bytes; never changes anything. Picklable: workers fetch for themselves.
+
+    Attributes
+    ----------
+    keeps_subjects : bool
+        Its subject containers say who a patient is, as a platform's do; folders are only somebody's names.
+    """
+
+    @property
+    def keeps_subjects(self) -> bool:
+        """As above."""
+        ...
 
     def containers(self, items: Sequence[Item]) -> Sequence[Branch]:
         """Return the containers below the project, every one after the one that holds it.
@@ -188,6 +203,10 @@ class Source(Protocol):
 
     def items(self) -> Iterator[Item]:
         """Yield every file once, in a stable order."""
+        ...
+
+    def witnesses(self) -> Iterator[Item]:
+        """Yield files that the source does not list, and that tell who the subjects of the listed ones are."""
         ...
 
     def fetch(self, item: Item, workspace: Path) -> Path:

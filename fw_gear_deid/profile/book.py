@@ -9,10 +9,11 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.profile.newids import Target
 from fw_gear_deid.profile.parse import parse_template
 from fw_gear_deid.profile.problems import ProfileError
 from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.profile.spelling import Nearest
+from fw_gear_deid.profile.spelling import Nearest, same_id
 from fw_gear_deid.profile.variables import Template, is_blank, spell
 
 Labels = tuple[str, ...]
@@ -22,8 +23,6 @@ Part = TypeVar("Part")
 LABEL_KEYS = ("subject.label", "session.label")
 ID_KEYS = ("PatientID", "AccessionNumber", "StudyInstanceUID")
 """What a mapping may go by besides the subject's label: elements of the original header."""
-PSEUDONYMS = ("subject.pseudonym", "session.pseudonym")
-"""Variables that need no mapping: who takes a page hands their texts in."""
 NOTHING: Values = {}
 _KEPT = 64  # compiled pages: work goes on with the same people for a while
 
@@ -159,6 +158,8 @@ class ProfileBook:
         How many labels tell profiles apart: 1 or 2.
     lookup : Lookup, optional
         The mapping table.
+    new_ids : tuple of Target
+        Texts with variables that become somebody's id or label.
     """
 
     base: Profile
@@ -168,10 +169,12 @@ class ProfileBook:
     common: Values = field(default_factory=dict)
     depth: int = 1
     lookup: Lookup | None = None
+    new_ids: tuple[Target, ...] = ()
     _pages: dict[tuple[tuple[str, str], ...], Profile] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ProfileBook, (self.base, self.template, self.used, self.known, self.common, self.depth, self.lookup)
+        told = (self.base, self.template, self.used, self.known, self.common, self.depth, self.lookup, self.new_ids)
+        return ProfileBook, told
 
     @property
     def sha256(self) -> str:
@@ -182,6 +185,21 @@ class ProfileBook:
     def by_header(self) -> str:
         """The element that the mapping goes by; empty where a page can be taken without reading a header."""
         return self.lookup.key if self.lookup is not None and self.lookup.key in ID_KEYS else ""
+
+    @property
+    def joins(self) -> bool:
+        """Whether two subjects that get one new id are one on purpose: the mapping says so, studies of a patient do."""
+        if self.lookup is None or not (self.lookup.allow_shared or self.lookup.key in ID_KEYS[1:]):
+            return False
+        return any(name in self.lookup.columns for target in self.new_ids for name in target.variables)
+
+    def new_id(self, labels: Labels, ids: Values = NOTHING) -> tuple[str, ...]:
+        """Return the new id that the mapping gives somebody; nothing when it gives none."""
+        cells = self.lookup.cells(labels, ids) if self.lookup is not None else NOTHING
+        for target in self.new_ids:
+            if all(not is_blank(cells.get(name, "")) for name in target.variables):
+                return ("new", same_id(target.text(cells)))
+        return ()
 
     def values(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Values:
         """Return the values of the variables that the profile uses, as far as they are known."""
@@ -217,7 +235,7 @@ class ProfileBook:
         ids : mapping of str to str
             Original texts of ``ID_KEYS`` in the file's header.
         pseudonyms : mapping of str to str
-            Texts of ``PSEUDONYMS``.
+            Texts of ``variables.PSEUDONYMS``.
 
         Raises
         ------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fw_gear_deid.actions import Replace
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
-from fw_gear_deid.profile import build
+from fw_gear_deid.profile import build, requires
 from fw_gear_deid.profile.naming import ELEMENTS
 from fw_gear_deid.profile.section import Section
 from fw_gear_deid.profile.selectors import BadName, spelling_note
@@ -48,6 +48,9 @@ def parse_entries(section: Section, names: frozenset[str] | None = None) -> list
             section.problems.error(
                 item.line, item.column, where, "a field is a mapping: '- name: KEYWORD', then its action"
             )
+            continue
+        if requires.is_requirement(item):
+            requires.check(section, item, where)
             continue
         entry = _entry(section, item, where, names)
         if entry is not None:

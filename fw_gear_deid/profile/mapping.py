@@ -9,7 +9,6 @@ from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile.book import (
     ID_KEYS,
     LABEL_KEYS,
-    PSEUDONYMS,
     Labels,
     Lookup,
     ProfileBook,
@@ -24,7 +23,7 @@ from fw_gear_deid.profile.profile import Profile
 from fw_gear_deid.profile.spelling import Nearest, same_id
 from fw_gear_deid.profile.table import KEYS, MappingTable, Row, read_mapping
 from fw_gear_deid.profile.trial import Trial
-from fw_gear_deid.profile.variables import Template, is_blank, names_in, read_template, spell
+from fw_gear_deid.profile.variables import PSEUDONYMS, Template, is_blank, names_in, read_template, spell
 
 __all__ = ["KEYS", "MappingTable", "ProfileBook", "Row", "plan_profiles", "read_mapping", "used_columns"]
 
@@ -141,7 +140,8 @@ class _Planner:
                 table.notes,
                 table.sha256,
             )
-        return ProfileBook(base, self.template, self.used, known, common, self.depth, lookup)
+        new_ids = tuple(targets(self.template))
+        return ProfileBook(base, self.template, self.used, known, common, self.depth, lookup, new_ids)
 
     @property
     def _by_header(self) -> bool:

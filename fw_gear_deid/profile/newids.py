@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import abc
 from dataclasses import dataclass
 
 from fw_gear_deid.model.selectors import TagAt
-from fw_gear_deid.profile.book import Values
 from fw_gear_deid.profile.selectors import BadName, parse_name
 from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.variables import Template
@@ -34,7 +34,7 @@ class Target:
         """Names of its variables."""
         return tuple(dict.fromkeys(spot.name for spot in self.template.spots_in(self.scalar.text)))
 
-    def text(self, values: Values) -> str:
+    def text(self, values: abc.Mapping[str, str]) -> str:
         """Return the new id with these values, every one of which it needs."""
         return self.template.token.sub(lambda token: values[self.template.spot(token).name], self.scalar.text)
 

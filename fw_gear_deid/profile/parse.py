@@ -7,7 +7,7 @@ from collections.abc import Mapping as Values
 from hashlib import sha256
 
 from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
-from fw_gear_deid.profile import lint, schema
+from fw_gear_deid.profile import lint, requires, schema
 from fw_gear_deid.profile.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.filenames import parse_filenames
 from fw_gear_deid.profile.filling import Filling
@@ -96,6 +96,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     flywheel = parse_flywheel(root, sections.get("dicom"), dicom, file, problems)
     if lint_too:
         lint.warn(sections, problems)
+        requires.warn(root, template, problems)
     return Profile(
         name=name or file,
         file=file,

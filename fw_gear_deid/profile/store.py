@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
 from pathlib import Path
 
 from fw_gear_deid.model.errors import UsageError
@@ -102,8 +103,14 @@ def path_of(name: str) -> Path:
     return path
 
 
-def load(name: str) -> Profile:
+def load(name: str, values: Mapping[str, str] | None = None) -> Profile:
     """Read a profile by path, or by the name of a shipped one.
+
+    Parameters
+    ----------
+    name : str
+    values : mapping of str to str, optional
+        Of its variables.
 
     Raises
     ------
@@ -113,4 +120,4 @@ def load(name: str) -> Profile:
         It has errors.
     """
     path = path_of(name)
-    return parse_profile(read_text(path), path.name, {})
+    return parse_profile(read_text(path), path.name, values or {})

@@ -14,6 +14,8 @@ from fw_gear_deid.profile.problems import Problem, Problems
 from fw_gear_deid.profile.text import BREAK, Listing, Mapping, Node, Scalar, read
 from fw_gear_deid.profile.wrapped import unwrap
 
+PSEUDONYMS = ("subject.pseudonym", "session.pseudonym")
+"""Variables that need no mapping: who takes a page hands their texts in."""
 _BRACES = re.compile(r"\{\{[ \t]*([^{}\n]*?)[ \t]*\}\}")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 # action → options of its section that it works with

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from unicodedata import normalize
 
 from fw_gear_deid.deid.container import CleanContainer
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.model.ports import LEVELS, Branch, Item, Source, Wanted
+from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.runner.people import People
 from fw_gear_deid.runner.workers import Task
-
-_KINDS = {"subject": "sub", "session": "ses", "acquisition": "acq"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,11 @@ class Place:
     source_label : str
         Label of the acquisition at the source, when the header decides whether it stays.
     problem : str
-        Empty when the place holds.
+        Why it is refused; empty when the place holds.
+    skip : str
+        Why it is left out.
+    origin : tuple of str
+        Person, visit and acquisition: two of one label must not be two of these.
     """
 
     task: Task
@@ -41,6 +47,40 @@ class Place:
     key: str = ""
     source_label: str = ""
     problem: str = ""
+    skip: str = ""
+    origin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that become one: the instances of a loose series, or a file alone."""
+
+    items: tuple[Item, ...]
+    series: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """How labels are found.
+
+    Attributes
+    ----------
+    keyring : Keyring
+    keep : bool
+        ``--labels keep``: labels without a rule stay.
+    joined : bool
+        Subjects that get one label by the profile are one on purpose: a mapping with ``--allow-shared-ids`` says so.
+    held : mapping
+        Label at the destination, as ``same_name_key`` has it → text of the person that another source has below it.
+    apart : frozenset of str
+        Levels at which the destination tells containers of one label apart by their origins.
+    """
+
+    keyring: Keyring
+    keep: bool = False
+    joined: bool = False
+    held: Mapping[str, str] = field(default_factory=dict)
+    apart: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,42 +94,129 @@ class Cleaned:
     def renamed(self, label: str) -> list[Edit]:
         """Return the audit of a label that no rule has set, empty when it stays."""
         record = self.branch.record
-        if self.clean.label or label == record.label:
+        if label in (record.label, _safe(self.clean.label or "")):
             return []
         path = f"container {record.level}.label"
         return [Edit(path, "", "", "replace-with", Always.LABEL.value, record.label, label)]
+
+
+def group(items: Sequence[Item], seen: Mapping[str, Seen | str], people: People) -> list[Group]:
+    """Put the loose instances of one series together; ``items`` are in source order."""
+    groups: dict[tuple[str, ...], list[Item]] = {}
+    for item in items:
+        key = _series_key(item, seen.get(item.id), people)
+        groups.setdefault(key or ("", item.id), []).append(item)
+    return [Group(tuple(together), bool(key[0])) for key, together in groups.items()]
+
+
+def _series_key(item: Item, one: Seen | str | None, people: People) -> tuple[str, ...] | None:
+    """Return what loose instances are grouped by; None for everything else."""
+    if item.id not in people.loose or item.problem or item.id in people.problems or item.id in people.copies:
+        return None
+    person = people.of.get(item.id)
+    if person is None or not isinstance(one, Seen) or one.kind != "instance" or not one.series:
+        return None
+    return ("series", person.text, one.study, one.series)
+
+
+def subject_labels(
+    branches: Sequence[Branch],
+    clean: Mapping[str, CleanContainer],
+    groups: Sequence[Group],
+    headers: Mapping[str, Surveyed | str],
+    people: People,
+    how: Labelling,
+) -> dict[str, str]:
+    """Give every person one label; text of the person → label.
+
+    A container's comes before a header's. One that a rule gives to several persons is no label: the pseudonym is.
+    """
+    found: dict[str, tuple[str, bool]] = {}
+    by_header: set[str] = set()
+    for branch in branches:
+        person = people.subjects.get(branch.keys[0])
+        if person is not None and branch.record.level == "subject":
+            ruled, kept = _safe(clean[branch.record.id].label or ""), _safe(branch.record.label) if how.keep else ""
+            found.setdefault(person.text, (ruled or kept, bool(ruled)))
+    for one in groups:
+        person, header = people.of.get(one.items[0].id), headers.get(one.items[0].id)
+        if person is not None and isinstance(header, Surveyed) and person.text not in found:
+            found[person.text] = _subject_by_header(header, keep=how.keep)
+            by_header.add(person.text)
+    owners: dict[str, set[str]] = defaultdict(set)
+    kept_labels: set[str] = set()
+    for text, (label, by_rule) in found.items():
+        owners[same_name_key(label)].add(text)
+        if not by_rule:
+            kept_labels.add(same_name_key(label))
+    for label, text in how.held.items():
+        owners[label].add(text)
+    out = {}
+    for text, (label, _) in found.items():
+        key = same_name_key(label)
+        pseudonym = how.keyring.subject(text)
+        is_shared = len(owners[key]) > 1 and key not in kept_labels and not how.joined
+        # an earlier run has put the person's tree there: loose files join it
+        is_there = text in by_header and how.held.get(same_name_key(pseudonym)) == text
+        out[text] = label if label and not is_shared and not is_there else pseudonym
+    return out
+
+
+def _subject_by_header(header: Surveyed, *, keep: bool) -> tuple[str, bool]:
+    label = _safe(header.labels.get("subject", ""))
+    if label:
+        return label, True
+    is_ruled = "PatientID" in header.ruled
+    return (_safe(header.after.get("PatientID", "")) if is_ruled or keep else ""), is_ruled
 
 
 def wanted_containers(
     branches: Sequence[Branch],
     clean: Mapping[str, CleanContainer],
     source: Source,
-    keyring: Keyring,
-    *,
-    keep: bool,
+    subjects: Mapping[str, str],
+    people: People,
+    how: Labelling,
 ) -> dict[str, Cleaned]:
     """Give every source container its place at the destination; key → branch and chain of containers.
 
     Parameters
     ----------
     branches : sequence of Branch
-        Outermost first.
+        Outermost first; folders that are no subjects, and what is below them, are left out.
     clean : mapping
         Key → de-identified metadata.
-    keep : bool
-        ``--labels keep``: labels without a rule stay.
+    subjects : mapping
+        From ``subject_labels``.
     """
     out: dict[str, Cleaned] = {}
     for branch in branches:
-        record = branch.record
+        record, person = branch.record, people.subjects.get(branch.keys[0])
+        if person is None:
+            continue
         done = clean[record.id]
         above = out[branch.keys[-2]].chain if len(branch.keys) > 1 else ()
-        label = _safe(done.label or "") or (_safe(record.label) if keep else "")
-        if not label and record.level != "acquisition":
-            label = keyring.name(_KINDS[record.level], record.id)
+        if record.level == "subject":
+            label = subjects[person.text]
+        else:
+            label = _safe(done.label or "") or (_safe(record.label) if how.keep else "")
+        if not label and record.level == "session":
+            label = how.keyring.session(person.text, _visit(branch, person))
         one = Wanted(record.level, label, source.origin(record.id), done.fields)
         out[record.id] = Cleaned(branch, done, (*above, one))
     return out
+
+
+def branch_pseudonyms(branch: Branch, person: Person | None, keyring: Keyring) -> dict[str, str]:
+    """Return the values of the variables that need no mapping, for a container or the files in it."""
+    return pseudonyms(keyring, person.text, _visit(branch, person)) if person is not None else {}
+
+
+def _visit(branch: Branch, person: Person) -> str:
+    """Return what tells a person's visits apart: of a platform the session's id, of a tree its folder."""
+    if len(branch.keys) < 2:
+        return ""
+    return branch.keys[1] if person.kind == "container" else normalize("NFC", f"folder {branch.labels[1]}")
 
 
 def acquisition_label(place: Place, sorting: Mapping[str, str], keyring: Keyring) -> str:
@@ -100,76 +227,94 @@ def acquisition_label(place: Place, sorting: Mapping[str, str], keyring: Keyring
     return keyring.name("acq", place.key)
 
 
+def first_tasks(
+    groups: Sequence[Group], seen: Mapping[str, Seen | str], people: People, keyring: Keyring
+) -> list[Task]:
+    """Return the task of every group: whose it is, and of a loose one which visit."""
+    tasks = []
+    for number, one in enumerate(groups):
+        item = one.items[0]
+        person, found = people.of.get(item.id), seen.get(item.id)
+        task = Task(number, one.items, None, one.series)
+        if person is not None:
+            known = people.known.get(person.text)
+            task = replace(task, person=person.text, born=known.born if known else (), by_id=item.id in people.loose)
+            if item.id in people.loose and isinstance(found, Seen):
+                task = replace(task, visit=f"study {found.study or '-'}")
+                task = replace(task, pseudonyms=pseudonyms(keyring, person.text, task.visit))
+        tasks.append(task)
+    return tasks
+
+
+def pseudonyms(keyring: Keyring, person: str, visit: str) -> dict[str, str]:
+    """Return the values of the variables that need no mapping."""
+    known = {"subject.pseudonym": keyring.subject(person)}
+    return known | {"session.pseudonym": keyring.session(person, visit)} if visit else known
+
+
 def arrange(
-    items: Sequence[Item],
-    seen: Mapping[str, Surveyed | str],
+    tasks: Sequence[Task],
+    headers: Mapping[str, Surveyed | str],
+    people: People,
     containers: Mapping[str, Cleaned],
-    keyring: Keyring,
-    *,
-    keep: bool,
-    apart: frozenset[str] = frozenset(),
+    subjects: Mapping[str, str],
+    how: Labelling,
 ) -> list[Place]:
-    """Group loose instances by series and give every task its place.
+    """Give every task its place.
 
     Parameters
     ----------
-    items : sequence of Item
-        In source order.
-    seen : mapping
-        Header of loose items by id, or why there is none.
-    containers : mapping
-        From ``wanted_containers``.
-    apart : frozenset of str
-        Levels at which the destination tells containers of one label apart by their origins.
+    tasks : sequence of Task
+        From ``first_tasks``.
+    headers : mapping
+        What the header of the first of a loose group says, by its id, or why it cannot be read.
+    containers, subjects : mapping
+        From ``wanted_containers`` and ``subject_labels``.
     """
-    groups: dict[tuple[str, ...], list[Item]] = {}
-    for item in items:
-        groups.setdefault(_series_key(item, seen.get(item.id)) or ("", item.id), []).append(item)
-    places = [
-        _place(number, tuple(group), seen.get(group[0].id), containers, keyring, keep=keep)
-        for number, group in enumerate(groups.values())
-    ]
-    return _refuse_shared_labels(places, seen, apart)
-
-
-def _series_key(item: Item, header: Surveyed | str | None) -> tuple[str, ...] | None:
-    """Return what loose instances are grouped by; None for everything else."""
-    if not item.loose or not isinstance(header, Surveyed) or header.kind != "instance":
-        return None
-    key = tuple(header.before.get(keyword, "") for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
-    return ("series", *key) if key[2] else None
+    places = [_place(task, headers, people, containers, subjects, how) for task in tasks]
+    return _refuse_shared_labels(places, how)
 
 
 def _place(
-    number: int,
-    group: tuple[Item, ...],
-    header: Surveyed | str | None,
+    task: Task,
+    headers: Mapping[str, Surveyed | str],
+    people: People,
     containers: Mapping[str, Cleaned],
-    keyring: Keyring,
-    *,
-    keep: bool,
+    subjects: Mapping[str, str],
+    how: Labelling,
 ) -> Place:
-    item = group[0]
+    item = task.items[0]
     if item.problem:
-        return Place(Task(number, group, None), ())
-    if not item.loose:
-        subject = item.containers[0] if item.containers else None
-        task = Task(number, group, subject)
-        if not item.containers:
-            return Place(task, ())
-        inner = containers[item.containers[-1]]
-        record = inner.branch.record
-        label = record.label if record.level == "acquisition" and not inner.chain[-1].label else ""
-        task = Task(
-            number, group, subject, labels=inner.branch.labels, telling=_telling(item, containers), acquisition=label
-        )
-        return Place(task, inner.chain, record.id, label)
-    if not isinstance(header, Surveyed):
-        return Place(Task(number, group, None), (), problem=header or "")
-    if not header.after:
+        return Place(task, ())
+    if item.id in people.copies:
+        return Place(task, (), skip=f"copy of {people.copies[item.id]}")
+    if item.id in people.problems:
+        return Place(task, (), problem=people.problems[item.id])
+    person = people.of.get(item.id)
+    if item.id not in people.loose:
+        return _in_tree(task, person, containers, how) if item.containers else Place(task, ())
+    header = headers.get(item.id)
+    if isinstance(header, str):
+        return Place(task, (), problem=header)
+    if header is None or not header.after or person is None:
         # nothing to place it by: the work on it says whether it is left out or refused
-        return Place(Task(number, group, None, _series_key(item, header) is not None), ())
-    return _loose(number, group, header, keyring, keep=keep)
+        return Place(task, ())
+    return _loose(task, header, subjects[person.text], how)
+
+
+def _in_tree(task: Task, person: Person | None, containers: Mapping[str, Cleaned], how: Labelling) -> Place:
+    item = task.items[0]
+    inner = containers[item.containers[-1]]
+    record = inner.branch.record
+    label = record.label if record.level == "acquisition" and not inner.chain[-1].label else ""
+    task = replace(
+        task,
+        labels=inner.branch.labels,
+        telling=_telling(item, containers),
+        acquisition=label,
+        pseudonyms=branch_pseudonyms(inner.branch, person, how.keyring),
+    )
+    return Place(task, inner.chain, record.id, label, origin=(task.person or "", *item.containers[1:]))
 
 
 _NAMES = ("firstname", "lastname", "operator")
@@ -190,23 +335,23 @@ def _telling(item: Item, containers: Mapping[str, Cleaned]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _loose(number: int, group: tuple[Item, ...], header: Surveyed, keyring: Keyring, *, keep: bool) -> Place:
-    before = header.before
-    patient, study, series = (before.get(key, "") for key in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
-    labels = (
-        _from_header(header, "PatientID", "sub", patient, keyring, keep=keep),
-        _from_header(header, "StudyInstanceUID", "ses", f"{patient}/{study}", keyring, keep=keep),
-        _safe(header.after.get("SeriesDescription", "")) or keyring.name("acq", f"{patient}/{study}/{series}"),
+def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:
+    person = task.person
+    assert person is not None  # noqa: S101 -- who calls has one
+    series = header.before.get("SeriesInstanceUID", "") or "-"
+    is_named = how.keep or "StudyInstanceUID" in header.ruled
+    session = (
+        _safe(header.labels.get("session", ""))
+        or (_safe(header.after.get("StudyInstanceUID", "")) if is_named else "")
+        or how.keyring.session(person, task.visit)
     )
-    chain = tuple(Wanted(level, label) for level, label in zip(LEVELS, labels, strict=True))
-    is_series = _series_key(group[0], header) is not None
-    return Place(Task(number, group, patient, is_series), chain)
-
-
-def _from_header(header: Surveyed, keyword: str, kind: str, unique: str, keyring: Keyring, *, keep: bool) -> str:
-    """A de-identified value names the container when a rule answers for it; else a pseudonym does."""
-    text = header.after.get(keyword, "") if keep or keyword in header.ruled else ""
-    return _safe(text) or keyring.name(kind, unique)
+    acquisition = (
+        _safe(header.labels.get("acquisition", ""))
+        or _safe(header.after.get("SeriesDescription", ""))
+        or how.keyring.name("acq", person, task.visit, series)
+    )
+    chain = tuple(Wanted(level, label) for level, label in zip(LEVELS, (subject, session, acquisition), strict=True))
+    return Place(task, chain, origin=(person, task.visit, series))
 
 
 def _safe(text: str) -> str:
@@ -216,24 +361,24 @@ def _safe(text: str) -> str:
         return ""
 
 
-def _refuse_shared_labels(
-    places: list[Place], seen: Mapping[str, Surveyed | str], apart: frozenset[str]
-) -> list[Place]:
+def _refuse_shared_labels(places: list[Place], how: Labelling) -> list[Place]:
     """Refuse everything below a label that two different sources would share: patients are never merged."""
     owners: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
+    for label, person in how.held.items():
+        owners[label,].add((person,))
     for place in places:
-        origin = _origin(place, seen)
-        for key in _label_keys(place, apart):
-            owners[key].add(origin[: len(key)])
+        for key in _label_keys(place, how.apart):
+            owners[key].add(place.origin[: len(key)])
     out = []
     for place in places:
         problem = place.problem
-        for key in _label_keys(place, apart):
+        for key in _label_keys(place, how.apart):
             # series of one study may share a description; their archives have names of their own
             described = len(key) == len(LEVELS) and place.task.items[0].loose
-            if len(owners[key]) > 1 and not problem and not described:
+            on_purpose = len(key) == 1 and how.joined
+            if len(owners[key]) > 1 and not problem and not described and not on_purpose:
                 problem = f"two source {LEVELS[len(key) - 1]}s would get one label at the destination"
-        out.append(Place(place.task, place.containers, place.key, place.source_label, problem))
+        out.append(replace(place, problem=problem))
     return out
 
 
@@ -248,16 +393,7 @@ def _label_keys(place: Place, apart: frozenset[str]) -> list[tuple[str, ...]]:
     return [tuple(labels[:depth]) for depth in range(1, len(labels) + 1) if labels[depth - 1]]
 
 
-def _origin(place: Place, seen: Mapping[str, Surveyed | str]) -> tuple[str, ...]:
-    item = place.task.items[0]
-    if not item.loose:
-        return item.containers
-    header = seen.get(item.id)
-    before = header.before if isinstance(header, Surveyed) else {}
-    return tuple(before.get(key, "") for key in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"))
-
-
-def version_of(items: Iterable[Item]) -> str:
-    """Return what changes when anything that goes into a task's result changes."""
-    listed = "\n".join(f"{item.id} {item.version}" for item in items)
+def version_of(task: Task) -> str:
+    """Return what changes when anything that goes into a task's result changes: its files, and whose they are."""
+    listed = "\n".join((task.person or "", *(f"{item.id} {item.version}" for item in task.items)))
     return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

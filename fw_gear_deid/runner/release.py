@@ -97,7 +97,9 @@ class Releaser:
         for one in place.task.items:
             self._keys[one.id] = place.key
         if place.problem:
-            return self._withhold(place, Refused(place.problem))
+            return self.withhold(place, Refused(place.problem))
+        if place.skip:
+            return self.withhold(place, Skipped(place.skip))
         if self._exists == "replace":
             return None
         try:
@@ -105,11 +107,11 @@ class Releaser:
                 return self._known_there(place)
             return self._known_here(place)
         except (OSError, ValueError) as error:
-            return self._withhold(place, Failed(f"{_cause(error)} (while asking the destination)"))
+            return self.withhold(place, Failed(f"{_cause(error)} (while asking the destination)"))
 
     def _known_here(self, place: Place) -> tuple[str, str] | None:
         """By our own ledger: the same bytes, profile, key and options made a file that still stands."""
-        version, fingerprint = version_of(place.task.items), self._fingerprint(place.task.labels)
+        version, fingerprint = version_of(place.task), self._fingerprint(place.task.labels)
         rows = [self._state.get(item.id) for item in place.task.items]
         known = [row for row in rows if row is not None and row.task == version and row.fingerprint == fingerprint]
         if len(known) != len(rows) or not all(row.sha256 and row.state in ("released", "skipped") for row in known):
@@ -171,9 +173,9 @@ class Releaser:
                 worked.result.unlink(missing_ok=True)
         if isinstance(outcome, Released):
             return "released", f"{path} ({outcome.members} members)"
-        return self._withhold(place, outcome, worked.seconds)
+        return self.withhold(place, outcome, worked.seconds)
 
-    def _withhold(self, place: Place, outcome: Refused | Skipped | Failed, seconds: float = 0.0) -> tuple[str, str]:
+    def withhold(self, place: Place, outcome: Refused | Skipped | Failed, seconds: float = 0.0) -> tuple[str, str]:
         """Record why nothing is released, and take back what an earlier run made of the same sources."""
         row = Row("", 0, "", self._fingerprint(place.task.labels), "", "", "", seconds=seconds)
         try:
@@ -340,7 +342,7 @@ class Releaser:
 
     def _record(self, place: Place, row: Row) -> None:
         """Write one row per source; of a series the first row carries its sums."""
-        version = version_of(place.task.items)
+        version = version_of(place.task)
         rows = []
         for number, item in enumerate(place.task.items):
             mine = replace(row, source=item.id, position=self._positions[item.id], task=version, bytes_in=item.size)

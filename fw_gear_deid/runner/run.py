@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,26 +13,29 @@ from pathlib import Path
 
 from fw_gear_deid import RESULTS, __version__
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
-from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import ids, reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
-from fw_gear_deid.model.errors import DeidError, StopRun, Unfit, UsageError, place_of
-from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Skipped, kind_of
+from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
+from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Refused, Released, Skipped, kind_of
+from fw_gear_deid.model.person import OTHER_BIRTH_DATE
 from fw_gear_deid.model.ports import Branch, Item, Sink, Source
+from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.runner.newids import NewIds
-from fw_gear_deid.runner.plan import Cleaned, Place, arrange, wanted_containers
+from fw_gear_deid.runner.people import People, Remark, Sightings
+from fw_gear_deid.runner.plan import Cleaned, Place
 from fw_gear_deid.runner.pool import Pool
-from fw_gear_deid.runner.progress import Manner, Progress
+from fw_gear_deid.runner.prepare import prepare
+from fw_gear_deid.runner.progress import SEE, Manner, Progress
 from fw_gear_deid.runner.release import Releaser
 from fw_gear_deid.runner.rows import Rows
 from fw_gear_deid.runner.signals import Interrupts
 from fw_gear_deid.runner.stale import UNCHANGED
 from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, code_of
-from fw_gear_deid.runner.workers import Settings, Task, Worked, look, process, silence
+from fw_gear_deid.runner.workers import Settings, Task, Worked, process, silence
 from fw_gear_deid.system import lock, private
 
 
@@ -73,6 +76,14 @@ class Job:
         A terminal may show the names of files of SOURCE.
     one_file : bool
         The run is about a single file that somebody chose.
+    strict : bool
+        ``--identity strict``: people who contradict are refused; else warned of, and kept apart.
+    root : str
+        Stands for SOURCE, to tell a folder's name here from the same name elsewhere.
+    held : dict
+        Label at the destination, as ``same_name_key`` has it → text of the person that another source has there.
+    seen : dict
+        Source file → what an earlier look at the same bytes found, with this profile and key; it is not read again.
     facts : dict
         What else the summary should tell, such as where the profile came from.
     """
@@ -96,6 +107,10 @@ class Job:
     quiet: bool = False
     names: bool = True
     one_file: bool = False
+    strict: bool = True
+    root: str = ""
+    held: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
 
     def fingerprint(self, labels: tuple[str, ...]) -> str:
@@ -170,12 +185,15 @@ class _Run:
             workspace,
             job.originals,
             job.ids is not None,
+            job.strict,
         )
         self._rows_used = Rows(job.profiles.lookup)
         self._ids: dict[Ids, None] = {}
         self._new_ids = NewIds(job.profiles)
         self._listed = job.items
         self._positions = {item.id: number for number, item in enumerate(job.items)}
+        self._people = People()
+        self._sightings = Sightings({})
         self._containers: dict[str, Cleaned] = {}
         self._releaser: Releaser | None = None
 
@@ -185,7 +203,10 @@ class _Run:
         pool = Pool(self._settings, self._job.workers)
         try:
             with self._interrupts.allowed():
-                places = self._plan(pool)
+                prepared = prepare(self._job, self._settings, pool, lambda items: self._progress("looking", items))
+                places = prepared.places
+                self._people, self._containers = prepared.people, prepared.containers
+                self._sightings = Sightings(prepared.people.known)
                 self._job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
                 self._work(pool, places)
                 trouble = not self._finish_containers(places)
@@ -209,47 +230,6 @@ class _Run:
 
     # -- before anything is written --------------------------------------------------------------------
 
-    def _plan(self, pool: Pool) -> list[Place]:
-        """De-identify containers, look at the headers that places depend on, and arrange everything."""
-        job = self._job
-        branches = job.branches
-        clean: dict[str, CleanContainer] = {}
-        problems: dict[str, str] = {}
-        for branch in branches:
-            record = branch.record
-            try:
-                clean[record.id] = self._clean(branch)
-            except Unfit as error:
-                clean[record.id] = CleanContainer(None, {}, ())
-                problems[record.id] = str(error)
-        self._containers = wanted_containers(branches, clean, job.source, job.keyring, keep=job.labels == "keep")
-        loose = [
-            Task(number, (item,), None) for number, item in enumerate(self._listed) if item.loose and not item.problem
-        ]
-        seen: dict[str, Surveyed | str] = {}
-        with self._progress("looking", [task.items[0] for task in loose]) as progress:
-            pool.tick = progress.tick
-            for task, result in pool.run(look, loose, lambda: "its worker process died while reading it"):
-                seen[task.items[0].id] = result
-                progress.step(task.items)
-        places = arrange(
-            self._listed, seen, self._containers, job.keyring, keep=job.labels == "keep", apart=job.sink.apart
-        )
-        return [self._with_container_problem(place, problems) for place in places]
-
-    @staticmethod
-    def _with_container_problem(place: Place, problems: dict[str, str]) -> Place:
-        found = [problems[key] for key in place.task.items[0].containers if key in problems]
-        if not found or place.problem:
-            return place
-        return Place(place.task, place.containers, place.key, place.source_label, found[0])
-
-    def _clean(self, branch: Branch) -> CleanContainer:
-        job = self._job
-        profile = job.profiles.of(branch.labels)
-        draw = job.keyring.draw(branch.keys[0])
-        return deidentify_container(branch.record, profile.flywheel, draw, self._settings.today)
-
     def _describe(self, item: Item) -> CleanContainer:
         """De-identify what the platform knows of a file."""
         if not item.fields or not item.containers:
@@ -258,7 +238,7 @@ class _Run:
         above = branch.record
         parents = {**above.parents, above.level: {**above.fields, "label": above.label}}
         record = ContainerRecord("file", item.id, item.name, dict(item.fields), parents)
-        draw = self._job.keyring.draw(item.containers[0])
+        draw = self._job.keyring.draw(self._people.of[item.id].text)
         return deidentify_container(record, self._job.profiles.of(branch.labels).flywheel, draw, self._settings.today)
 
     # -- the work --------------------------------------------------------------------------------------
@@ -297,7 +277,8 @@ class _Run:
             for task, worked in pool.run(
                 process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
             ):
-                worked = self._new_ids.check(task.subject, self._chosen(worked))
+                worked = self._new_ids.check(task.person, self._chosen(worked))
+                worked = self._check_person(by_number, task, worked)
                 state, reason = releaser.finish(by_number[task.number], worked)
                 self._rows_used.use(worked.row)
                 if state == "released":
@@ -311,6 +292,26 @@ class _Run:
         if not (self._job.one_file and isinstance(outcome, Skipped) and kind_of(outcome.reason) == "other file"):
             return worked
         return replace(worked, outcome=Skipped(f"not taken:{outcome.reason.partition(':')[2]}"))
+
+    def _check_person(self, by_number: Mapping[int, Place], task: Task, worked: Worked) -> Worked:
+        """Refuse a result whose birth date contradicts what others of its person say, and what it contradicts."""
+        self._people.remarks += [Remark(note, tuple(item.id for item in task.items[:1])) for note in worked.doubts]
+        if task.person is None or self._releaser is None or not isinstance(worked.outcome, Released):
+            return worked
+        numbers = self._sightings.refuse(task.person, task.number, (one.born for one in worked.met))
+        if numbers and not self._job.strict:
+            remark = Remark(OTHER_BIRTH_DATE, (task.items[0].id,))
+            self._people.remarks += [remark] if remark not in self._people.remarks else []
+            return worked
+        for number in numbers:
+            if number != task.number:
+                place = by_number[number]
+                self._releaser.withhold(place, Refused(f"{OTHER_BIRTH_DATE}{SEE}{task.items[0].id}"))
+        if not numbers:
+            return worked
+        if worked.result is not None:
+            worked.result.unlink(missing_ok=True)
+        return replace(worked, outcome=Refused(OTHER_BIRTH_DATE), result=None)
 
     def _finish_containers(self, places: list[Place]) -> bool:
         """Let the destination have what holds no files; return whether that went well."""
@@ -353,6 +354,7 @@ class _Run:
                 "ended": ended.isoformat(timespec="seconds"),
                 "seconds": round((ended - self._began).total_seconds(), 3),
                 "complete": complete,
+                "identity_warnings": self._warnings(),
                 "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
             }
             | self._rows_used.report()
@@ -362,6 +364,14 @@ class _Run:
             ids.write(job.ids, self._ids)
         folders = reports.Folders(job.reports, job.private, job.originals)
         return reports.write(folders, self._rows(), summary, profile.rule_labels(), self._container_audit())
+
+    def _warnings(self) -> list[dict[str, object]]:
+        """Tell what is odd about people; files by their row in files.csv, whose header is row 1."""
+        rows = {item.id: number for number, item in enumerate(self._listed, 2)}
+        return [
+            {"what": remark.text, "rows": [rows[key] for key in remark.items if key in rows]}
+            for remark in self._people.remarks
+        ]
 
     def _rows(self) -> Iterator[Row]:
         """Yield one row per source, of an interrupted run, too."""

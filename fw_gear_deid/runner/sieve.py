@@ -10,6 +10,8 @@ from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Branch, Item
 
+BY_ONLY = "excluded by --only"
+
 
 @dataclass(frozen=True, slots=True)
 class Sieve:
@@ -48,7 +50,7 @@ class Sieve:
 
     def _reason(self, path: Path) -> str:
         if self.only and (len(path) < 2 or path[0] not in self.only):
-            return "excluded by --only"
+            return BY_ONLY
         if self.include and not any(_matches(path, pattern) for pattern in self.include):
             return "excluded: no --include pattern matches"
         if any(_matches(path, pattern) for pattern in self.exclude):

@@ -72,3 +72,19 @@ def last_lines(code: int, summary: Mapping[str, Any], reports: str) -> list[str]
     files = sum(states.values())
     over = files - states.get("not-reached", 0)
     return [line, f"interrupted: {over} of {files} done; the same command goes on"]
+
+
+def warned(summary: Mapping[str, Any], names: Mapping[int, str] | None = None) -> list[str]:
+    """Return what has to be said of people.
+
+    Parameters
+    ----------
+    summary : mapping
+    names : mapping of int to str, optional
+        Row of ``files.csv`` → name of the file, for a terminal; a log is told the rows.
+    """
+    lines = []
+    for warning in summary.get("identity_warnings", ()):
+        rows = ", ".join(str(names[row] if names else row) for row in warning["rows"])
+        lines.append(f"warning: {warning['what']}: {rows if names else f'rows {rows} of files.csv'}")
+    return lines

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
+from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
-from fw_gear_deid.deid.survey import Surveyed
+from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Unfit, place_of
 from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Outcome, Refused, Released, Skipped
+from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
+from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.system import private
 
@@ -37,6 +42,8 @@ class Settings:
     """Let values before a change leave the worker, for the audit that asks for them."""
     ids: bool = False
     """Let old and new ids leave the worker, for the table that asks for them."""
+    strict: bool = True
+    """Refuse a file of another person than it stands for; else warn of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,8 @@ class Task:
     number : int
         Position in the run; names the result in the workspace.
     items : tuple of Item
-    subject : str or None
-        Whose draws count; None: the PatientID in the file.
+    person : str or None
+        Whose it is, as the text of a ``Person``; None: the PatientID in the file tells.
     series : bool
         Pack the items into one archive.
     labels : tuple of str
@@ -60,16 +67,25 @@ class Task:
         Label of the acquisition, where the header decides whether it stays.
     pseudonyms : mapping of str to str
         Texts of ``subject.pseudonym`` and ``session.pseudonym``.
+    born : tuple of str
+        Birth date of the person, as far as it is known, sealed.
+    by_id : bool
+        The person is known by the id in the header: another one is another patient.
+    visit : str
+        What tells a loose file's visit from others of its person.
     """
 
     number: int
     items: tuple[Item, ...]
-    subject: str | None
+    person: str | None
     series: bool = False
     labels: tuple[str, ...] = ()
     telling: tuple[str, ...] = ()
     acquisition: str = ""
     pseudonyms: Mapping[str, str] = field(default_factory=dict)
+    born: Born = ()
+    by_id: bool = False
+    visit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,10 @@ class Worked:
     """Row of the mapping that it went by."""
     ids: tuple[Ids, ...] = ()
     """Old and new ids of what is in the result, where they were asked for."""
+    met: tuple[Identity, ...] = ()
+    """Whose data sets it held, sealed."""
+    doubts: tuple[str, ...] = ()
+    """What would have refused it, had it not been asked to warn only."""
 
 
 def process(settings: Settings, task: Task) -> Worked:
@@ -93,9 +113,10 @@ def process(settings: Settings, task: Task) -> Worked:
     result = settings.workspace / f"{task.number:08d}"
     done: Result | Outcome
     notes = Notes(collect=settings.ids)
+    watch = Watch(task.born, task.by_id, settings.strict)
     try:
         os.close(private.create_anew(result))  # whoever writes it keeps its mode
-        done = _process(settings, task, result, notes)
+        done = _process(settings, task, result, notes, watch)
     except Unfit as error:
         done = Refused(str(error))
     except DeidError as error:
@@ -109,12 +130,13 @@ def process(settings: Settings, task: Task) -> Worked:
     seconds = time.perf_counter() - begin
     if isinstance(done, Result):
         released = done.released if settings.originals else _without_originals(done.released)
-        return Worked(released, result, seconds, done.sorting, notes.row, tuple(notes.ids))
+        met, doubts = tuple(watch.met), tuple(watch.notes)
+        return Worked(released, result, seconds, done.sorting, notes.row, tuple(notes.ids), met, doubts)
     result.unlink(missing_ok=True)
     return Worked(done, None, seconds, row=notes.row)
 
 
-def _process(settings: Settings, task: Task, result: Path, notes: Notes) -> Result | Outcome:
+def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: Watch) -> Result | Outcome:
     for item in task.items:
         if item.problem:
             return problem_of(item)
@@ -125,7 +147,8 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes) -> Resu
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         before = _stamps(paths)
         try:
-            done = _deidentified(task, paths, _context(settings, task, paths[0], notes), result)
+            ctx = replace(_context(settings, task, paths[0], notes), watch=watch)
+            done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _stamps(paths) == before:
                 raise
@@ -164,7 +187,7 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes) -> Contex
     return Context(
         profile,
         settings.keyring,
-        task.subject,
+        task.person,
         settings.today,
         settings.verify,
         task.telling,
@@ -184,14 +207,38 @@ def _without_originals(released: Released) -> Released:
     )
 
 
-def look(settings: Settings, task: Task) -> Surveyed | str:
-    """Return what the header of a source says for placing it, or why it cannot be read."""
+def look(settings: Settings, task: Task) -> Seen | str:
+    """Return whose a source is, or why it cannot be read."""
     item = task.items[0]
-    if item.problem:
-        return item.problem
+    book = settings.profiles
+    return _first(settings, task, lambda path: see(path, item.name, book, settings.keyring, whole=item.loose))
+
+
+def look_closer(settings: Settings, task: Task) -> Surveyed | str:
+    """Return what the header of a source says for placing it, or why it cannot be read."""
+    return _first(
+        settings, task, lambda path: survey(path, task.items[0].name, _context(settings, task, path, Notes()))
+    )
+
+
+def digest(settings: Settings, task: Task) -> str:
+    """Return the SHA-256 of a source's bytes, empty when it cannot be read."""
+
+    def read(path: Path) -> Seen:
+        with path.open("rb") as stream:
+            return Seen("", sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+
+    found = _first(settings, task, read)
+    return found.sha256 if isinstance(found, Seen) else ""
+
+
+Found = TypeVar("Found")
+
+
+def _first(settings: Settings, task: Task, read: Callable[[Path], Found]) -> Found | str:
+    """Read a source, before anything is written; never raises for a bad file."""
     try:
-        path = settings.source.fetch(item, settings.workspace)
-        return survey(path, item.name, _context(settings, task, path, Notes()))
+        return read(settings.source.fetch(task.items[0], settings.workspace))
     except DeidError as error:
         return str(error)
     except OSError as error:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.litter import litter_folder, litter_of
@@ -21,6 +22,8 @@ _LEAVES = "a link that leaves the source folder is not followed"
 @dataclass(frozen=True, slots=True)
 class FolderSource:
     """A tree ``SUBJECT/SESSION/ACQUISITION/FILE``, any folder of files, or one file. Only ever read."""
+
+    keeps_subjects: ClassVar[bool] = False
 
     root: Path
 
@@ -91,6 +94,10 @@ class FolderSource:
                 record = ContainerRecord(LEVELS[depth], key, labels[depth], {"label": labels[depth]}, parents)
                 found.setdefault(key, Branch(record, item.containers[: depth + 1], labels[: depth + 1]))
         return list(found.values())
+
+    def witnesses(self) -> Iterator[Item]:
+        """Yield nothing: everything there is has been listed."""
+        return iter(())
 
     def origin(self, *parts: str) -> str:
         """Return nothing: a folder leaves no trace at the destination."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Item, Standing, Upload, Wanted
@@ -16,6 +17,8 @@ from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Item, Standing
 @dataclass(frozen=True, slots=True)
 class MemorySource:
     """Files by path ``SUBJECT/SESSION/ACQUISITION/FILE``."""
+
+    keeps_subjects: ClassVar[bool] = True
 
     files: dict[str, bytes]
 
@@ -43,6 +46,10 @@ class MemorySource:
         target = workspace / "file"
         target.write_bytes(self.files[item.id])
         return target
+
+    def witnesses(self) -> Iterator[Item]:
+        """Yield nothing: everything there is has been listed."""
+        return iter(())
 
     def origin(self, *parts: str) -> str:
         """Return a digest, as a platform's source does."""

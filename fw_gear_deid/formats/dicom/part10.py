@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import IO
 
 from fw_gear_deid.formats.dicom import careful
 from fw_gear_deid.formats.dicom.draft import Draft
@@ -14,6 +15,7 @@ from fw_gear_deid.formats.dicom.scan import (
     Encoding,
     is_explicit,
     scan,
+    scan_head,
     scan_meta,
 )
 from fw_gear_deid.formats.dicom.splice import Pieces, splice
@@ -79,6 +81,60 @@ def _read(src: bytes) -> Draft:
     if not looks_like_dicom(src) and (end != len(body_src) or not _IDENTITY & body.elements.keys()):
         raise Malformed("it is not DICOM: no prefix 'DICM', and its bytes are no complete data set")
     return Draft(src, meta, body_src + tail if tail else body_src, body)
+
+
+_FIRST = 1 << 15  # bytes; the identifiers of most files stand in the first eight thousand
+
+
+def read_head(stream: IO[bytes], needed: int, last: int) -> Draft:
+    """Scan a file's elements up to a tag, without reading the rest where its beginning is plain.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its beginning.
+    needed : int
+        A tag below ``last``. Where it is not found on the way, the whole file is read: it may be out of order.
+    last : int
+        The first element after this tag ends the reading.
+
+    Raises
+    ------
+    Malformed, Odd
+        As ``read``.
+    """
+    src, size = b"", _FIRST
+    while True:
+        more = stream.read(size)
+        src += more
+        draft = _head(src, last)
+        if draft is not None and needed in draft.body.elements:
+            return draft
+        if len(more) < size:
+            return read(src)
+        if draft is not None:
+            return read(src + stream.read())
+        size = 3 * len(src)
+
+
+def _head(src: bytes, last: int) -> Draft | None:
+    if not looks_like_dicom(src):
+        return None
+    try:
+        meta = scan_meta(src, 132)
+    except Unfit:
+        return None
+    body_src, start = src, meta.end
+    syntax = transfer_syntax(src, meta)
+    if syntax == DEFLATED:
+        try:
+            body_src, start = zlib.decompressobj(-15).decompress(src[meta.end :], 8 * len(src)), 0
+        except zlib.error:
+            return None
+    encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
+    explicit = is_explicit(body_src, start, encoding)
+    body = scan_head(body_src, start, Encoding(explicit, encoding.little), last)
+    return None if body is None else Draft(src, meta, body_src, body)
 
 
 # SOPClassUID, SOPInstanceUID, Modality: one of them must be in a data set that has no file meta to name it

@@ -177,7 +177,22 @@ def scan_meta(src: bytes, start: int) -> Dataset:
     return ds
 
 
-def _elements(src: bytes, ds: Dataset, pos: int, end: int, depth: int, *, meta: bool = False) -> int:
+def scan_head(src: bytes, start: int, encoding: Encoding, last: int) -> Dataset | None:
+    """Scan the top level up to an element after ``last``; None when the bytes end, or make no sense, before it."""
+    ds = Dataset(encoding, None, start, start)
+    try:
+        ds.end = ds.tail = _elements(src, ds, start, len(src), 0, last=last)
+    except _Stop:
+        return None
+    return ds if ds.end < len(src) else None
+
+
+_NO_LAST = 0xFFFFFFFF
+
+
+def _elements(
+    src: bytes, ds: Dataset, pos: int, end: int, depth: int, *, meta: bool = False, last: int = _NO_LAST
+) -> int:
     """Fill ``ds`` from ``pos``; return where it ended (after its delimiter when of undefined length)."""
     explicit, little = ds.encoding.explicit, ds.encoding.little
     short, plain, length_of = _SHORT[little].unpack_from, _PLAIN[little].unpack_from, _LENGTH[little].unpack_from
@@ -193,7 +208,7 @@ def _elements(src: bytes, ds: Dataset, pos: int, end: int, depth: int, *, meta: 
             group, element, length = plain(src, pos)
             code = b""
         tag = group << 16 | element
-        if meta and group != 2:
+        if (meta and group != 2) or tag > last:
             return pos
         if group == 0xFFFE:
             if tag == ITEM_END and ds.undefined and plain(src, pos)[2] == 0:

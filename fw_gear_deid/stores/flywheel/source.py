@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fw_gear_deid.model.container import EDITABLE, ContainerRecord
+from fw_gear_deid.model.person import KEYWORDS
 from fw_gear_deid.model.ports import LEVELS, Branch, Item
 from fw_gear_deid.stores.flywheel.client import (
     AMISS,
@@ -48,6 +49,7 @@ class FlywheelSource:
         Take what no session holds, and leave the sessions to others.
     """
 
+    keeps_subjects: ClassVar[bool] = True
     key: str = field(repr=False)
     level: str
     id: str
@@ -86,7 +88,7 @@ class FlywheelSource:
         """Walk a project by three list requests, not one per container."""
         held: dict[str, list[tuple[str, Any]]] = {}
         for level in LEVELS[:1] if self.above_sessions else LEVELS:
-            options = {"include_all_info": True} if level in self.detail else {}
+            options = self._listing(level)
             pages = platform.listed(
                 f"listing {_PLURAL[level]}",
                 lambda sdk, level=level, **page: getattr(sdk, f"get_project_{_PLURAL[level]}")(self.id, **page),
@@ -143,7 +145,7 @@ class FlywheelSource:
         if level == "acquisition" or self.above_sessions:
             return
         below = LEVELS[LEVELS.index(level) + 1]
-        options = {"include_all_info": True} if below in self.detail else {}
+        options = self._listing(below)
         children = list(
             platform.listed(
                 f"listing {_PLURAL[below]}",
@@ -155,6 +157,25 @@ class FlywheelSource:
         for child in children:
             self._hold_children(platform, child, below, held)
 
+    def _listing(self, level: str) -> dict[str, bool]:
+        """Return how a level is listed: in full where a profile asks, and where headers tell whose a file is."""
+        return {"include_all_info": True} if level in (*self.detail, "acquisition") else {}
+
+    def witnesses(self) -> Iterator[Item]:
+        """Yield the files of the start's subject, those that it does not take among them; call after ``items``."""
+        subject = next(iter(self._found.values()), None)
+        is_part = self.level in LEVELS[1:] or (self.level == "subject" and self.file)
+        if subject is None or not is_part or subject.record.fields.get("date_of_birth"):
+            return
+        platform = Platform(self.key)
+        held: dict[str, list[tuple[str, Any]]] = {}
+        self._hold_children(platform, platform.get("subject", subject.record.id), "subject", held)
+        for _, session in held.get(subject.record.id, []):
+            for _, acquisition in held.get(session.id, []):
+                keys = (subject.record.id, session.id, acquisition.id)
+                for file in acquisition.files or []:
+                    yield self._item(file, acquisition.id, "acquisition", keys)
+
     def _note(
         self,
         container: Any,
@@ -164,7 +185,10 @@ class FlywheelSource:
         parents: dict[str, dict[str, Any]],
     ) -> Branch:
         label = container.label or ""
-        record = ContainerRecord(level, container.id, label, fields_of(container, level), parents)
+        fields = fields_of(container, level)
+        if level not in self.detail:
+            fields.pop("info", None)  # listed for the headers of its files
+        record = ContainerRecord(level, container.id, label, fields, parents)
         branch = Branch(record, (*keys, container.id), (*labels, label))
         self._found[container.id] = branch
         return branch
@@ -176,20 +200,28 @@ class FlywheelSource:
         if files and "file" in self.detail and level != "project":
             files = _same(platform.get(level, container.id).files, files)
         for file in sorted(files, key=lambda one: str(one.name)):
-            # another client's file may be listed without what makes it fetchable
-            problem = "" if file.file_id and file.version is not None else "the platform does not tell its version"
-            yield Item(
-                id=f"{_PLURAL[level]}/{container.id}/files/{file.file_id}",
-                name=file.name,
-                containers=keys,
-                loose=False,
-                version=f"{file.version} {file.size} {plain_digest(file.get('hash'))}",
-                size=file.size or 0,
-                problem=problem,
-                fields=fields_of(file, "file"),
-                kind=file.type or "",
-                key=str(file.file_id or ""),
-            )
+            yield self._item(file, container.id, level, keys)
+
+    def _item(self, file: Any, container: str, level: str, keys: tuple[str, ...]) -> Item:
+        fields = fields_of(file, "file")
+        if "file" not in self.detail:
+            fields.pop("info", None)
+        # another client's file may be listed without what makes it fetchable
+        problem = "" if file.file_id and file.version is not None else "the platform does not tell its version"
+        return Item(
+            id=f"{_PLURAL[level]}/{container}/files/{file.file_id}",
+            name=file.name,
+            containers=keys,
+            loose=False,
+            version=f"{file.version} {file.size} {plain_digest(file.get('hash'))}",
+            size=file.size or 0,
+            problem=problem,
+            fields=fields,
+            kind=file.type or "",
+            key=str(file.file_id or ""),
+            header=_header(file),
+            digest=plain_digest(file.get("hash")),
+        )
 
     def containers(self, items: Sequence[Item]) -> list[Branch]:
         """Return the containers that ``items`` came by."""
@@ -229,6 +261,14 @@ def _parent(container: Any, level: str) -> str:
 def _same(detailed: list[Any], brief: list[Any]) -> list[Any]:
     wanted = {file.file_id for file in brief}
     return [file for file in detailed if file.file_id in wanted]
+
+
+def _header(file: Any) -> dict[str, Any]:
+    """Return what the platform has noted of a file's DICOM header, where the listing shows it."""
+    info = plain(file.get("info")) or {}
+    header = info.get("header") if isinstance(info, dict) else None
+    found = header.get("dicom") if isinstance(header, dict) else None
+    return {keyword: found[keyword] for keyword in KEYWORDS if keyword in found} if isinstance(found, dict) else {}
 
 
 def fields_of(container: Any, level: str) -> dict[str, Any]:

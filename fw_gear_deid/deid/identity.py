@@ -1,0 +1,104 @@
+"""A data set → whose it is, and whether all that one task meets is of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.person import OTHER_BIRTH_DATE, SEVERAL, Born, Identity, Person, contradict
+from fw_gear_deid.model.seen import Seen
+
+PATIENT_ID, SERIES_UID = 0x00100020, 0x0020000E
+_PATIENT = {
+    "IssuerOfPatientID": 0x00100021, "PatientID": PATIENT_ID, "PatientBirthDate": 0x00100030, "PatientName": 0x00100010,
+}  # fmt: skip
+_UIDS = {"study": 0x0020000D, "series": SERIES_UID, "instance": 0x00080018}
+
+
+def identity_of(draft: Draft, keyring: Keyring) -> Identity:
+    """Seal what a data set says of its patient."""
+    return Identity.of({keyword: _text(draft, tag) for keyword, tag in _PATIENT.items()}, keyring.stamp)
+
+
+def identity_of_metadata(header: Mapping[str, object], keyring: Keyring) -> Identity:
+    """Seal what a platform has noted of a header: keyword → value."""
+    return Identity.of({keyword: str(header.get(keyword) or "") for keyword in _PATIENT}, keyring.stamp)
+
+
+def seen_of(draft: Draft, keyring: Keyring) -> Seen:
+    """Return what a look at one instance finds."""
+    uids = {name: _text(draft, tag).strip("\0 ") for name, tag in _UIDS.items()}
+    sealed = {name: keyring.stamp(name, uid) if uid else "" for name, uid in uids.items()}
+    return Seen("instance", (identity_of(draft, keyring),), **sealed)
+
+
+def person_of(draft: Draft, keyring: Keyring) -> str | None:
+    """Return the person that the PatientID tells; None without a usable one."""
+    known = identity_of(draft, keyring).id
+    return Person("id", (known,)).text if known else None
+
+
+def _text(draft: Draft, tag: int) -> str:
+    """Return a text, in whatever letters when it cannot be read: it is compared, not shown."""
+    el = draft.body.elements.get(tag)
+    if el is None or el.items is not None:
+        return ""
+    try:
+        return "\\".join(draft.texts(el))
+    except Unfit:
+        return draft.raw(el).decode("iso8859")
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at every data set that one task meets.
+
+    Attributes
+    ----------
+    born : tuple of str
+        Birth date of the subject, as far as it is known.
+    by_id : bool
+        The subject is known by its id: another usable one is another patient.
+    strict : bool
+        Refuse; else only note.
+    met : list of Identity
+        The distinct ones.
+    notes : list of str
+        What would have been refused.
+    """
+
+    born: Born = ()
+    by_id: bool = False
+    strict: bool = True
+    met: list[Identity] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _own: list[Identity] = field(default_factory=list)
+
+    def meet(self, identity: Identity) -> bool:
+        """Look at one; return whether it is of the person that the others are of.
+
+        Raises
+        ------
+        Unfit
+            It is not of the person that the others are of.
+        """
+        problem = self._problem(identity)
+        if identity not in self.met:
+            self.met.append(identity)
+            if not problem:
+                self._own.append(identity)
+        if problem and self.strict:
+            raise Unfit(problem)
+        if problem and problem not in self.notes:
+            self.notes.append(problem)
+        return not problem
+
+    def _problem(self, identity: Identity) -> str:
+        if any(contradict(other.born, identity.born) for other in self._own):
+            return SEVERAL
+        if self.by_id and identity.id and any(other.id not in ("", identity.id) for other in self._own):
+            return SEVERAL
+        return OTHER_BIRTH_DATE if contradict(self.born, identity.born) else ""

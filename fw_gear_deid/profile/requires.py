@@ -1,0 +1,61 @@
+"""``- requires: fw-gear-deid``: does nothing here; other engines refuse a profile with it, which they would misread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fw_gear_deid.profile.problems import Problems
+from fw_gear_deid.profile.section import Section
+from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.variables import PSEUDONYMS, Template, names_in, spell
+
+KEY, OURS = "requires", "fw-gear-deid"
+
+
+def is_requirement(entry: Mapping) -> bool:
+    """Tell whether an entry of ``fields`` is this one."""
+    return entry.get(KEY) is not None
+
+
+def check(section: Section, entry: Mapping, where: str) -> None:
+    """Complain about one that asks for something else, or says more."""
+    value = entry.get(KEY)
+    if not isinstance(value, Scalar) or value.text != OURS:
+        section.problems.error(entry.line, entry.column, where, f"{KEY} must be {OURS}")
+    if len(entry.entries) > 1:
+        section.problems.error(entry.line, entry.column, where, f"{KEY} stands alone in its entry")
+
+
+def warn(root: Node, template: Template, problems: Problems) -> None:
+    """Warn of a word that only this program knows in a profile that others would carry out."""
+    ours = [one for one in names_in(template) if one[0] in PSEUDONYMS]
+    if ours and not _stands_in(root):
+        name, line, column = ours[0]
+        told = f"{spell(name)} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
+        problems.warn(line, column, "", told)
+
+
+def _stands_in(root: Node) -> bool:
+    sections = [node for _, node in root.entries if isinstance(node, Mapping)] if isinstance(root, Mapping) else []
+    listed = [fields for section in sections if isinstance(fields := section.get("fields"), Listing)]
+    return any(isinstance(entry, Mapping) and is_requirement(entry) for fields in listed for entry in fields.items)
+
+
+def add(values: dict[str, Any], template: Template) -> bool:
+    """Add the entry to a profile's plain values where it is missing; return whether it was.
+
+    Parameters
+    ----------
+    values : dict
+        Of the document; changed in place.
+    template : Template
+        The same document.
+    """
+    problems = Problems()
+    if template.root is not None:
+        warn(template.root, template, problems)
+    listed = [section["fields"] for section in values.values() if isinstance(section, dict) and "fields" in section]
+    if not problems.all() or not listed:
+        return False
+    listed[0].insert(0, {KEY: OURS})
+    return True

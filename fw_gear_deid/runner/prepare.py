@@ -1,0 +1,234 @@
+"""Job → what is to be done: a first look at every source, whose each is, and the place of every task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fw_gear_deid.deid.container import CleanContainer, deidentify_container
+from fw_gear_deid.deid.identity import identity_of_metadata
+from fw_gear_deid.deid.survey import Surveyed
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.person import Person
+from fw_gear_deid.model.ports import Branch, Item
+from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.runner import copies
+from fw_gear_deid.runner.people import People, container_person, people_in_containers, people_in_folders
+from fw_gear_deid.runner.plan import (
+    Cleaned,
+    Group,
+    Labelling,
+    Place,
+    arrange,
+    branch_pseudonyms,
+    first_tasks,
+    group,
+    subject_labels,
+    wanted_containers,
+)
+from fw_gear_deid.runner.pool import Out, Pool, Work
+from fw_gear_deid.runner.progress import Manner, Progress
+from fw_gear_deid.runner.sieve import BY_ONLY
+from fw_gear_deid.runner.workers import Settings, Task, digest, look, look_closer
+
+if TYPE_CHECKING:
+    from fw_gear_deid.runner.run import Job
+
+NOTHING: Mapping[str, Seen] = {}
+_LOST = "its worker process died while reading it"
+
+
+Watched = Callable[[Sequence[Item]], Progress]
+"""Items that a pass is about → who tells of its progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What looks are taken with.
+
+    Attributes
+    ----------
+    settings : Settings
+    pool : Pool
+    progress : callable
+    """
+
+    settings: Settings
+    pool: Pool
+    progress: Watched
+
+    def all(self, work: Work[Out], tasks: Sequence[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
+        """Yield task and result, and tell how far it is."""
+        with self.progress([item for task in tasks for item in task.items[:1]]) as progress:
+            self.pool.tick = progress.tick
+            for task, result in self.pool.run(work, tasks, lost):
+                yield task, result
+                progress.step(task.items[:1])
+
+
+def _unwatched(items: Sequence[Item]) -> Progress:
+    return Progress("looking", items, Manner(quiet=True), {})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is known before the first file is written.
+
+    Attributes
+    ----------
+    places : list of Place
+        In source order.
+    containers : dict
+        Key of a source container → what becomes of it.
+    people : People
+    seen : mapping
+        Source file → what the look at it found, or why it cannot be read; a ledger may keep it for ``Job.seen``.
+    """
+
+    places: list[Place]
+    containers: dict[str, Cleaned]
+    people: People
+    seen: Mapping[str, Seen | str]
+
+
+def prepare(job: Job, settings: Settings, pool: Pool, progress: Watched) -> Prepared:
+    """Look at the headers that people and places depend on, de-identify containers, and arrange everything."""
+    eyes = Eyes(settings, pool, progress)
+    people, seen = look_at_people(job.items, job.branches, eyes, root=job.root, before=job.seen)
+    clean, problems = _clean(job, settings, people)
+    groups = group(job.items, seen, people)
+    tasks = first_tasks(groups, seen, people, job.keyring)
+    headers = _headers(tasks, seen, people, eyes)
+    how = Labelling(job.keyring, job.labels == "keep", job.profiles.joins, job.held, job.sink.apart)
+    subjects = subject_labels(job.branches, clean, groups, headers, people, how)
+    containers = wanted_containers(job.branches, clean, job.source, subjects, people, how)
+    places = arrange(tasks, headers, people, containers, subjects, how)
+    return Prepared([_with_container_problem(place, problems) for place in places], containers, people, seen)
+
+
+def whose(items: Sequence[Item], branches: Sequence[Branch], settings: Settings) -> tuple[People, dict[str, Task]]:
+    """Tell whose every file is as a run would: item → a task that has its person, labels and pseudonyms."""
+    people, seen = look_at_people(items, branches, Eyes(settings, Pool(settings, 1), _unwatched))
+    by_key = {branch.record.id: branch for branch in branches}
+    tasks = {}
+    for task in first_tasks([Group((item,)) for item in items], seen, people, settings.keyring):
+        item = task.items[0]
+        if item.containers and item.id not in people.loose:
+            branch = by_key[item.containers[-1]]
+            known = branch_pseudonyms(branch, people.of.get(item.id), settings.keyring)
+            task = replace(task, labels=branch.labels, pseudonyms=known)
+        tasks[item.id] = task
+    return people, tasks
+
+
+def look_at_people(
+    items: Sequence[Item],
+    branches: Sequence[Branch],
+    eyes: Eyes,
+    *,
+    root: str = "",
+    before: Mapping[str, Seen] = NOTHING,
+) -> tuple[People, Mapping[str, Seen | str]]:
+    """Take the first look at every source; return whose each is, and what was seen of it.
+
+    Parameters
+    ----------
+    items, branches : sequence
+        Of the source.
+    eyes : Eyes
+    root : str
+        As for ``people_in_folders``.
+    before : mapping
+        What is known of files that have not changed since.
+    """
+    if eyes.settings.source.keeps_subjects:
+        return _on_platform(items, branches, eyes.settings)
+    looked_at = [item for item in items if not item.problem or item.problem == BY_ONLY]
+    seen: dict[str, Seen | str] = {item.id: before[item.id] for item in looked_at if item.id in before}
+    tasks = _tasks(item for item in looked_at if item.id not in before)
+    for task, result in eyes.all(look, tasks, lambda: _LOST):
+        seen[task.items[0].id] = result
+    unsure = [item for item in copies.suspects(items, seen) if not item.problem]
+    tasks = _tasks(item for item in unsure if isinstance(one := seen[item.id], Seen) and not one.sha256)
+    for task, sha256 in eyes.all(digest, tasks, str):
+        one = seen[task.items[0].id]
+        assert isinstance(one, Seen)  # noqa: S101 -- the others are not asked for
+        seen[task.items[0].id] = replace(one, sha256=sha256)
+    return people_in_folders(items, seen, root=root, strict=eyes.settings.strict), seen
+
+
+def _on_platform(
+    items: Sequence[Item], branches: Sequence[Branch], settings: Settings
+) -> tuple[People, Mapping[str, Seen | str]]:
+    listed = {item.id: item for item in (*settings.source.witnesses(), *items)}
+    noted: dict[str, Seen | str] = {key: _noted(item, settings) for key, item in listed.items()}
+    born = {
+        branch.record.id: identity_of_metadata(
+            {"PatientBirthDate": branch.record.fields.get("date_of_birth")}, settings.keyring
+        ).born
+        for branch in branches
+        if branch.record.level == "subject"
+    }
+    found = people_in_containers(list(listed.values()), noted, born, strict=settings.strict)
+    own = {item.id for item in items}
+    found.copies = {key: other for key, other in found.copies.items() if other in own}
+    for branch in branches:
+        found.subjects.setdefault(branch.keys[0], container_person(branch.keys[0]))
+    return found, noted
+
+
+def _noted(item: Item, settings: Settings) -> Seen:
+    """Return what a platform tells of a file without its bytes."""
+    sha256 = item.digest if item.kind == "dicom" else ""
+    return Seen("", (identity_of_metadata(item.header, settings.keyring),), sha256=sha256)
+
+
+def _tasks(items: Iterable[Item]) -> list[Task]:
+    return [Task(number, (item,), None) for number, item in enumerate(items)]
+
+
+def _clean(job: Job, settings: Settings, people: People) -> tuple[dict[str, CleanContainer], dict[str, str]]:
+    """De-identify the metadata of containers; return why it is impossible for some."""
+    clean: dict[str, CleanContainer] = {}
+    problems: dict[str, str] = {}
+    for branch in job.branches:
+        person = people.subjects.get(branch.keys[0])
+        try:
+            clean[branch.record.id] = CleanContainer(None, {}, ())
+            if person is not None:
+                clean[branch.record.id] = _container(job, settings, branch, person)
+        except Unfit as error:
+            problems[branch.record.id] = str(error)
+    return clean, problems
+
+
+def _container(job: Job, settings: Settings, branch: Branch, person: Person) -> CleanContainer:
+    known = branch_pseudonyms(branch, person, job.keyring)
+    profile = job.profiles.of(branch.labels, pseudonyms=known)
+    return deidentify_container(branch.record, profile.flywheel, job.keyring.draw(person.text), settings.today)
+
+
+def _headers(
+    tasks: Sequence[Task], seen: Mapping[str, Seen | str], people: People, eyes: Eyes
+) -> dict[str, Surveyed | str]:
+    """Look closer at the first of each loose group: its header decides where they go."""
+    headers: dict[str, Surveyed | str] = {}
+    closer = []
+    for task in tasks:
+        item = task.items[0]
+        found = seen.get(item.id)
+        if item.id not in people.loose or item.problem or item.id in people.problems or item.id in people.copies:
+            continue
+        if isinstance(found, str):
+            headers[item.id] = found
+        elif task.person is not None:
+            closer.append(task)
+    for task, result in eyes.all(look_closer, closer, lambda: _LOST):
+        headers[task.items[0].id] = result
+    return headers
+
+
+def _with_container_problem(place: Place, problems: dict[str, str]) -> Place:
+    found = [problems[key] for key in place.task.items[0].containers if key in problems]
+    return replace(place, problem=found[0]) if found and not place.problem else place
