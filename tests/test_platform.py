@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 
 pytest.importorskip("flywheel")
 
+from fw_gear_deid.model.ports import Destination, Upload, Wanted
 from fw_gear_deid.stores.flywheel.client import disconnect
-from tests.loopback import Container, World, serve
+from fw_gear_deid.stores.flywheel.sink import FlywheelSink
+from tests.loopback import Container, Request, World, serve
 from tests.loopback.model import StoredFile
+from tests.loopback.wire import parse_form
 from tests.test_gear import PROFILE, Site
 from tests.test_run import instance, packed
 
@@ -151,6 +155,24 @@ def test_parallel_jobs_keep_the_oldest(site: Site) -> None:
     assert {one.reason for one in site.world.deletions} == {"container_is_empty"}
 
 
+def test_what_another_job_makes_while_the_list_is_read(site: Site) -> None:
+    """An acquisition may be listed whose subject and session came after theirs were."""
+    scan(site, "P1/V1/T1", 1)
+    came: list[Container] = []
+
+    def come(request: Request) -> bool:
+        if request.method == "GET" and request.path == f"/projects/{site.destination.id}/acquisitions" and not came:
+            session = site.world.add_session(site.world.add_subject(site.destination, "P9"), "V")
+            came.append(site.world.add_acquisition(session, "T"))
+            site.world.add_file(came[0], "x.dcm", b"x", info={"export": {"origin_id": "another", "size": 1}})
+        return False
+
+    site.world.faults.add("delay", come)
+    sink = FlywheelSink(site.server.key(), site.destination.id, match_by_id=frozenset())
+    assert [one.path for one in sink.standing()] == ["P9/V/T/x.dcm"]
+    assert len(came) == 1
+
+
 def test_a_container_that_cannot_go_is_told(site: Site) -> None:
     scan(site, "P1/V1/T1", 1)
     site.world.faults.add("race409", "^POST /sessions")
@@ -178,6 +200,21 @@ def test_a_session_moved_to_its_right_subject(site: Site) -> None:
     before = picture(site)
     assert site.here(name="third")[0] == 0
     assert picture(site) == before
+
+
+def test_a_moved_session_whose_label_is_taken_is_not_left_below_the_wrong_one(site: Site) -> None:
+    site.world.unique_labels = {"project", "subject", "session"}
+    file = scan(site, "P1/V1/T1", 1)
+    scan(site, "P2/V2/T1", 2)
+    keep = PROFILE + "flywheel:\n  session:\n    fields:\n      - name: label\n        replace-with: VISIT\n"
+    assert site.here(profile=keep)[0] == 0
+    session = file.parent.parent
+    assert session is not None
+    session.parent = child(site, site.source, "P2")
+    code, _ = site.here(profile=keep, name="again")
+    assert code == 1
+    assert "flywheel.session.label" in site.rows("again")[0]["reason"]
+    assert len(kept(site)) == 1
 
 
 def test_labels_that_were_swapped_are_changed(site: Site) -> None:
@@ -327,6 +364,76 @@ def test_replacing_by_the_same_bytes_sends_nothing(site: Site) -> None:
     assert [list(file.versions) for file in kept(site)] == [[1]]
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_file_that_comes_while_ours_is_on_its_way(site: Site, ours: bool) -> None:
+    """A parallel job's result of the same source is one with ours; somebody else's file of that name stays."""
+    scan(site, "P1/V1/T1", 1)
+    came: list[StoredFile] = []
+
+    def come(request: Request) -> bool:
+        if request.method == "POST" and request.path.endswith("/files") and not came:
+            metadata = json.loads(parse_form(request.headers["content-type"], request.body)[0].data)
+            [acquisition] = held(site, "acquisition")
+            info = metadata["info"] if ours else {}
+            came.append(site.world.add_file(acquisition, metadata["name"], b"came", type="dicom", info=info))
+        return False
+
+    site.world.faults.add("delay", come)
+    site.here()
+    assert ("released" in site.states()) == ours
+    [file] = kept(site)
+    assert list(file.versions) == ([2] if ours else [1])
+    assert (file.content == b"came") != ours
+
+
+def test_subjects_that_a_mapping_joins_are_one_container(site: Site) -> None:
+    levels = frozenset({"subject", "session", "acquisition"})
+
+    def chain(person: str) -> tuple[Wanted, ...]:
+        return (
+            Wanted("subject", "NEW", person),
+            Wanted("session", "V", f"{person}/V"),
+            Wanted("acquisition", "T1", person),
+        )
+
+    def run(*people: str) -> None:
+        sink = FlywheelSink(site.server.key(), site.destination.id, match_by_id=levels)
+        sink.prepare([chain(person) for person in people])
+        for person in people:
+            result = site.folder / person
+            result.write_bytes(person.encode())
+            upload = Upload(f"file of {person}", "f", 1, "s", len(person), version="v", root="r")
+            sink.put(result, Destination(chain(person), "scan.dcm"), upload, replace=True)
+            [there] = sink.earlier(f"file of {person}")
+            assert there.belongs(chain(person))
+        sink.finish([chain(person) for person in people])
+
+    run("A", "B")
+    before = picture(site)
+    for people in (("B", "A"), ("B",), ("A",)):
+        run(*people)
+        assert picture(site) == before
+    assert [len(held(site, level)) for level in ("subject", "session", "acquisition")] == [1, 2, 2]
+    assert held(site, "subject")[0].info["export"]["joined"] == ["A", "B"]
+
+
+def test_two_jobs_that_put_the_same_file(site: Site) -> None:
+    """Each listed the destination before the other one wrote: one container each, one file, nothing taken back."""
+    chain = tuple(Wanted(level, f"{level}-1", f"origin of {level}") for level in ("subject", "session", "acquisition"))
+    levels = frozenset({"subject", "session", "acquisition"})
+    sinks = [FlywheelSink(site.server.key(), site.destination.id, match_by_id=levels) for _ in range(2)]
+    for sink in sinks:
+        sink.prepare([chain])
+        assert list(sink.standing()) == []
+    for number, sink in enumerate(sinks):
+        result = site.folder / f"result-{number}"
+        result.write_bytes(b"the same")
+        upload = Upload("origin of file", "f", 1, "s", 8, version="v", root="r")
+        sink.put(result, Destination(chain, "scan.dcm"), upload, replace=False)
+    assert [list(file.versions) for file in kept(site)] == [[1]]
+    assert [len(held(site, level)) for level in levels] == [1, 1, 1]
+
+
 def test_files_of_the_previous_release_are_known(site: Site) -> None:
     scan(site, "P1/V1/T1", 1)
     assert site.here()[0] == 0
@@ -367,7 +474,6 @@ def test_copies_elsewhere_stop_a_deletion_and_are_told(site: Site) -> None:
 
 
 def test_standing_tells_what_stands_there_and_of_which_root(site: Site) -> None:
-    from fw_gear_deid.stores.flywheel.sink import FlywheelSink
     from fw_gear_deid.stores.flywheel.source import FlywheelSource
 
     first = scan(site, "P1/V1/T1", 1)

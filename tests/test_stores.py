@@ -246,7 +246,7 @@ def test_what_is_put_is_there(shelf: Shelf) -> None:
 def test_what_is_there_stays_unless_replaced(shelf: Shelf) -> None:
     shelf.put(ONE, b"1")
     with pytest.raises(FileExistsError):
-        shelf.put(ONE, b"2")
+        shelf.put(ONE, b"2", origin=OTHER)
     assert shelf.there() == {ONE: b"1"}
     shelf.put(ONE, b"3", replace=True)
     shelf.put(TWO, b"4", replace=True)

@@ -158,6 +158,17 @@ class Standing:
         """``SUBJECT/SESSION/ACQUISITION/FILE``."""
         return "/".join((*(one.label for one in self.containers), self.name))
 
+    def belongs(self, chain: Sequence[Wanted]) -> bool:
+        """Tell whether it stands in the containers that it belongs in: by origin, by label where one has none."""
+        return len(self.containers) == len(chain) and all(map(_is, self.containers, chain))
+
+
+def _is(there: Wanted, wanted: Wanted) -> bool:
+    if there.origin and wanted.origin:
+        # subjects of one label are one container: a mapping has joined them
+        return there.origin == wanted.origin or (there.level == "subject" and there.label == wanted.label)
+    return not wanted.label or there.label == wanted.label
+
 
 @dataclass(frozen=True, slots=True)
 class Branch:

@@ -37,13 +37,5 @@ def verdict(found: Sequence[Standing], chain: Sequence[Wanted], version: str, fi
 
 
 def at_home(standing: Standing, chain: Sequence[Wanted]) -> bool:
-    """Tell whether a file stands in the containers it belongs in: by origin, by label where one has none."""
-    if len(standing.containers) != len(chain):
-        return False
-    for there, wanted in zip(standing.containers, chain, strict=True):
-        if there.origin and wanted.origin:
-            if there.origin != wanted.origin:
-                return False
-        elif wanted.label and there.label != wanted.label:
-            return False
-    return True
+    """Tell whether a file stands in the containers it belongs in."""
+    return standing.belongs(chain)

@@ -8,7 +8,7 @@ from typing import Any
 
 from fw_gear_deid.model.container import EDITABLE
 from fw_gear_deid.model.ports import LEVELS, Standing, Wanted
-from fw_gear_deid.stores.flywheel.client import Platform, plain, plain_digest
+from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, plain, plain_digest
 
 PLURAL = {"subject": "subjects", "session": "sessions", "acquisition": "acquisitions"}
 
@@ -75,6 +75,12 @@ class Held:
         return str(export_of(self.fields.get("info")).get("origin_id") or "")
 
     @property
+    def origins(self) -> frozenset[str]:
+        """Its origin, with those of subjects that a mapping has joined to it; empty for somebody else's container."""
+        joined = export_of(self.fields.get("info")).get("joined") or ()
+        return frozenset({self.origin, *map(str, joined)} - {""})
+
+    @property
     def age(self) -> tuple[str, str]:
         """Sorts the oldest first, the same way in every job that looks."""
         return self.created, self.id
@@ -101,7 +107,19 @@ class Holding:
         self.add(self.root)
         for level in LEVELS:
             for container in self._list(level, "project", project):
-                self.add(container)
+                self._adopt(container)
+
+    def _adopt(self, container: Held) -> None:
+        """Note a listed container, and what holds it where that came after its own level was listed."""
+        if container.parent not in self._held:
+            above = LEVELS[LEVELS.index(container.level) - 1]
+            try:
+                self._adopt(self.read(above, self._platform.get(above, container.parent)))
+            except PlatformError as error:
+                if error.status != 404:
+                    raise
+                return  # it is being deleted
+        self.add(container)
 
     def _list(self, level: str, above: str, parent: str, **options: Any) -> Iterator[Held]:
         # of one origin there are few, so one page has the oldest
@@ -150,7 +168,7 @@ class Holding:
 
     def of_origin(self, level: str, origin: str, parent: str) -> Held | None:
         """Return the oldest container of an origin below a parent."""
-        return next((one for one in self.below(parent, level) if one.origin == origin), None)
+        return next((one for one in self.below(parent, level) if origin in one.origins), None)
 
     def again(self, parent: str, wanted: Wanted) -> Held | None:
         """Ask the platform anew for the oldest container that is the wanted one: another job may have made it.
@@ -162,7 +180,7 @@ class Holding:
         found = [
             one
             for one in self._list(wanted.level, above, parent, **options)
-            if (one.origin == wanted.origin if wanted.origin else one.label == wanted.label)
+            if (wanted.origin in one.origins if wanted.origin else one.label == wanted.label)
         ]
         for one in found:
             if one.id not in self._held:

@@ -59,6 +59,8 @@ class FlywheelSink:
         self._delete_reason = delete_reason
         self._labels: dict[tuple[str, str], str] = {}
         """Level and origin → label that this run gives the container."""
+        self._people: dict[str, list[str]] = {}
+        """Label of a subject → origins that have it in this run: more than one where a mapping joins them."""
         self._ids: dict[tuple[str, str], str] = {}
         """Parent, and origin or label → container, once it is found or made."""
         self._used: dict[tuple[str, str], str] = {}
@@ -90,6 +92,9 @@ class FlywheelSink:
             for wanted in chain:
                 if wanted.origin:
                     self._labels[wanted.level, wanted.origin] = wanted.label
+        for (level, origin), label in sorted(self._labels.items()):
+            if level == "subject":
+                self._people.setdefault(label, []).append(origin)
 
     # -- what is there ---------------------------------------------------------------------------------
 
@@ -122,7 +127,11 @@ class FlywheelSink:
             return self._holding.get(self._ids[key])
         by_origin = wanted.origin and (wanted.level in self._match_by_id or not wanted.label)
         if by_origin:
-            found = self._holding.of_origin(wanted.level, wanted.origin, parent.id)
+            joined = self._people.get(wanted.label, ()) if wanted.level == "subject" else ()
+            candidates = (
+                self._holding.of_origin(wanted.level, origin, parent.id) for origin in (wanted.origin, *joined)
+            )
+            found = next((one for one in candidates if one is not None), None)
         else:
             found = self._of_label(parent, wanted)
         if found is not None:
@@ -134,7 +143,7 @@ class FlywheelSink:
         same = [one for one in self._holding.below(parent.id, wanted.level) if one.label == wanted.label]
         if not wanted.origin:
             return same[0] if same else None
-        free = [one for one in same if one.origin == wanted.origin] or [one for one in same if not one.origin]
+        free = [one for one in same if wanted.origin in one.origins] or [one for one in same if not one.origin]
         if same and not free:
             raise PlatformError(AMISS, _taken(wanted.level))
         return free[0] if free else None
@@ -233,7 +242,7 @@ class FlywheelSink:
         changed = {key: value for key, value in fields.items() if there.get(key) != value}
         if changed:
             self._modify(parent, held, wanted, changed)
-        info, has = self._info(wanted), there.get("info") or {}
+        info, has = self._info(wanted, held), there.get("info") or {}
         gone = [key for key in export.get("info") or () if key not in info and key in has]
         for change in ({"delete": gone} if gone else {}, {"set": {k: v for k, v in info.items() if has.get(k) != v}}):
             if any(change.values()):
@@ -278,15 +287,19 @@ class FlywheelSink:
                 tries=TRIES,
             )
 
-    @staticmethod
-    def _info(wanted: Wanted) -> dict[str, Any]:
+    def _info(self, wanted: Wanted, held: Held | None = None) -> dict[str, Any]:
         info = wanted.fields.get("info")
         base = dict(info) if isinstance(info, Mapping) else {}
         if not wanted.origin:
             return base
         # which keys are ours, so that a later run can take back what its profile does not let travel
         fields = sorted(key for key in wanted.fields if key not in ("tags", "info"))
-        return base | {"export": {"origin_id": wanted.origin, "info": sorted(base), "fields": fields}}
+        export = {"origin_id": wanted.origin, "info": sorted(base), "fields": fields}
+        people = {wanted.origin, *(self._people.get(wanted.label, ()) if wanted.level == "subject" else ())}
+        if held is not None and people & held.origins:
+            export["origin_id"] = held.origin
+            people |= held.origins
+        return base | {"export": export | ({"joined": sorted(people)} if len(people) > 1 else {})}
 
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Make containers that hold no files, bring those that do up to date, end what a renaming began."""
@@ -337,11 +350,19 @@ class FlywheelSink:
 
     def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
         """Upload a result with its metadata in one go, check what the platform holds, then let older ones go."""
-        held = self._ensure(destination.containers)
+        try:
+            held = self._ensure(destination.containers)
+        except PlatformError as error:
+            if error.status == AMISS:  # somebody else has the label: at least it is not below the wrong one
+                for standing in self.earlier(upload.origin, upload.older):
+                    if not standing.belongs(destination.containers):
+                        self.remove(standing)
+            raise
         before = held.files.get(destination.name)
         if before is not None:
             others = before.origin not in ("", upload.origin, upload.older) and "version_id" in before.export
-            if others or not replace:
+            same = before.origin != "" and before.origin == upload.origin  # as when another job was as quick
+            if others or not (replace or same):
                 raise FileExistsError(destination.name)
         expected = digest(result)
         export = {
@@ -351,6 +372,8 @@ class FlywheelSink:
         if before is None or (before.hash, before.size, before.export) != (expected, upload.size, export):
             metadata = self._metadata(destination.name, upload, export)
             after = self._send(result, held, destination.name, metadata, before)
+            if before is None and int(after.version) > 1:
+                self._share(after, upload, replace=replace)
             file = Kept(
                 str(after.file_id), destination.name, int(after.version), int(after.size or 0), expected, export
             )
@@ -391,6 +414,25 @@ class FlywheelSink:
             if attempt < TRIES:
                 time.sleep(wait(attempt))
         raise problem or PlatformError(AMISS, "uploading a file: the platform does not show it")
+
+    def _share(self, after: Any, upload: Upload, *, replace: bool) -> None:
+        """Look at what came under this name since the listing: a parallel job's result goes, somebody else's stays."""
+        version = int(after.version) - 1
+        try:
+            there = self._platform.call(
+                "reading a file version", lambda sdk: sdk.get_file(after.file_id, version=version), tries=TRIES
+            )
+        except PlatformError as error:
+            if error.status != 404:
+                raise
+            return  # numbers go on where a file was deleted
+        if there.get("deleted"):
+            return
+        if export_of(plain(there.get("info"))).get("origin_id") == upload.origin != "":
+            self._delete(str(after.file_id), version)
+        elif not replace:
+            self._delete(str(after.file_id), int(after.version))
+            raise FileExistsError(str(after.name))
 
     def _arrived(self, held: Held, name: str, before: Kept | None) -> Any:
         """Ask what is there: the platform may have kept an upload and failed to say so."""
