@@ -292,3 +292,16 @@ def test_what_is_known_of_a_file_is_not_read_again(desk: Desk) -> None:
     }
     assert look_at_people(items, branches, eyes, before=known)[0] == people
     assert len(reads) == 3
+
+
+@pytest.mark.parametrize("place", ["tree", "loose"])
+def test_subjects_that_a_mapping_joins_are_one_person(desk: Desk, place: str) -> None:
+    """Visits that were subjects: one folder, one shift; who is not joined has another."""
+    desk.rules(PSEUDONYM.replace("subject.pseudonym", "ID") + JITTER)
+    ids, folder = ("S0", "S1", "S2"), "/V{n}/A/1" if place == "tree" else ""
+    desk.put({f"{one}{folder.format(n=n)}": instance(one, study=n, **BORN) for n, one in enumerate(ids)})
+    table = desk.folder / "m.csv"
+    table.write_text(f"{'subject.label' if place == 'tree' else 'PatientID'},ID\nS0,N-1\nS1,N-1\nS2,N-2\n")
+    assert desk.run("--mapping", str(table), "--allow-shared-ids").code == 0
+    shifts = {(one.PatientID, one.PatientBirthDate, one.StudyDate) for sets in released(desk).values() for one in sets}
+    assert len(shifts) == len(subjects(desk)) == 2

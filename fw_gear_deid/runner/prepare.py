@@ -96,6 +96,7 @@ def prepare(job: Job, settings: Settings, pool: Pool, progress: Watched) -> Prep
     """Look at the headers that people and places depend on, de-identify containers, and arrange everything."""
     eyes = Eyes(settings, pool, progress)
     people, seen = look_at_people(job.items, job.branches, eyes, root=job.root, before=job.seen)
+    _join(people, seen, job.items, job.branches, settings)
     clean, problems = _clean(job, settings, people)
     groups = group(job.items, seen, people)
     tasks = first_tasks(groups, seen, people, job.keyring)
@@ -110,6 +111,7 @@ def prepare(job: Job, settings: Settings, pool: Pool, progress: Watched) -> Prep
 def whose(items: Sequence[Item], branches: Sequence[Branch], settings: Settings) -> tuple[People, dict[str, Task]]:
     """Tell whose every file is as a run would: item → a task that has its person, labels and pseudonyms."""
     people, seen = look_at_people(items, branches, Eyes(settings, Pool(settings, 1), _unwatched))
+    _join(people, seen, items, branches, settings)
     by_key = {branch.record.id: branch for branch in branches}
     tasks = {}
     for task in first_tasks([Group((item,)) for item in items], seen, people, settings.keyring):
@@ -120,6 +122,30 @@ def whose(items: Sequence[Item], branches: Sequence[Branch], settings: Settings)
             task = replace(task, labels=branch.labels, pseudonyms=known)
         tasks[item.id] = task
     return people, tasks
+
+
+def _join(
+    people: People,
+    seen: Mapping[str, Seen | str],
+    items: Sequence[Item],
+    branches: Sequence[Branch],
+    settings: Settings,
+) -> None:
+    """Let subjects that a mapping joins on purpose be one person, with one pseudonym and one shift."""
+    book = settings.profiles
+    if book.lookup is None or not book.lookup.allow_shared or book.by_header not in ("", "PatientID"):
+        return  # rows by study are not of persons
+    labels = {branch.record.id: branch.labels for branch in branches}
+    for key in people.subjects:
+        new = book.new_id(labels.get(key, ()))
+        if new and not book.by_header:
+            people.subjects[key] = Person("row", (settings.keyring.stamp("row", *new),))
+    for item in items:
+        one = seen.get(item.id)
+        if book.by_header and isinstance(one, Seen) and one.row and item.id in people.loose and item.id in people.of:
+            people.of[item.id] = Person("row", (one.row,))
+        elif item.containers and item.id in people.of and item.id not in people.loose and not book.by_header:
+            people.of[item.id] = people.subjects[item.containers[0]]
 
 
 def look_at_people(
