@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.keys import Keyring
@@ -20,18 +21,28 @@ _UIDS = {"study": 0x0020000D, "series": SERIES_UID, "instance": 0x00080018}
 
 def identity_of(draft: Draft, keyring: Keyring) -> Identity:
     """Seal what a data set says of its patient."""
-    return Identity.of({keyword: _text(draft, tag) for keyword, tag in _PATIENT.items()}, keyring.stamp)
+    return _sealed(keyring, tuple(_text(draft, tag) for tag in _PATIENT.values()))
+
+
+@lru_cache(maxsize=256)  # files of one patient follow one another
+def _sealed(keyring: Keyring, texts: tuple[str, ...]) -> Identity:
+    return Identity.of(dict(zip(_PATIENT, texts, strict=True)), keyring.stamp)
+
+
+@lru_cache(maxsize=1024)
+def _stamp(keyring: Keyring, kind: str, uid: str) -> str:
+    return keyring.stamp(kind, uid) if uid else ""
 
 
 def identity_of_metadata(header: Mapping[str, object], keyring: Keyring) -> Identity:
     """Seal what a platform has noted of a header: keyword → value."""
-    return Identity.of({keyword: str(header.get(keyword) or "") for keyword in _PATIENT}, keyring.stamp)
+    return _sealed(keyring, tuple(str(header.get(keyword) or "") for keyword in _PATIENT))
 
 
 def seen_of(draft: Draft, keyring: Keyring) -> Seen:
     """Return what a look at one instance finds."""
     uids = {name: _text(draft, tag).strip("\0 ") for name, tag in _UIDS.items()}
-    sealed = {name: keyring.stamp(name, uid) if uid else "" for name, uid in uids.items()}
+    sealed = {name: _stamp(keyring, name, uid) for name, uid in uids.items()}
     return Seen("instance", (identity_of(draft, keyring),), **sealed)
 
 
