@@ -19,7 +19,12 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return gear()
+    code = gear()
+    if code == 130:
+        from fw_gear_deid.runner import signals
+
+        signals.ignore()  # once more on the way out would be told with a traceback
+    return code
 
 
 if __name__ == "__main__":

@@ -247,3 +247,17 @@ def test_last_line_counts_every_state() -> None:
     states = {"released": 3, "skipped": 1, "orphan": 2}
     summary = {"states": states, "totals": {"changes": 27}, "options": {}}
     assert last_lines(0, summary, "R") == ["3 released, 1 skipped, 2 orphan; 27 changes; reports in R"]
+
+
+def test_loose_file_that_cannot_be_looked_at_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the file that is to blame, so it is not refused."""
+    fetch = FolderSource.fetch
+
+    def ill(self: FolderSource, item: Any, workspace: Path) -> Path:
+        if item.id == "loose/1":
+            raise OSError(5, "Input/output error")
+        return fetch(self, item, workspace)
+
+    monkeypatch.setattr(FolderSource, "fetch", ill)
+    assert desk.run().code == 1
+    assert (desk.states()["loose/1"], desk.reasons()["loose/1"]) == ("failed", "Input/output error (while reading)")

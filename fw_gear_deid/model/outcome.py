@@ -114,6 +114,18 @@ class Failed:
 
 Outcome = Released | Refused | Skipped | Failed
 
+
+class Trouble(str):
+    """Why a file could not be looked at, where the machine or this program is to blame and not the file."""
+
+    __slots__ = ()
+
+
+def outcome_of(problem: str) -> Refused | Failed:
+    """Return what a problem that was found before the work makes of a file."""
+    return Failed(problem) if isinstance(problem, Trouble) else Refused(problem)
+
+
 STATES = ("released", "skipped", "refused", "failed", "orphan", "not-reached")
 """What may have become of a source file, in the order of reports."""
 SKIPPED = ("unchanged", "stale", "other file", "copy", "excluded", "not taken")

@@ -10,6 +10,7 @@ from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.deid.identity import identity_of_metadata
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Trouble
 from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.seen import Seen
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from fw_gear_deid.runner.run import Job
 
 NOTHING: Mapping[str, Seen] = {}
-_LOST = "its worker process died while reading it"
+_LOST = Trouble("its worker process died while reading it")
 
 
 Watched = Callable[[Sequence[Item]], Progress]

@@ -12,7 +12,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import reports
 from fw_gear_deid.ledger.state import RELEASING, Row, State
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped, state_of
+from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped, outcome_of, state_of
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Destination, Item, Sink, Standing, Upload, Wanted
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
@@ -97,7 +97,7 @@ class Releaser:
         for one in place.task.items:
             self._keys[one.id] = place.key
         if place.problem:
-            return self.withhold(place, Refused(place.problem))
+            return self.withhold(place, outcome_of(place.problem))
         if place.skip:
             return self.withhold(place, Skipped(place.skip))
         if self._exists == "replace":

@@ -20,7 +20,7 @@ from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Unfit, place_of
-from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Outcome, Refused, Released, Skipped
+from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Outcome, Refused, Released, Skipped, Trouble
 from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.model.seen import Seen
@@ -242,9 +242,9 @@ def _first(settings: Settings, task: Task, read: Callable[[Path], Found]) -> Fou
     except DeidError as error:
         return str(error)
     except OSError as error:
-        return f"{error.strerror or type(error).__name__} (while reading)"
+        return Trouble(f"{error.strerror or type(error).__name__} (while reading)")
     except Exception as error:  # noqa: BLE001 -- the boundary
-        return f"unexpected {type(error).__name__} in {place_of(error)}; please report it"
+        return Trouble(f"unexpected {type(error).__name__} in {place_of(error)}; please report it")
 
 
 def silence() -> None:
