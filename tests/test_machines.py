@@ -392,6 +392,13 @@ def test_workers_are_the_cores_of_this_process() -> None:
     assert done.stdout.strip() == "1"
 
 
+def test_more_workers_than_a_system_can_wait_for(desk: Desk, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(cores, "MOST_WORKERS", 1)
+    monkeypatch.setattr("fw_gear_deid.runner.pool.ProcessPoolExecutor", None)
+    desk.put({"S/V/A/1": instance()})
+    assert desk.run("--workers", "100").code == 0
+
+
 def test_machine_without_any_answer_has_one_core(monkeypatch: Patch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)

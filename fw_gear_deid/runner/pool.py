@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.runner.signals import SENT
 from fw_gear_deid.runner.workers import Settings, Task, silence
+from fw_gear_deid.system import cores
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -44,7 +45,7 @@ class Pool:
 
     def __init__(self, settings: Settings, workers: int) -> None:
         self._settings = settings
-        self._workers = workers
+        self._workers = min(workers, cores.MOST_WORKERS)
         self.tick: Callable[[], None] = _nothing
         """Called now and then while tasks take their time."""
         self._all: set[_Worker] = set()

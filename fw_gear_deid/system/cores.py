@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+MOST_WORKERS = 61 if os.name == "nt" else 1_000_000
+"""What one process can wait for: Windows' limit (concurrent.futures, ProcessPoolExecutor)."""
 _PROCESS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 
