@@ -294,10 +294,8 @@ def _place(
     if item.id not in people.loose:
         return _in_tree(task, person, containers, how) if item.containers else Place(task, ())
     header = headers.get(item.id)
-    if isinstance(header, str):
-        return Place(task, (), problem=header)
-    if header is None or not header.after or person is None:
-        # nothing to place it by: the work on it says whether it is left out or refused
+    if header is None or isinstance(header, str) or not header.after or person is None:
+        # nothing to place it by: the work on it says whether it is left out, refused or failed
         return Place(task, ())
     return _loose(task, header, subjects[person.text], how)
 

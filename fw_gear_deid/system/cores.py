@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MOST_WORKERS = 61 if os.name == "nt" else 1_000_000
-"""What one process can wait for: Windows' limit (concurrent.futures, ProcessPoolExecutor)."""
+"""What one process can wait for: Windows' limit (WaitForMultipleObjects, as concurrent.futures has it)."""
 _PROCESS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 
