@@ -16,9 +16,9 @@ from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.problems import show
 from fw_gear_deid.runner.progress import Manner, counting
-from fw_gear_deid.runner.rows import unused_rows
+from fw_gear_deid.runner.rows import missing_ids, unused_rows
 from fw_gear_deid.runner.run import Job, Stopped, run
-from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of
+from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of, taking_part
 from fw_gear_deid.runner.sieve import Sieve
 from fw_gear_deid.runner.signals import Interrupts
 from fw_gear_deid.runner.told import OK, SOME_REFUSED, last_lines, warned
@@ -112,8 +112,9 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
                 tell(line)
             raise
         done = Done(code, job.reports, summary)
-        if not asked.quiet and unused_rows(summary):
-            tell(unused_rows(summary))
+        for note in (unused_rows(summary), missing_ids(summary)) if not asked.quiet else ():
+            if note:
+                tell(f"note: {note}")
         if not asked.quiet or code != OK:
             for line in last_lines(code, summary, str(job.reports)):
                 tell(line)
@@ -142,7 +143,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     book = book_for(
         planned,
         asked.mapping,
-        branches,
+        taking_part(items, branches),
         by_session=asked.session_level_profile,
         allow_shared=asked.allow_shared_ids,
     )

@@ -136,7 +136,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
             _say(f"note: {note}")
         code, summary = run(job, interrupts)
         if unused_rows(summary):
-            _say(unused_rows(summary))
+            _say(f"note: {unused_rows(summary)}")
         if options["debug"]:
             _tell_changes(job.reports / "audit.csv")
         if divided and code != INTERRUPTED:

@@ -121,33 +121,35 @@ def test_a_folder_without_a_row_is_named(desk: Desk) -> None:
     assert "m.csv row 3 differs only by case from a subject that has no row" in done.err
 
 
+def test_who_is_left_out_needs_no_row(desk: Desk) -> None:
+    desk.put({f"S{number}/V/A/1": instance(f"P{number}") for number in (1, 2)})
+    table_ = table(desk, "subject.label,NEWID\nS1,N-1\n")
+    for asked in (["--only", "S1"], ["--exclude", "S2"]):
+        done = desk.run("--mapping", table_, *asked)
+        assert done.code == 0, done.err
+        assert desk.states()["S2/V/A/1"] == "skipped" and desk.reasons()["S2/V/A/1"].startswith("excluded")
+    assert list(new_ids(desk).values()) == ["N-1"]
+
+
 def test_studies_of_two_patients_do_not_share_a_new_id(desk: Desk) -> None:
     for patient in ("P1", "P2"):
         desk.put({f"{patient}/V/A/{n}": instance(patient, n, AccessionNumber=f"{patient}-{n}") for n in (1, 2)})
     table_ = table(desk, "AccessionNumber,NEWID\nP1-1,N-1\nP1-2,N-1\nP2-1,N-1\nP2-2,N-2\n")
-    assert desk.run("--mapping", table_).code == 1
-    assert sorted(new_ids(desk).values()) == ["N-1", "N-1", "N-2"]
-    told = "m.csv row 4: another patient has this new id; --allow-shared-ids lets them"
-    assert desk.reasons()["P2/V/A/1"] == told
+    done = desk.run("--mapping", table_)
+    assert (done.code, desk.dest.exists()) == (2, False)
+    assert "2 patients would get one new id; --allow-shared-ids lets them: m.csv rows 2, 3, 4" in done.err
     assert desk.run("--mapping", table_, "--allow-shared-ids").code == 0
     assert sorted(new_ids(desk).values()) == ["N-1", "N-1", "N-1", "N-2"]
 
 
 def test_another_row_makes_its_file_anew(desk: Desk) -> None:
     desk.put({"1": instance(), "2": instance("P2")})
-    for text, states in (("N-2", {"released"}), ("N-2", {"skipped"}), ("N-3", {"released"})):
-        assert desk.run("--mapping", table(desk, f"PatientID,NEWID\nP1,N-1\nP2,{text}\n")).code == 0
-        assert states <= set(desk.states().values())
+    one, two = ("released", "released"), ("skipped", "skipped")
+    for text, states in (("N-2", one), ("N-2", two), ("N-3", ("skipped", "released"))):
+        assert desk.run("--mapping", table(desk, f"PatientID,NEWID\nP1,N-1\nP2,{text}\nP9,N-9\n")).code == 0
+        assert desk.states() == dict(zip("12", states, strict=True))
+        assert desk.summary()["mapping"]["unused_rows"] == [4]
     assert sorted(new_ids(desk).values()) == ["N-1", "N-3"]
-
-
-def test_rows_are_not_called_unused_where_nobody_looked(desk: Desk) -> None:
-    desk.put({"1": instance()})
-    table_ = table(desk, "PatientID,NEWID\nP1,N-1\nP2,N-2\n")
-    for unused in ([3], None):
-        done = desk.run("--mapping", table_)
-        assert desk.summary()["mapping"]["unused_rows"] == unused
-        assert ("used by nothing" in done.err) == bool(unused)
 
 
 def test_rows_said_twice_are_noted(desk: Desk) -> None:
@@ -224,7 +226,9 @@ def test_ids_of_earlier_runs_stay(desk: Desk) -> None:
     assert desk.run("--ids", str(path)).code == 0
     before = rows(path)
     desk.put({"3": instance("P3")})
-    assert desk.run("--ids", str(path)).code == 0
+    done = desk.run("--ids", str(path))
+    assert done.code == 0
+    assert "note: 2 files were unchanged: the table of ids has them if an earlier run had --ids" in done.err
     assert [one["PatientID"] for one in rows(path)] == ["P1", "P2", "P3"]
     assert rows(path)[:2] == before
     desk.rules(PROFILE)

@@ -42,8 +42,8 @@ def identity_of_metadata(header: Mapping[str, object], keyring: Keyring) -> Iden
 def seen_of(draft: Draft, keyring: Keyring) -> Seen:
     """Return what a look at one instance finds."""
     uids = {name: _text(draft, tag).strip("\0 ") for name, tag in _UIDS.items()}
-    sealed = {name: _stamp(keyring, name, uid) for name, uid in uids.items()}
-    return Seen("instance", (identity_of(draft, keyring),), **sealed)
+    study, series, instance = (_stamp(keyring, name, uid) for name, uid in uids.items())
+    return Seen("instance", (identity_of(draft, keyring),), study, series, instance)
 
 
 def person_of(draft: Draft, keyring: Keyring) -> str | None:

@@ -73,7 +73,7 @@ def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: 
             return one if book.used or _is_named(found.name, section) else replace(one, kind="unnamed")
         case ZipSection():
             heads = _heads(source, found, book, whole=whole)
-            seen = [replace(seen_of(head, keyring), row=_row(head, book, keyring)) for head in heads]
+            seen = [_seen(head, book, keyring) for head in heads]
             identities = tuple(dict.fromkeys(identity for one in seen for identity in one.identities))
             return replace(seen[0], kind="archive", identities=identities) if seen else Seen("archive")
     return Seen("other")
@@ -82,11 +82,10 @@ def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: 
 def _instance(source: Path, found: Found, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
     if not whole and not found.packing:
         with source.open("rb") as stream:
-            return seen_of(part10.read_head(stream, PATIENT_ID, SERIES_UID), keyring)
+            return _seen(part10.read_head(stream, PATIENT_ID, SERIES_UID), book, keyring)
     ((_, _, data),) = instances(source, found, book.base)
-    draft = part10.read(data)
     digest = "" if found.packing else sha256(data).hexdigest()
-    return replace(seen_of(draft, keyring), sha256=digest, row=_row(draft, book, keyring))
+    return replace(_seen(part10.read(data), book, keyring), sha256=digest)
 
 
 def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Iterator[Draft]:
@@ -103,16 +102,15 @@ def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Ite
             return
 
 
-def _row(draft: Draft, book: ProfileBook, keyring: Keyring) -> str:
-    """Return what stands for whom the mapping says a data set is of; empty without a row."""
-    if not book.by_header or book.lookup is None:
-        return ""
-    try:
-        ids = ids_of(draft)
-    except Unfit:
-        return ""
+def _seen(draft: Draft, book: ProfileBook, keyring: Keyring) -> Seen:
+    """Return what a header tells, and of whom the mapping says it is."""
+    one = seen_of(draft, keyring)
+    ids = ids_of(draft)
+    number = book.lookup.row((), ids) if book.by_header and book.lookup is not None else None
+    if book.lookup is None or number is None:
+        return one
     told = book.new_id((), ids) or book.lookup.key_of((), ids)
-    return keyring.stamp("row", *told) if book.lookup.row((), ids) is not None else ""
+    return replace(one, row=keyring.stamp("row", *told), number=number)
 
 
 def survey(source: Path, name: str, ctx: Context) -> Surveyed:
@@ -148,10 +146,14 @@ def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | Non
     Unfit
         It cannot be read.
     """
-    kind, found = _first(source, name, profile)
-    if found is None:
+    found = sort(source, name, profile)
+    if isinstance(found.section, DicomSection) and not found.packing:
+        with source.open("rb") as stream:
+            return ids_of(part10.read_head(stream, PATIENT_ID, SERIES_UID))
+    kind, first = _first(source, name, profile)
+    if first is None:
         return None if kind == "nothing" else {}
-    return ids_of(part10.read(found[0]))
+    return ids_of(part10.read_head(io.BytesIO(first[0]), PATIENT_ID, SERIES_UID))
 
 
 def _first(source: Path, name: str, profile: Profile) -> tuple[str, tuple[bytes, str, DicomSection] | None]:

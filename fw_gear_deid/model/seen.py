@@ -26,6 +26,8 @@ class Seen:
         Of the bytes, where it was asked for.
     row : str
         Of whom the mapping's row says it is, where the mapping has one.
+    number : int
+        Of that row; 0 without one.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Seen:
     instance: str = ""
     sha256: str = ""
     row: str = ""
+    number: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -43,7 +46,7 @@ class Seen:
             "identities": [[one.id, list(one.born), one.name] for one in self.identities],
             "uids": [self.study, self.series, self.instance],
             "sha256": self.sha256,
-            "row": self.row,
+            "row": [self.row, self.number],
         }
 
     @staticmethod
@@ -51,4 +54,4 @@ class Seen:
         """Return what ``as_json`` was made of."""
         identities = tuple(Identity(one, tuple(born), name) for one, born, name in value["identities"])
         study, series, instance = value["uids"]
-        return Seen(value["kind"], identities, study, series, instance, value["sha256"], value["row"])
+        return Seen(value["kind"], identities, study, series, instance, value["sha256"], *value["row"])

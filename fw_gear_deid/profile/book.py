@@ -45,6 +45,15 @@ class Page:
     fingerprint: str
 
 
+@dataclass(slots=True)
+class _Made:
+    """What is made of the rows of a table when it is first asked for."""
+
+    nearest: Nearest | None = None
+    keys: dict[int, Labels] = field(default_factory=dict)
+    digest: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """Rows of a mapping table, cut down to the columns that the profile uses.
@@ -79,7 +88,7 @@ class Lookup:
     allow_shared: bool = False
     notes: tuple[str, ...] = ()
     sha256: str = ""
-    _nearest: list[Nearest] = field(default_factory=list, repr=False, compare=False)
+    _made: _Made = field(default_factory=lambda: _Made(), repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         listed = (self.numbers, self.allow_shared, self.notes, self.sha256)
@@ -103,6 +112,21 @@ class Lookup:
         """Return the values that the table has for a file."""
         found = self.rows.get(self.key_of(labels, ids))
         return dict(zip(self.columns, found[1], strict=True)) if found else NOTHING
+
+    def ids_of(self, number: int) -> Values | None:
+        """Return the id that a row goes by; None for a number without a row."""
+        if not self._made.keys:
+            self._made.keys.update((found, key) for key, (found, _) in self.rows.items())
+        key = self._made.keys.get(number)
+        return None if key is None else {self.key: key[0]}
+
+    @property
+    def digest(self) -> str:
+        """What changes with any value of any row."""
+        if not self._made.digest:
+            told = json.dumps(sorted((key, cells) for key, (_, cells) in self.rows.items()))
+            self._made.digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._made.digest
 
     def check(self, labels: Labels, ids: Values) -> None:
         """Make sure that a file has a row with a value in every column.
@@ -130,9 +154,9 @@ class Lookup:
             return f"{self.table} goes by {self.key}, and this file has none that can be read"
         if self.by_session and len(key) < 2:
             return f"{self.table} goes by session.label as well, and this file stands in no session"
-        if not self._nearest:
-            self._nearest.append(Nearest((one, number) for one, (number, _) in self.rows.items()))
-        near = self._nearest[0].explain(key)
+        if self._made.nearest is None:
+            self._made.nearest = Nearest((one, number) for one, (number, _) in self.rows.items())
+        near = self._made.nearest.explain(key)
         what = f"{self.key} and session" if self.by_session else self.key
         return f"{self.table} has no row for its {what}: " + (near or "add one, or leave the file out")
 
@@ -193,6 +217,10 @@ class ProfileBook:
             return False
         return any(name in self.lookup.columns for target in self.new_ids for name in target.variables)
 
+    def ids_of_row(self, number: int) -> Values | None:
+        """Return the ids that a row of the mapping goes by, as ``fingerprint`` takes them; None for unknown ones."""
+        return self.lookup.ids_of(number) if self.lookup is not None and self.by_header else NOTHING
+
     def new_id(self, labels: Labels, ids: Values = NOTHING) -> tuple[str, ...]:
         """Return the new id that the mapping gives somebody; nothing when it gives none."""
         cells = self.lookup.cells(labels, ids) if self.lookup is not None else NOTHING
@@ -217,12 +245,10 @@ class ProfileBook:
             None: they are not known yet. Then every row of a mapping counts that goes by them.
         """
         values = self.values(labels, ids or NOTHING, pseudonyms)
-        rows: list[tuple[Labels, Labels]] = []
-        if self.by_header and ids is None and self.lookup is not None:
-            rows = sorted((key, cells) for key, (_, cells) in self.lookup.rows.items())
+        rows = [self.lookup.digest] if self.by_header and ids is None and self.lookup is not None else []
         if not values and not rows:
             return self.sha256
-        told = json.dumps([self.sha256, sorted(values.items()), *([rows] if rows else [])])
+        told = json.dumps([self.sha256, sorted(values.items()), *rows])
         return sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
     def page(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Page:

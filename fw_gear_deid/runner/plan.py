@@ -235,7 +235,7 @@ def first_tasks(
     for number, one in enumerate(groups):
         item = one.items[0]
         person, found = people.of.get(item.id), seen.get(item.id)
-        task = Task(number, one.items, None, one.series)
+        task = Task(number, one.items, None, one.series, row=found.number if isinstance(found, Seen) else 0)
         if person is not None:
             known = people.known.get(person.text)
             task = replace(task, person=person.text, born=known.born if known else (), by_id=item.id in people.loose)

@@ -208,7 +208,11 @@ def _on_platform(
 def _noted(item: Item, settings: Settings) -> Seen:
     """Return what a platform tells of a file without its bytes."""
     sha256 = item.digest if item.kind == "dicom" else ""
-    return Seen("", (identity_of_metadata(item.header, settings.keyring),), sha256=sha256)
+    book = settings.profiles
+    ids = {book.by_header: str(item.header.get(book.by_header) or "").strip(" \0")} if book.by_header else {}
+    number = book.lookup.row((), ids) if book.lookup is not None and ids else None
+    identity = identity_of_metadata(item.header, settings.keyring)
+    return Seen("", (identity,), sha256=sha256, number=number or 0)
 
 
 def _tasks(items: Iterable[Item]) -> list[Task]:
@@ -257,5 +261,7 @@ def _headers(
 
 
 def _with_container_problem(place: Place, problems: dict[str, str]) -> Place:
-    found = [problems[key] for key in place.task.items[0].containers if key in problems]
-    return replace(place, problem=found[0]) if found and not place.problem else place
+    item = place.task.items[0]
+    found = [problems[key] for key in item.containers if key in problems]
+    # what is left out needs no values, and the mapping no row for it
+    return replace(place, problem=found[0]) if found and not place.problem and not item.problem else place

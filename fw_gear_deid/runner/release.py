@@ -17,7 +17,7 @@ from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Destination, Item, Sink, Standing, Upload, Wanted
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
 from fw_gear_deid.runner.stale import STALE, UNCHANGED, at_home, verdict
-from fw_gear_deid.runner.workers import Worked
+from fw_gear_deid.runner.workers import Task, Worked
 
 _SAME_NAME = "another source gets the same name at the destination"
 
@@ -31,7 +31,7 @@ class Releaser:
     state : State
     keyring : Keyring
     fingerprint : callable
-        Source labels → what results depend on besides their source.
+        Task → what its result depends on besides its source.
     exists : str
         ``skip``, ``replace`` or ``fail``.
     originals, dry_run : bool
@@ -49,7 +49,7 @@ class Releaser:
         state: State,
         keyring: Keyring,
         *,
-        fingerprint: Callable[[tuple[str, ...]], str],
+        fingerprint: Callable[[Task], str],
         exists: str,
         originals: bool,
         dry_run: bool,
@@ -111,7 +111,7 @@ class Releaser:
 
     def _known_here(self, place: Place) -> tuple[str, str] | None:
         """By our own ledger: the same bytes, profile, key and options made a file that still stands."""
-        version, fingerprint = version_of(place.task), self._fingerprint(place.task.labels)
+        version, fingerprint = version_of(place.task), self._fingerprint(place.task)
         rows = [self._state.get(item.id) for item in place.task.items]
         known = [row for row in rows if row is not None and row.task == version and row.fingerprint == fingerprint]
         if len(known) != len(rows) or not all(row.sha256 and row.state in ("released", "skipped") for row in known):
@@ -135,7 +135,7 @@ class Releaser:
     def _known_there(self, place: Place) -> tuple[str, str] | None:
         """By what the store itself keeps with its files, wherever they stand."""
         found = self._there(place)
-        item, fingerprint = place.task.items[0], self._fingerprint(place.task.labels)
+        item, fingerprint = place.task.items[0], self._fingerprint(place.task)
         reason = verdict(found, place.containers, self._version(item), fingerprint)
         if not reason:
             return None
@@ -177,7 +177,7 @@ class Releaser:
 
     def withhold(self, place: Place, outcome: Refused | Skipped | Failed, seconds: float = 0.0) -> tuple[str, str]:
         """Record why nothing is released, and take back what an earlier run made of the same sources."""
-        row = Row("", 0, "", self._fingerprint(place.task.labels), "", "", "", seconds=seconds)
+        row = Row("", 0, "", self._fingerprint(place.task), "", "", "", seconds=seconds)
         try:
             self._take_back(place, "")
             if not isinstance(outcome, Failed) and not any(item.problem for item in place.task.items):
@@ -269,7 +269,7 @@ class Releaser:
             version=self._version(item),
             root=self._origin(),
             older=self._origin(item.id, item.version),
-            fingerprint=self._fingerprint(place.task.labels),
+            fingerprint=self._fingerprint(place.task),
             members=released.members,
             sha256=released.sha256,
             size=released.bytes_out,
@@ -325,7 +325,7 @@ class Releaser:
             source="",
             position=0,
             task="",
-            fingerprint=self._fingerprint(place.task.labels),
+            fingerprint=self._fingerprint(place.task),
             destination=path,
             state="released",
             reason=released.reason,

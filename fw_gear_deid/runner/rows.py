@@ -28,9 +28,10 @@ class Rows:
         if number is not None:
             self._used.add(number)
 
-    def pass_over(self) -> None:
-        """Note that a file was done before: whose it is stands in a header that was not read again."""
-        self._unread = True
+    def pass_over(self, number: int) -> None:
+        """Note a file that was done before, and its row; 0 where that stands in a header that was not read again."""
+        self.use(number or None)
+        self._unread |= not number
 
     def report(self) -> dict[str, object]:
         """Return what the summary tells of a mapping; ``unused_rows`` is None where that is not known."""
@@ -53,4 +54,16 @@ def unused_rows(summary: Mapping[str, object]) -> str:
     more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
     listed = ", ".join(map(str, numbers[:_SHOWN])) + more
     what = "row was" if len(numbers) == 1 else "rows were"
-    return f"note: {len(numbers)} {what} used by nothing in this run, of the mapping's {told['rows']}: {listed}"
+    return f"{len(numbers)} {what} used by nothing in this run, of the mapping's {told['rows']}: {listed}"
+
+
+def missing_ids(summary: Mapping[str, object]) -> str:
+    """Return a line about files whose ids this run has not seen, empty when it saw those of all."""
+    told = summary.get("ids")
+    if not isinstance(told, dict) or not told["unchanged_files"]:
+        return ""
+    what = "file was" if told["unchanged_files"] == 1 else "files were"
+    return (
+        f"{told['unchanged_files']} {what} unchanged: the table of ids has them if an earlier run had --ids; "
+        "--exists replace makes them anew"
+    )

@@ -113,9 +113,9 @@ class Job:
     seen: dict[str, Seen] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
 
-    def fingerprint(self, labels: tuple[str, ...]) -> str:
+    def fingerprint(self, task: Task) -> str:
         """Return what results depend on besides their source: another one makes a rerun do the work again."""
-        profile = self.profiles.fingerprint(labels)
+        profile = self.profiles.fingerprint(task.labels, self.profiles.ids_of_row(task.row))
         return self.keyring.stamp(str(RESULTS), profile, self.labels, self.verify, str(self.originals))
 
 
@@ -188,6 +188,7 @@ class _Run:
             job.strict,
         )
         self._rows_used = Rows(job.profiles.lookup)
+        self._unchanged = 0
         self._ids: dict[Ids, None] = {}
         self._new_ids = NewIds(job.profiles)
         self._listed = job.items
@@ -205,6 +206,7 @@ class _Run:
             with self._interrupts.allowed():
                 prepared = prepare(self._job, self._settings, pool, lambda items: self._progress("looking", items))
                 places = prepared.places
+                self._new_ids.compare(place.task for place in places)
                 self._people, self._containers = prepared.people, prepared.containers
                 self._sightings = Sightings(prepared.people.known)
                 self._job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
@@ -212,7 +214,9 @@ class _Run:
                 trouble = not self._finish_containers(places)
         except KeyboardInterrupt:
             interrupted = True
-        except Exception as error:  # noqa: BLE001 -- the boundary of this process: what was done is reported
+        except Exception as error:
+            if isinstance(error, UsageError) and self._releaser is None:
+                raise  # nothing was written
             stopped = _told(error)
         finally:
             pool.close()
@@ -272,7 +276,8 @@ class _Run:
                     pending.append(place.task)
                 else:
                     if early == ("skipped", UNCHANGED):
-                        self._rows_used.pass_over()
+                        self._rows_used.pass_over(place.task.row)
+                        self._unchanged += 1
                     progress.step(place.task.items, *early)
             for task, worked in pool.run(
                 process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
@@ -362,6 +367,7 @@ class _Run:
         )
         if job.ids is not None:
             ids.write(job.ids, self._ids)
+            summary["ids"] = {"rows": len(self._ids), "unchanged_files": self._unchanged}
         folders = reports.Folders(job.reports, job.private, job.originals)
         return reports.write(folders, self._rows(), summary, profile.rule_labels(), self._container_audit())
 

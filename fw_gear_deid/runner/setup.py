@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid.model.cells import shown
-from fw_gear_deid.model.ports import Branch
+from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.profile import variables
 from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.mapping import plan_profiles, read_mapping, used_columns
@@ -84,6 +84,13 @@ def book_for(
         by_session=by_session,
         place=lambda labels: shown(folders[labels]),
     )
+
+
+def taking_part(items: Sequence[Item], branches: Sequence[Branch]) -> list[Branch]:
+    """Leave out the containers whose files are all left out: they need no values."""
+    held = {key for item in items for key in item.containers}
+    kept = {key for item in items if item.problem_state != "skipped" for key in item.containers}
+    return [branch for branch in branches if branch.record.id in kept or branch.record.id not in held]
 
 
 def _metadata(branch: Branch) -> dict[str, str]:

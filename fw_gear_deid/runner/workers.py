@@ -73,6 +73,8 @@ class Task:
         The person is known by the id in the header: another one is another patient.
     visit : str
         What tells a loose file's visit from others of its person.
+    row : int
+        Row of the mapping that the first look found; 0 when it is not known.
     """
 
     number: int
@@ -86,6 +88,7 @@ class Task:
     born: Born = ()
     by_id: bool = False
     visit: str = ""
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,8 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes) -> Contex
     # what no section takes needs no values: the work on it says that it is left out
     profile = book.base if ids is None else book.for_file(task.labels, ids, task.pseudonyms)
     notes.row = book.lookup.row(task.labels, ids) if book.lookup is not None and ids is not None else None
+    if task.row and notes.row != task.row:
+        raise Unfit(f"its {book.by_header}, by which the mapping goes, is not the one that was noted of it")
     return Context(
         profile,
         settings.keyring,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fw_gear_deid.model.container import EDITABLE, ContainerRecord
+from fw_gear_deid.model.outcome import IDS
 from fw_gear_deid.model.person import KEYWORDS
 from fw_gear_deid.model.ports import LEVELS, Branch, Item
 from fw_gear_deid.stores.flywheel.client import (
@@ -268,7 +269,8 @@ def _header(file: Any) -> dict[str, Any]:
     info = plain(file.get("info")) or {}
     header = info.get("header") if isinstance(info, dict) else None
     found = header.get("dicom") if isinstance(header, dict) else None
-    return {keyword: found[keyword] for keyword in KEYWORDS if keyword in found} if isinstance(found, dict) else {}
+    wanted = (*KEYWORDS, *IDS)
+    return {keyword: found[keyword] for keyword in wanted if keyword in found} if isinstance(found, dict) else {}
 
 
 def fields_of(container: Any, level: str) -> dict[str, Any]:
