@@ -13,7 +13,7 @@ from fw_gear_deid.deid.member import Done, deidentify_member, renamed, safe_name
 from fw_gear_deid.deid.names import Identifiers, NoTemplate, from_templates
 from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
 from fw_gear_deid.formats import kinds
-from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
+from fw_gear_deid.formats.archive import Archive, Member, flate, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
@@ -48,6 +48,8 @@ class Work:
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
     first: Done | None = None
+    source: tuple[int, int] = (0, 0)
+    """Length and CRC of the member at hand, as it was."""
 
     def told(self) -> str:
         """Return what was left out, by number and kind: ``2 members left out: 1 PDF, 1 text``."""
@@ -56,7 +58,8 @@ class Work:
             count = sum(self.kinds.values())
             parts.append(f"{count} member{'s' if count > 1 else ''} left out: {kinds.listing(self.kinds)}")
         if self.outside:
-            parts.append(f"{self.outside} bytes left out that belong to no member")
+            bytes_ = "1 byte" if self.outside == 1 else f"{self.outside} bytes"
+            parts.append(f"{bytes_} left out that belong{'s' if self.outside == 1 else ''} to no member")
         return "; ".join(parts)
 
 
@@ -110,7 +113,7 @@ def _skipped(work: Work) -> Skipped:
 def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> Work:
     section = ctx.profile.zip
     work = Work(known)
-    taken: dict[str, str] = {}
+    taken: dict[str, tuple[str, tuple[int, int]]] = {}
     with zipfile.ZipFile(out, "w") as target:
         for member in archive.members():
             try:
@@ -120,12 +123,13 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
                 written = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
-                    if target.read(taken[key]) != result.data:
+                    there, source = taken[key]
+                    if source != work.source or target.read(there) != result.data:
                         raise Unfit("its output name is that of another member")
                     work.audit.pop()
                     _drop(member, _COPY, work)
                     continue
-                taken[key] = written
+                taken[key] = written, work.source
                 zips.write_member(target, written, result.data, member.compression)
             except Unfit as error:
                 raise type(error)(f"member {member.position}: {error}") from None
@@ -143,12 +147,14 @@ def _member(member: Member, ctx: Context, work: Work) -> Done | None:
     if is_left(section) and not litter_of(member.name):
         data = check_inside(member, ctx.profile)
     if section is None:
-        if data is None:
-            member.check()
+        if data is None and not litter_of(member.name):
+            member.check()  # what is damaged may have been an image
         _drop(member, _word(member, ctx), work)
         return None
     try:
-        result = deidentify_member(member.read() if data is None else data, base, ctx)
+        data = member.read() if data is None else data
+        work.source = len(data), flate.crc(data)
+        result = deidentify_member(data, base, ctx)
     except NoTemplate:
         _drop(member, _UNNAMED, work)
         return None

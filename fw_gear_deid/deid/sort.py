@@ -19,6 +19,7 @@ OTHER = "other file: "
 """How the reason begins why what is nobody's data is skipped."""
 _DEPTH = 4  # archives in archives that are looked into
 _INSIDE_MAX = 256 << 20  # bytes of an archive in an archive: it is held in memory
+_TELLING = 1024  # bytes that tell an archive and DICOM from others
 _INSIDE_MEMBERS = 100_000
 
 
@@ -173,6 +174,8 @@ def check_inside(member: archive.Member, profile: Profile, depth: int = 1) -> by
     head = member.head()
     if archive.kind_of(head) or archive.unread_kind(head):
         if member.size > _INSIDE_MAX:
+            if _is_volume(head, profile):
+                return None
             raise Unfit("an archive inside it is larger than is looked into: unpack it")
         data = member.read()
         look_inside(data, profile, depth)
@@ -180,6 +183,15 @@ def check_inside(member: archive.Member, profile: Profile, depth: int = 1) -> by
     if head and archive.called_archive(member.name) and not is_text(head):
         raise Unfit("it has the name of an archive, and is none that can be read")
     return None
+
+
+def _is_volume(head: bytes, profile: Profile) -> bool:
+    """Tell whether a large member is one packed file that nobody takes, a NIfTI volume for example."""
+    if archive.kind_of(head) != "packed":
+        return False
+    seen = archive.look(head)
+    known = len(seen.head) >= _TELLING and not (seen.kind or seen.unread or is_index(seen.head))
+    return known and not _hides("", seen.head, profile)
 
 
 def _hides(name: str, head: bytes, profile: Profile) -> bool:

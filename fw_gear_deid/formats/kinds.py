@@ -48,7 +48,7 @@ def word_for(head: bytes) -> str:
     kind = archive.kind_of(head)
     if kind:
         return "packed file" if kind == "packed" else "archive"
-    return "text" if is_text(head) else "other file"
+    return "text" if _is_text(head) else "other file"
 
 
 def listing(words: Mapping[str, int]) -> str:
@@ -66,6 +66,6 @@ def _plural(word: str) -> str:
     return f"{first[:-1]}ies{that}{rest}" if first.endswith("y") else f"{first}s{that}{rest}"
 
 
-def is_text(head: bytes) -> bool:
+def _is_text(head: bytes) -> bool:
     """Tell whether the first bytes of a file are text in an encoding without zeros."""
     return not any(byte in _CONTROL for byte in head)

@@ -61,6 +61,8 @@ class FolderSource:
             yield self._problem(str(folder), f"the folder cannot be read ({error.strerror})", "failed")
 
     def _name(self, path: str) -> str:
+        if self.root.is_file():
+            return self.root.name
         return Path(path).relative_to(self.root).as_posix()
 
     def _problem(self, path: str, problem: str, state: str) -> Item:
@@ -70,12 +72,12 @@ class FolderSource:
         return Item(name, Path(path).name, (), True, "", 0, problem, problem_state=state)
 
     def _item(self, path: Path, name: str) -> Item:
+        if litter_of(name):  # what was thrown away, or is kept in other states: nobody asked for it
+            return self._problem(str(path), "", "skipped")
         parts = name.split("/")
         in_tree = len(parts) == TREE_DEPTH
         keys = tuple("/".join(parts[:depth]) for depth in range(1, TREE_DEPTH)) if in_tree else ()
         item = Item(name, path.name, keys, not in_tree, "", 0)
-        if litter := litter_of(name):  # what was thrown away, or is kept in other states: nobody asked for it
-            return replace(item, problem=f"other file: {litter}", problem_state="skipped")
         try:
             status = path.stat()
         except OSError as error:

@@ -64,7 +64,7 @@ def look(source: Path | bytes) -> Look:
         packing = packing_of(head)
         if packing:
             stream.seek(0)
-            head = Unpacked(stream, packing).read(HEAD)
+            head = Unpacked(stream, packing).head(HEAD)
         kind = kind_of(head)
         unread = unread_kind(head)
         if not kind and not packing and not unread:

@@ -32,6 +32,11 @@ def deflater() -> Any:
     return isal_zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
 
 
+def crc(data: bytes) -> int:
+    """Return the CRC-32 of data."""
+    return isal_zlib.crc32(data)
+
+
 def gunzipper() -> Any:
     """Return a decompressor of one gzip member, with the methods of ``bz2.BZ2Decompressor``; it compares the CRC."""
     return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)

@@ -91,6 +91,24 @@ class Unpacked:
             missing -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def head(self, size: int) -> bytes:
+        """Return the first bytes, as many as can be had: what is damaged farther on is for who takes it to find.
+
+        Raises
+        ------
+        Malformed
+            There are none.
+        """
+        data = b""
+        while len(data) < size and not self._ended:
+            try:
+                data += self._some(size - len(data))
+            except Malformed:
+                if data:
+                    return data
+                raise
+        return data
+
     def _some(self, size: int) -> bytes:
         if self._unpacker.eof:
             self._next_stream()

@@ -76,7 +76,8 @@ class _Walk:
         self._room = room
         self._left = 0
         """Bytes of the member at hand that were not read."""
-        self._position = 0
+        self._position = 1
+        """Of the entry at hand; headers that say more of it are none."""
         self._pax: dict[str, str] = {}
         self._long = ""
 
@@ -105,6 +106,7 @@ class _Walk:
                 yield member
                 self._skip(self._left)
             self._skip(-info.size % _BLOCK)
+            self._position += 1
         budget.close()
 
     def _header(self) -> tarfile.TarInfo | None:
@@ -115,7 +117,6 @@ class _Walk:
                 raise self._problem("a header without its member")
             self._end()
             return None
-        self._position += 1
         try:
             return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.HeaderError:

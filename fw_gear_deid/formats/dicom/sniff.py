@@ -13,12 +13,19 @@ _MEDIA_CLASS = (2, 2)
 _STARTS = (0x0002, 0x0008, 0x0010)  # groups that a file meta or a data set begins with
 _LONG = frozenset(re.findall(b"..", b"OBODOFOLOVOWSQSVUCUNURUTUV"))
 _SHORT = frozenset(re.findall(b"..", b"AEASATCSDADSDTFLFDISLOLTPNSHSLSSSTTMUIULUS"))
+_NEAR = 260  # bytes within which a moved prefix is looked for
 _VALUE_MAX = 1 << 16  # bytes of the first values of a data set, in any real one
 
 
 def lacks_prefix(head: bytes) -> bool:
-    """Tell whether a file begins as DICOM does that was written without preamble: by its first two elements."""
-    return head.startswith(b"DICM") or any(_begins(head, order) for order in "<>")
+    """Tell whether a file begins as DICOM does that was written without preamble: by its first two elements.
+
+    One whose prefix is damaged counts as well: it is to be refused, not passed over.
+    """
+    near = head[:_NEAR]
+    moved = b"DICM\x02\0" in near and b"PK\x03\x04" not in near  # bytes of its preamble lost, and no ZIP member
+    damaged = head[132:134] == b"\x02\0" and _begins(head[132:], "<")
+    return head.startswith(b"DICM") or moved or damaged or any(_begins(head, order) for order in "<>")
 
 
 def _begins(head: bytes, order: str) -> bool:
