@@ -12,6 +12,7 @@ from fw_gear_deid import keys, options
 from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.ports import Identity
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.problems import show
@@ -147,17 +148,23 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         by_session=asked.session_level_profile,
         allow_shared=asked.allow_shared_ids,
     )
+    sink = ends.sink()
+    keyring, identity = _keyring(asked, ledger, reports, sink.identity)
     job = Job(
         source=source,
-        sink=ends.sink(),
+        sink=sink,
         items=items,
         branches=branches,
         profiles=book,
-        keyring=_keyring(asked.key_file, ledger, reports),
+        keyring=keyring,
+        dest=identity,
         reports=reports,
         private=reports / PRIVATE,
         ledger=ledger,
-        exists=asked.exists,
+        exists="replace" if asked.new_key else asked.exists,
+        check=asked.check,
+        prune=asked.prune,
+        whole=ends.is_whole and not (asked.include or asked.exclude or asked.only),
         verify=asked.verify,
         labels=asked.labels,
         workers=asked.workers or usable_cores(),
@@ -166,6 +173,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         dry_run=asked.dry_run,
         quiet=asked.quiet,
         strict=asked.identity == "strict",
+        root=ends.root,
         facts={"profile_source": planned.level},
     )
     if not asked.quiet:
@@ -216,17 +224,41 @@ def _planned(name: str | None, destination: places.PlatformPlace | None, tell: C
     return planned
 
 
-def _keyring(key_file: Path | None, ledger: Path, reports: Path) -> keys.Keyring:
-    """Return the given key, or the one that stays with the ledger so that reruns agree."""
-    if key_file is not None:
-        return keys.load(key_file)
-    private.make_folder(ledger)
-    own, former = ledger / "secret.key", reports / "secret.key"
-    if not own.exists() and former.is_file():
-        former.rename(own)  # where the first version kept it
-    if not own.exists():
-        keys.generate(own)
-    return keys.load(own)
+_OTHER_KEY = (
+    "{}: its files were made with another key, so every patient would get a second pseudonym: give that key with "
+    "--key-file (the reports of the earlier runs have it in private/secret.key), or make everything anew with --new-key"
+)
+
+
+def _keyring(asked: Options, ledger: Path, reports: Path, identity: Identity) -> tuple[keys.Keyring, Identity]:
+    """Return the key of this run, and what the destination is to tell of itself.
+
+    The key is the given one, or the one that stays with the ledger so that reruns agree.
+
+    Raises
+    ------
+    UsageError
+        The destination's files were made with another one.
+    """
+    if asked.key_file is not None:
+        keyring = keys.load(asked.key_file)
+    else:
+        private.make_folder(ledger)
+        own, former = ledger / "secret.key", reports / "secret.key"
+        if not own.exists() and former.is_file():
+            former.rename(own)  # where the first version kept it
+        if asked.new_key and own.exists():
+            own.rename(ledger / f"secret-{keys.load(own).fingerprint()}.key")  # a key is never lost
+        if not own.exists():
+            if identity.keys and not asked.new_key:
+                raise UsageError(_OTHER_KEY.format(asked.dest))
+            keys.generate(own)
+        keyring = keys.load(own)
+    told = keyring.fingerprint()
+    if identity.keys and told != identity.keys[-1] and not asked.new_key:
+        raise UsageError(_OTHER_KEY.format(asked.dest))
+    used = tuple(key for key in identity.keys if key != told)
+    return keyring, Identity(identity.id or keys.fresh_name(), (*used, told))
 
 
 def say(text: str) -> None:

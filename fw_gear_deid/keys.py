@@ -73,6 +73,11 @@ def _check(*parts: str) -> None:
         raise ValueError("nothing is drawn from an empty text")
 
 
+def fresh_name() -> str:
+    """Return a text that nothing else is called."""
+    return secrets.token_hex(8)
+
+
 def generate(path: Path) -> None:
     """Write a fresh secret, mode 0600.
 

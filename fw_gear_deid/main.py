@@ -127,6 +127,9 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         dry_run=bool(options["dry_run"]),
         names=False,
         one_file=bool(sites.source.file),
+        dest=sink.identity,
+        prune=bool(options["prune"]),
+        whole=source.level == "project" and not divided,
         strict=options["identity"] == "strict",
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),

@@ -112,6 +112,9 @@ class Options:
     exists: Annotated[
         str, Word("when DEST has the file", choices=("skip", "replace", "fail"), gear="overwrite_files")
     ] = "skip"
+    prune: Annotated[bool, Word("take back what stands in DEST of sources that are gone", gear="prune")] = False
+    check: Annotated[bool, Word("compare what stands in DEST by SHA-256, not by size and time")] = False
+    new_key: Annotated[bool, Word("make everything in DEST anew with another key")] = False
     verify: Annotated[str, Word("checks before release", choices=("strict", "report", "off"), gear="verify")] = "strict"
     labels: Annotated[str, Word("folder names at DEST", choices=("rules", "keep"), gear="labels")] = "rules"
     workers: Annotated[

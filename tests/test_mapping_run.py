@@ -146,7 +146,7 @@ def test_another_row_makes_its_file_anew(desk: Desk) -> None:
     desk.put({"1": instance(), "2": instance("P2")})
     one, two = ("released", "released"), ("skipped", "skipped")
     for text, states in (("N-2", one), ("N-2", two), ("N-3", ("skipped", "released"))):
-        assert desk.run("--mapping", table(desk, f"PatientID,NEWID\nP1,N-1\nP2,{text}\nP9,N-9\n")).code == 0
+        assert desk.run("--exists", "replace", "--mapping", table(desk, f"PatientID,NEWID\nP1,N-1\nP2,{text}\nP9,N-9\n")).code == 0
         assert desk.states() == dict(zip("12", states, strict=True))
         assert desk.summary()["mapping"]["unused_rows"] == [4]
     assert sorted(new_ids(desk).values()) == ["N-1", "N-3"]
@@ -259,7 +259,7 @@ def test_blank_ids_of_our_own_table_are_passed_over(desk: Desk) -> None:
     desk.put({"S/V/A/1": instance(PatientID=""), "T/V/A/1": instance("P2")})
     assert desk.run("--ids").code == 0
     desk.rules(PROFILE.replace("NEWID", "new.PatientID"))
-    done = desk.run("--mapping", str(desk.reports / "private" / "ids.csv"))
+    done = desk.run("--mapping", str(desk.reports / "private" / "ids.csv"), "--exists", "replace")
     assert done.code == 1
     assert "note: ids.csv: without PatientID, for nobody: row 2" in done.err
     assert desk.states() == {"S/V/A/1": "refused", "T/V/A/1": "released"}

@@ -157,7 +157,7 @@ def test_link_in_the_place_of_a_folder_is_not_followed(desk: Desk, depth: int) -
     folder.symlink_to(elsewhere)
     before = contents(elsewhere)
     assert desk.run("--exists", "replace").code == 1
-    assert desk.states() == {"S/V/A/1": "failed", "T/V/A/2": "released"}
+    assert desk.states() == {"S/V/A/1": "failed", "T/V/A/2": "skipped"}
     assert contents(elsewhere) == before
     assert {name: data for name, data in desk.there().items() if name != path} == {
         name: data for name, data in there.items() if name != path
@@ -172,15 +172,17 @@ def test_tampered_ledger_removes_nothing_outside(desk: Desk, row: str) -> None:
     (desk.folder / "victim/V/A/x.dcm").write_text("mine")
     (ledger,) = desk.reports.rglob("state.sqlite")
     with sqlite3.connect(ledger) as db:
-        db.execute("UPDATE files SET destination = ? WHERE source = 'S/V/A/1'", (row,))
+        places = "SELECT name FROM parts WHERE place LIKE '%S/V/A/1'"
+        assert db.execute(f"UPDATE made SET path = ? WHERE name IN ({places})", (row,)).rowcount == 1
     db.close()
     before = contents(desk.folder / "victim")
     desk.rules(PROFILE.replace("name: test", "name: other") + "    - name: PatientSex\n      remove: true\n")
-    done = desk.run()
-    assert "Traceback" not in done.err
-    assert contents(desk.folder / "victim") == before
-    assert desk.states()["T/V/A/2"] == "released"
-    assert done.code in (0, 1)
+    for options in (["--exists", "replace"], ["--exists", "replace", "--only", "T", "--prune"], ["--prune"]):
+        done = desk.run(*options)
+        assert "Traceback" not in done.err
+        assert contents(desk.folder / "victim") == before
+        assert desk.states()["T/V/A/2"] in ("released", "skipped")
+        assert done.code in (0, 1)
 
 
 @pytest.mark.parametrize(("one", "other"), [("straße", "STRASSE"), ("M\u00fc", "mU\u0308"), ("ﬁx", "FIX")])
@@ -345,7 +347,7 @@ def test_file_that_changes_after_it_was_listed_fails(desk: Desk, change: str) ->
     else:
         path.unlink()
         os.mkfifo(path)
-    with pytest.raises(OSError, match="changed after it was listed"):
+    with pytest.raises(OSError, match="it changed while the run was at it"):
         source.fetch(item, desk.folder)
 
 
@@ -372,7 +374,8 @@ def test_file_that_changes_while_it_is_read_fails(desk: Desk, change: str, bad: 
     done = forked(desk.run, hook)
     assert done.code == 1, done.err
     assert desk.states() == {"S/V/A/1": "failed", "S/V/A/2": "released"}
-    assert desk.reasons()["S/V/A/1"] == "it changed while it was read"
+    reason = desk.reasons()["S/V/A/1"]
+    assert reason.startswith("it changed while") or "it was a file when it was listed" in reason
 
 
 def test_links_inside_the_source_are_files(desk: Desk) -> None:

@@ -307,7 +307,8 @@ def test_replace_removes_the_origin_under_any_name(site: Site) -> None:
 def test_a_file_that_is_refused_now_keeps_no_earlier_result(site: Site) -> None:
     file = scan(site, "P1/V1/T1", 1)
     assert site.here()[0] == 0
-    site.world.add_file(file.parent, file.name, packed({"1.dcm": bytes(128) + b"DICM\x02\0\0\0UL"}), type="dicom")
+    two = {f"{n}.dcm": instance(number=n, PatientBirthDate=f"19{n}00101") for n in (1, 2)}
+    site.world.add_file(file.parent, file.name, packed(two), type="dicom")
     assert site.here(name="dry", overwrite_files="Replace", dry_run=True)[0] == 1
     assert len(kept(site)) == 1
     assert site.here(name="again", overwrite_files="Replace")[0] == 1
@@ -317,9 +318,9 @@ def test_a_file_that_is_refused_now_keeps_no_earlier_result(site: Site) -> None:
 
 def test_a_failure_takes_nothing_back(site: Site) -> None:
     scan(site, "P1/V1/T1", 1)
-    assert site.here()[0] == 0
+    assert site.here(secret="a secret of sixteen")[0] == 0
     site.world.faults.add("status", r"^GET .*/files/", code=404, times=None)
-    assert site.here(name="again", overwrite_files="Replace")[0] == 1
+    assert site.here(name="again", overwrite_files="Replace", secret="a secret of another")[0] == 1
     assert site.states("again") == {"failed": 1}
     assert len(kept(site)) == 1
 
@@ -357,9 +358,9 @@ def test_what_somebody_put_on_top_is_not_ours(site: Site) -> None:
 
 def test_replacing_by_the_same_bytes_sends_nothing(site: Site) -> None:
     scan(site, "P1/V1/T1", 1)
-    for name in ("one", "two"):
+    for name, state in (("one", "released"), ("two", "skipped")):
         assert site.here(name=name, overwrite_files="Replace")[0] == 0
-        assert site.states(name) == {"released": 1}
+        assert site.states(name) == {state: 1}
     assert site.world.log.count(r"^POST .*/files") == 1
     assert [list(file.versions) for file in kept(site)] == [[1]]
 

@@ -99,7 +99,9 @@ def packed(members: Files, compression: int = zipfile.ZIP_DEFLATED, comment: byt
 def contents(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder by relative path."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".fw-gear-deid"  # what DEST tells of itself
     }
 
 
@@ -501,13 +503,14 @@ def test_what_may_not_be_taken_back_is_told(desk: Desk) -> None:
     desk.rules(PROFILE.replace("SOPInstanceUID\n      hashuid: true", "SOPInstanceUID\n      replace-with: 1.2.3"))
     (desk.dest / old).parent.chmod(0o500)
     try:
-        done = forked(lambda: powerless(desk.run))
+        done = forked(lambda: powerless(lambda: desk.run("--exists", "replace")))
     finally:
         (desk.dest / old).parent.chmod(0o700)
     assert done.code == 1
-    assert [(row["state"], row["destination"]) for row in desk.rows()] == [("failed", old)]
+    assert [row["state"] for row in desk.rows()] == ["failed"]
     assert "Permission denied" in desk.rows()[0]["reason"]
-    assert desk.run().code == 0
+    assert old in desk.there()
+    assert desk.run("--exists", "replace").code == 0
     assert [path.rpartition("/")[2] for path in desk.there()] == ["1.2.3.MR.dcm"]
 
 
@@ -715,14 +718,17 @@ def test_rerun_skips_what_is_done(desk: Desk) -> None:
 
 @pytest.mark.parametrize("between", [0, 1, 2], ids=["at once", "after a rerun", "after two"])
 @pytest.mark.parametrize("changed", THREE)
-def test_changed_source_is_done_again_alone(desk: Desk, changed: str, between: int) -> None:
+def test_changed_source_is_stale_and_done_again_alone(desk: Desk, changed: str, between: int) -> None:
     desk.put(THREE)
     for _ in range(between + 1):
         assert desk.run().code == 0
     first = desk.there()
     desk.put({changed: instance("P2" if changed == "x/3" else "P1", number=int(changed[-1]) if changed != "x/3" else 1,
                                 StudyID="NEW")})  # fmt: skip
-    assert desk.run().code == 0
+    done = desk.run()
+    assert (done.code, desk.there(), set(desk.states().values())) == (1, first, {"skipped"})
+    assert {name for name, reason in desk.reasons().items() if reason.startswith("stale: ")} == {changed}
+    assert desk.run("--exists", "replace").code == 0
     assert {name: state for name, state in desk.states().items() if state != "skipped"} == {changed: "released"}
     now = desk.there()
     assert now.keys() == first.keys()
@@ -742,7 +748,9 @@ def test_other_profile_renews_everything(desk: Desk, between: int) -> None:
         desk.run()
     first = desk.there()
     desk.rules(MORE)
-    assert desk.run().code == 0
+    assert (desk.run().code, desk.there()) == (1, first)
+    assert {reason.partition(":")[0] for reason in desk.reasons().values()} == {"stale"}
+    assert desk.run("--exists", "replace").code == 0
     assert set(desk.states().values()) == {"released"}
     now = desk.there()
     assert now.keys() == first.keys()
@@ -750,14 +758,25 @@ def test_other_profile_renews_everything(desk: Desk, between: int) -> None:
     assert not any(b"\x10\x00\x40\x00CS" in plain(data) for data in now.values())
 
 
-@pytest.mark.parametrize("options", [["--labels", "keep"], ["--verify", "off"], ["--audit-originals"]], ids=str)
-def test_other_options_renew_everything(desk: Desk, options: list[str]) -> None:
+def test_other_labels_move_everything(desk: Desk) -> None:
     desk.put(THREE)
     desk.run()
-    assert desk.run(*options).code == 0
-    assert set(desk.states().values()) == {"released"}
-    assert len(desk.there()) == 3  # also where --labels made other folders
+    assert desk.run("--labels", "keep").code == 0
+    assert desk.states() == {"S/V/A/1": "released", "S/V/A/2": "released", "x/3": "skipped"}
+    assert len(desk.there()) == 3
     assert all(next((desk.dest / folder).iterdir(), None) for folder in folders(desk.dest))
+
+
+def test_options_that_change_no_byte_make_nothing_stale(desk: Desk) -> None:
+    desk.put(THREE)
+    desk.run("--verify", "off")
+    first = desk.there()
+    for options in ([], ["--verify", "off"], ["--audit-originals"], []):
+        assert (desk.run(*options).code, set(desk.states().values()), desk.there()) == (0, {"skipped"}, first)
+        assert {reason.partition(":")[0] for reason in desk.reasons().values()} == {"unchanged"}
+        assert {row["before"] for row in desk.rows("audit.csv")} == {""}
+        if options == ["--audit-originals"]:
+            assert MARKER in "".join(row["before"] for row in desk.rows("audit.csv", desk.private))
 
 
 def test_name_that_changes_leaves_nothing_behind(desk: Desk) -> None:
@@ -765,10 +784,10 @@ def test_name_that_changes_leaves_nothing_behind(desk: Desk) -> None:
     desk.put(THREE)
     desk.run()
     desk.put({"S/V/A/2": instance(number=7)})
-    assert desk.run().code == 0
+    assert desk.run("--prune").code == 0
     assert len(desk.there()) == 3
     desk.rules(PROFILE.replace("hashuid: true", "keep: true"))
-    assert desk.run().code == 0
+    assert desk.run("--exists", "replace").code == 0
     assert sorted(path.rpartition("/")[2] for path in desk.there()) == sorted(
         ["2.25.77.1.129.1.1.1.MR.dcm", "2.25.77.1.129.1.1.7.MR.dcm", "2.25.77.1.130.1.1.dicom.zip"]
     )
@@ -779,13 +798,10 @@ def test_name_that_changes_leaves_nothing_behind(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("rules", "data", "state"),
     [
-        (PROFILE, instance()[:-3], "refused"),
-        (PROFILE, b"plain text", "skipped"),
-        ("json:\n  fields:\n    - name: a\n      remove: true\n", instance(), "skipped"),
         (MORE + "    - name: PatientAge\n      replace-with: x\n", None, "refused"),
         (PROFILE + "    - name: SeriesDescription\n      increment-date: true\n  date-increment: 3\n", instance(), "refused"),
     ],
-    ids=["damaged", "another kind", "profile without dicom", "bad profile", "rule that cannot act"],
+    ids=["bad profile", "rule that cannot act"],
 )  # fmt: skip
 def test_what_is_not_released_any_more_is_taken_back(desk: Desk, rules: str, data: bytes | None, state: str) -> None:
     """The table says what stands at the destination: nothing does that this run did not make or confirm."""
@@ -798,7 +814,7 @@ def test_what_is_not_released_any_more_is_taken_back(desk: Desk, rules: str, dat
         assert desk.there() == first
         return
     desk.put({"S/V/A/1": data})
-    desk.run()
+    assert desk.run("--exists", "replace").code == 1
     assert desk.states()["S/V/A/1"] == state
     assert {row["destination"] for row in desk.rows() if row["destination"]} == set(desk.there())
     assert desk_row(desk, "S/V/A/1")["destination"] == ""
@@ -808,19 +824,49 @@ def test_what_is_not_released_any_more_is_taken_back(desk: Desk, rules: str, dat
     assert desk.there() == first
 
 
+@pytest.mark.parametrize(
+    "data", [instance()[:-3], instance()[:200], b"", b"plain text"], ids=["cut", "half a header", "empty", "a note"]
+)
+def test_source_that_cannot_be_read_any_more_keeps_its_result(desk: Desk, data: bytes) -> None:
+    desk.put({"S/V/A/1": instance(), "S/V/B/2": instance(number=2)})
+    assert desk.run().code == 0
+    first = desk.there()
+    desk.put({"S/V/A/1": data})
+    for options in ([], ["--exists", "replace"], ["--prune"]):
+        desk.run(*options)
+        assert desk.there() == first
+        assert desk.states()["S/V/A/1"] in ("refused", "failed", "skipped")
+    desk.put({"S/V/A/1": instance()})
+    assert desk.run().code == 0
+    assert desk.there() == first
+
+
+def test_profile_without_dicom_takes_nothing_back(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance()})
+    desk.run()
+    first = desk.there()
+    desk.rules("json:\n  fields:\n    - name: a\n      remove: true\n")
+    desk.run("--exists", "replace")
+    assert desk.there() == first
+
+
 def test_series_grows_and_shrinks(desk: Desk) -> None:
     desk.put({f"d/{n}": instance(number=n) for n in (1, 2, 3)})
     assert desk.run().code == 0
     first = desk.there()
     desk.put({"d/4": instance(number=4)})
-    assert desk.run().code == 0
+    assert (desk.run().code, desk.there()) == (1, first)
+    assert desk.run("--exists", "replace").code == 0
     assert (set(desk.states().values()), desk.there().keys()) == ({"released"}, first.keys())
     assert desk.rows()[0]["members"] == "4"
     (desk.source / "d/4").unlink()
-    assert desk.run().code == 0
+    grown = desk.there()
+    for exists in ("skip", "replace"):  # an instance that is gone may be another run's
+        assert (desk.run("--exists", exists).code, desk.there()) == (1, grown)
+    assert desk.run("--exists", "replace", "--prune").code == 0
     assert desk.there() == first
     desk.put({"d/3": instance(series=2)})  # moves to a series of its own
-    assert desk.run().code == 0
+    assert desk.run("--exists", "replace", "--prune").code == 0
     assert len(desk.there()) == 2
     assert sorted(row["members"] for row in desk.rows()) == ["0", "1", "2"]
 
@@ -831,14 +877,15 @@ def test_source_that_is_gone_keeps_its_result_until_another_takes_the_name(desk:
     first = desk.there()
     (desk.source / "a/1").unlink()
     assert desk.run().code == 0
-    assert (desk.there(), desk.states()) == (first, {"b/1": "skipped"})
+    orphan = str(desk.source / "a/1")
+    assert (desk.there(), desk.states()) == (first, {"b/1": "skipped", orphan: "orphan"})
     desk.put({"moved/1": instance(StudyID="NEW")})
-    assert desk.run().code == 0
+    assert desk.run("--exists", "replace").code == 0
     assert desk.states() == {"b/1": "skipped", "moved/1": "released"}
     assert desk.there().keys() == first.keys()
     assert desk.there() != first
     desk.put({"a/1": instance(number=2)})  # comes back, to the same series
-    assert desk.run().code == 0
+    assert desk.run("--exists", "replace").code == 0
     assert desk.states() == {"a/1": "released", "b/1": "skipped", "moved/1": "released"}
 
 
@@ -849,7 +896,7 @@ def test_gone_source_that_comes_back_beside_its_heir_is_a_collision(desk: Desk) 
     time_stamp = (desk.source / "S/V/A/1").stat()
     (desk.source / "S/V/A/1").rename(desk.folder / "kept")
     desk.put({"S/V/A/2": instance(StudyID="2")})
-    assert desk.run().code == 0
+    assert desk.run("--exists", "replace").code == 0
     assert desk.states() == {"S/V/A/2": "released"}
     (desk.folder / "kept").rename(desk.source / "S/V/A/1")
     os.utime(desk.source / "S/V/A/1", ns=(time_stamp.st_atime_ns, time_stamp.st_mtime_ns))
@@ -880,8 +927,8 @@ def test_foreign_file_at_the_destination(desk: Desk, exists: str, kind: str) -> 
     )
     for _ in range(2):
         done = desk.run("--exists", exists)
-        assert done.code == (0 if expected in ("released", "skipped") else 1)
-        assert desk.states()["S/V/A/1"] == expected
+        assert done.code == (0 if expected == "released" else 1)
+        assert desk.states()["S/V/A/1"] in (expected, "skipped" if replaced else expected)
         assert desk.states()["S/V/A/2"] in ("released", "skipped")
         if replaced:
             assert desk.there() == first
@@ -1068,7 +1115,7 @@ def writes_of(desk: Desk) -> int:
         count += event in WRITES and path.startswith(str(desk.folder))
 
     def work() -> Ran:
-        done = desk.run("--quiet")
+        done = desk.run("--quiet", "--exists", "replace")
         return Ran(count, done.out, done.err)
 
     return forked(work, hook).code
@@ -1099,8 +1146,8 @@ def story(tmp_path: Path) -> tuple[Desk, Desk]:
     (desk.source / "x/2").unlink()
     desk.rules(PROFILE.replace("SOPInstanceUID\n      hashuid", "SOPInstanceUID\n      keep") + "    - name: StudyID\n")
     done = copied(desk, "undisturbed")
-    assert done.run().code == 1
-    assert len(done.there()) == 5
+    assert done.run("--exists", "replace").code == 1
+    assert len(done.there()) == 6  # what is gone, and what became bad, stands as it did
     return desk, done
 
 
@@ -1114,7 +1161,7 @@ def test_fault_at_any_write(story: tuple[Desk, Desk], kind: str, part: int) -> N
     assert total > 40
     for number in range(1 + part, total, 8):  # the last one removes the workspace
         victim = copied(desk, f"victim{number}")
-        done = forked(lambda victim=victim: victim.run(), fault_at(number, kind, victim.folder))
+        done = forked(lambda victim=victim: victim.run("--exists", "replace"), fault_at(number, kind, victim.folder))
         assert done.code == {"kill": -9, "ENOSPC": 1}.get(kind, 130), (number, done.err)
         assert "Traceback" not in done.err
         twin = {pair for pair in victim.there().items() if ".1.1.8" in pair[0]}  # until the other one is met
@@ -1125,7 +1172,7 @@ def test_fault_at_any_write(story: tuple[Desk, Desk], kind: str, part: int) -> N
         if kind != "kill":
             assert not (victim.private / ".work").exists()
             assert not list(victim.folder.rglob("*.partial"))
-        assert victim.run().code == 1
+        assert victim.run("--exists", "replace").code == 1
         assert (number, victim.there()) == (number, undisturbed.there())
         assert victim.rows("audit.csv") == undisturbed.rows("audit.csv")
         assert folders(victim.dest) == folders(undisturbed.dest)
@@ -1560,10 +1607,10 @@ def test_dry_run_after_a_run_changes_nothing(desk: Desk) -> None:
     assert desk.run("--dry-run").code == 0
     assert set(desk.states().values()) == {"skipped"}
     desk.rules(PROFILE.replace("hashuid: true", "keep: true"))
-    assert desk.run("--dry-run").code == 0
+    assert desk.run("--dry-run", "--exists", "replace").code == 0
     assert set(desk.states().values()) == {"released"}
     desk.put({"S/V/A/9": instance(StudyID="9"), "S/V/A/2": instance()[:-3]})
-    assert desk.run("--dry-run").code == 1
+    assert desk.run("--dry-run", "--exists", "replace").code == 1
     assert desk.states() == {"S/V/A/1": "refused", "S/V/A/2": "refused", "S/V/A/9": "refused", "x/3": "released"}
     assert (desk.there(), (desk.private / "state.sqlite").read_bytes()) == (first, ledger)
 
@@ -1607,7 +1654,7 @@ def test_mapping_is_checked_before_anything_is_written(desk: Desk) -> None:
     assert desk.run("--mapping", str(table)).code == 0
     assert all(one in b"".join(desk.there().values()) for one in (b"0001", b"1e5"))
     table.write_text("subject.label,NEW\nS1,0002\nS2,1e5\n")
-    assert desk.run("--mapping", str(table)).code == 0
+    assert desk.run("--mapping", str(table), "--exists", "replace").code == 0
     assert desk.states() == {"S1/V/A/1": "released", "S2/V/A/1": "skipped"}
 
 

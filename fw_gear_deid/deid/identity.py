@@ -79,6 +79,8 @@ class Watch:
         The distinct ones.
     notes : list of str
         What would have been refused.
+    holds : set of str
+        The instances, sealed.
     """
 
     born: Born = ()
@@ -86,7 +88,15 @@ class Watch:
     strict: bool = True
     met: list[Identity] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    holds: set[str] = field(default_factory=set)
     _own: list[Identity] = field(default_factory=list)
+
+    def see(self, draft: Draft, keyring: Keyring) -> bool:
+        """Look at a data set as it came; as ``meet``."""
+        instance = seen_of(draft, keyring).instance
+        if instance:
+            self.holds.add(instance)
+        return self.meet(identity_of(draft, keyring))
 
     def meet(self, identity: Identity) -> bool:
         """Look at one; return whether it is of the person that the others are of.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.identity import identity_of, person_of
+from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.ids import check_ids, ids_of
 from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
 from fw_gear_deid.formats.archive import HEAD
@@ -125,7 +125,7 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
     draft = part10.read(data)
     before = ids_of(draft)
     check_ids(before, ctx.ids)
-    if not ctx.watch.meet(identity_of(draft, ctx.keyring)):
+    if not ctx.watch.see(draft, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = None if ctx.person else person_of(draft, ctx.keyring)
     edited = dicom.edit(draft, section, ctx)

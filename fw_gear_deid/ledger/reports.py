@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.ledger.state import Row
+from fw_gear_deid.ledger.state import Made, Row
 from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, MemberEdits, kind_of
 from fw_gear_deid.system import private
@@ -22,6 +22,8 @@ AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "b
 FILES_COLUMNS = (
     "source", "destination", "state", "reason", "changes", "members", "bytes_in", "bytes_out", "sha256_out", "seconds"
 )  # fmt: skip
+
+_NOTHING = Made("", "", False, "", "", "", "", "", 0)
 
 
 def audit_text(file: str, audit: Iterable[MemberEdits], *, originals: bool) -> str:
@@ -97,15 +99,19 @@ The folder above holds what may be handed on: audit.csv without original values,
 
 
 def write(
-    folders: Folders, rows: Iterable[Row], summary: dict[str, object], rules: tuple[str, ...], containers: str = ""
+    folders: Folders,
+    rows: Iterable[tuple[Row, Made | None]],
+    summary: dict[str, object],
+    rules: tuple[str, ...],
+    containers: str = "",
 ) -> dict[str, object]:
     """Write the reports, each whole or not at all; return the summary.
 
     Parameters
     ----------
     folders : Folders
-    rows : iterable of Row
-        In source order; read once.
+    rows : iterable
+        Lines in source order, with what each tells of at the destination; read once.
     summary : dict
         What the run knows: versions, profile, times.
     rules : tuple of str
@@ -120,25 +126,29 @@ def write(
     totals: Counter[str] = Counter()
     unmatched: set[int] | None = None
     with _audit(folders) as audit, _atomic(folders.private / "files.csv") as files:
-        audit(containers)
+        audit(containers, folders.originals)
         table = csv.writer(files, lineterminator="\r\n")
         table.writerow(FILES_COLUMNS)
-        for row in rows:
+        for row, made in rows:
+            sums = made if made is not None and row.first else _NOTHING
+            path, digest = (made.path, made.sha256) if made is not None else ("", "")
             table.writerow(
-                (cell(row.source), cell(row.destination), row.state, cell(row.reason), row.changes, row.members,
-                 row.bytes_in, row.bytes_out, row.sha256, f"{row.seconds:.3f}")
+                (cell(row.source), cell(path), row.state, cell(row.reason), sums.changes, sums.members,
+                 row.bytes_in, sums.size, digest, f"{row.seconds:.3f}")
             )  # fmt: skip
-            audit(row.audit)
             states[row.state] += 1
             if row.state == "skipped":
                 skipped[kind_of(row.reason)] += 1
                 left_out += row.reason.startswith(OTHER_DICOM)
-            totals.update(changes=row.changes, members=row.members, bytes_in=row.bytes_in, bytes_out=row.bytes_out)
-            for pair in row.actions.split():
+            totals.update(changes=sums.changes, members=sums.members, bytes_in=row.bytes_in, bytes_out=sums.size)
+            if row.state == "orphan":
+                continue
+            audit(sums.audit, sums.originals)
+            for pair in sums.actions.split():
                 action, _, count = pair.partition("=")
                 actions[action] += int(count)
-            if row.sha256:
-                found_nothing = {int(index) for index in row.unmatched.split()}
+            if sums is not _NOTHING:
+                found_nothing = {int(index) for index in sums.unmatched.split()}
                 unmatched = found_nothing if unmatched is None else unmatched & found_nothing
     summary = summary | {
         "files": sum(states.values()),
@@ -158,23 +168,21 @@ def write(
 
 
 @contextmanager
-def _audit(folders: Folders) -> Iterator[Callable[[str], None]]:
+def _audit(folders: Folders) -> Iterator[Callable[[str, bool], None]]:
     """Open the audit, or both of them; yield what takes lines."""
     with ExitStack() as stack:
         outside = stack.enter_context(_atomic(folders.open / "audit.csv"))
-        clear = None
+        clear, in_clear = None, folders.originals and not folders.divided
         if folders.divided and folders.originals:
             clear = stack.enter_context(_atomic(folders.private / "audit.csv"))
         for stream in (outside, clear):
             if stream is not None:
                 csv.writer(stream, lineterminator="\r\n").writerow(AUDIT_COLUMNS)
 
-        def write(text: str) -> None:
-            if clear is None:
-                outside.write(text)
-                return
-            clear.write(text)
-            outside.write(_without_before(text))
+        def write(text: str, originals: bool) -> None:
+            if clear is not None:
+                clear.write(text)
+            outside.write(_without_before(text) if originals and not in_clear else text)
 
         yield write
     if folders.divided and not folders.originals:

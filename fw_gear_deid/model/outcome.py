@@ -96,6 +96,8 @@ class Refused:
     """Cannot be de-identified and checked; ``reason`` names place and cause, never a value."""
 
     reason: str
+    damaged: bool = False
+    """The source itself cannot be read as it is: what an earlier run made of it when it could be is good."""
 
 
 @dataclass(frozen=True, slots=True)

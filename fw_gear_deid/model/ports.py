@@ -188,6 +188,22 @@ class Branch:
     labels: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a destination tells of itself.
+
+    Attributes
+    ----------
+    id : str
+        What tells it from others; empty when this program never wrote to it.
+    keys : tuple of str
+        Fingerprints of the keys its files were made with, the latest last.
+    """
+
+    id: str = ""
+    keys: tuple[str, ...] = ()
+
+
 class Source(Protocol):
     """Lists files and hands out their bytes; never changes anything. Picklable: workers fetch for themselves.
 
@@ -218,6 +234,18 @@ class Source(Protocol):
 
     def witnesses(self) -> Iterator[Item]:
         """Yield files that the source does not list, and that tell who the subjects of the listed ones are."""
+
+    def place(self, item: Item) -> str:
+        """Return where a file lies, whichever part of the source a run starts from."""
+        ...
+
+    def pin(self, item: Item) -> str:
+        """Return what changes with the content of a file, from a cheap look at it: a version for ``Item.version``.
+
+        Raises
+        ------
+        OSError
+        """
         ...
 
     def fetch(self, item: Item, workspace: Path) -> Path:
@@ -275,6 +303,38 @@ class Sink(Protocol):
         ------
         OSError
             It is still there.
+        """
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """What the destination tells of itself."""
+        ...
+
+    def claim(self, identity: Identity) -> None:
+        """Let the destination tell who wrote to it; called before the first file is put.
+
+        Raises
+        ------
+        OSError
+        """
+        ...
+
+    def stood(self, destination: Destination) -> str:
+        """Return what changes when the file at a destination does, empty when nothing stands there.
+
+        Raises
+        ------
+        OSError
+        """
+        ...
+
+    def digest(self, destination: Destination) -> str:
+        """Return the SHA-256 of what stands at a destination, empty where the store does not tell.
+
+        Raises
+        ------
+        OSError
         """
         ...
 

@@ -392,6 +392,9 @@ def _label_keys(place: Place, apart: frozenset[str]) -> list[tuple[str, ...]]:
 
 
 def version_of(task: Task) -> str:
-    """Return what changes when anything that goes into a task's result changes: its files, and whose they are."""
-    listed = "\n".join((task.person or "", *(f"{item.id} {item.version}" for item in task.items)))
+    """Return what changes when anything that goes into a task's result changes: its files, and whose they are.
+
+    Where they lie does not: folders are renamed, and copied.
+    """
+    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in task.items)))
     return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

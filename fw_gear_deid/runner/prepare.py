@@ -15,6 +15,7 @@ from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner import copies
+from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.people import People, container_person, people_in_containers, people_in_folders
 from fw_gear_deid.runner.plan import (
     Cleaned,
@@ -36,7 +37,6 @@ from fw_gear_deid.runner.workers import Settings, Task, digest, look, look_close
 if TYPE_CHECKING:
     from fw_gear_deid.runner.run import Job
 
-NOTHING: Mapping[str, Seen] = {}
 _LOST = Trouble("its worker process died while reading it")
 
 
@@ -84,7 +84,7 @@ class Prepared:
         Key of a source container → what becomes of it.
     people : People
     seen : mapping
-        Source file → what the look at it found, or why it cannot be read; a ledger may keep it for ``Job.seen``.
+        Source file → what the look at it found, or why it cannot be read.
     """
 
     places: list[Place]
@@ -93,16 +93,30 @@ class Prepared:
     seen: Mapping[str, Seen | str]
 
 
-def prepare(job: Job, settings: Settings, pool: Pool, progress: Watched) -> Prepared:
+def pinned(job: Job) -> list[Item]:
+    """Return the items with versions that change with the content; what cannot be read fails."""
+    items = []
+    for item in job.items:
+        try:
+            items.append(item if item.problem else replace(item, version=job.source.pin(item)))
+        except OSError as error:
+            cause = f"{error.strerror or type(error).__name__} (while reading)"
+            items.append(replace(item, problem=cause, problem_state="failed"))
+    return items
+
+
+def prepare(job: Job, settings: Settings, pool: Pool, memory: Memory, progress: Watched) -> Prepared:
     """Look at the headers that people and places depend on, de-identify containers, and arrange everything."""
     eyes = Eyes(settings, pool, progress)
-    people, seen = look_at_people(job.items, job.branches, eyes, root=job.root, before=job.seen)
+    people, seen = look_at_people(job.items, job.branches, eyes, root=job.root, memory=memory)
     _join(people, seen, job.items, job.branches, settings)
+    memory.compare(job.items, people, seen)
     clean, problems = _clean(job, settings, people)
     groups = group(job.items, seen, people)
     tasks = first_tasks(groups, seen, people, job.keyring)
     headers = _headers(tasks, seen, people, eyes)
-    how = Labelling(job.keyring, job.labels == "keep", job.profiles.joins, job.held, job.sink.apart)
+    held = memory.held(job.items, people, seen)
+    how = Labelling(job.keyring, job.labels == "keep", job.profiles.joins, held, job.sink.apart)
     subjects = subject_labels(job.branches, clean, groups, headers, people, how)
     containers = wanted_containers(job.branches, clean, job.source, subjects, people, how)
     places = arrange(tasks, headers, people, containers, subjects, how)
@@ -155,7 +169,7 @@ def look_at_people(
     eyes: Eyes,
     *,
     root: str = "",
-    before: Mapping[str, Seen] = NOTHING,
+    memory: Memory | None = None,
 ) -> tuple[People, Mapping[str, Seen | str]]:
     """Take the first look at every source; return whose each is, and what was seen of it.
 
@@ -166,14 +180,14 @@ def look_at_people(
     eyes : Eyes
     root : str
         As for ``people_in_folders``.
-    before : mapping
-        What is known of files that have not changed since.
+    memory : Memory, optional
+        What looks of earlier runs found.
     """
     if eyes.settings.source.keeps_subjects:
         return _on_platform(items, branches, eyes.settings)
     looked_at = [item for item in items if not item.problem or item.problem == BY_ONLY]
-    seen: dict[str, Seen | str] = {item.id: before[item.id] for item in looked_at if item.id in before}
-    tasks = _tasks(item for item in looked_at if item.id not in before)
+    seen: dict[str, Seen | str] = {**memory.recall(looked_at)} if memory is not None else {}
+    tasks = _tasks(item for item in looked_at if item.id not in seen)
     for task, result in eyes.all(look, tasks, lambda: _LOST):
         seen[task.items[0].id] = result
     unsure = [item for item in copies.suspects(items, seen) if not item.problem]
@@ -182,6 +196,8 @@ def look_at_people(
         one = seen[task.items[0].id]
         assert isinstance(one, Seen)  # noqa: S101 -- the others are not asked for
         seen[task.items[0].id] = replace(one, sha256=sha256)
+    if memory is not None:
+        memory.remember(looked_at, seen)
     return people_in_folders(items, seen, root=root, strict=eyes.settings.strict), seen
 
 

@@ -1,25 +1,57 @@
-"""Worked task → a file at the destination and its rows in the ledger, or rows that say why not."""
+"""Worked task → a file at the destination and its rows in the ledger, or rows that say why not.
+
+What is decided stands in ``runner/policy.py``, for stores that remember by themselves in ``runner/stale.py``; here it
+is carried out. The order is the one that a kill at any moment cannot hurt: noted as on its way, put, noted as standing,
+what it takes the place of taken back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from threading import RLock
+from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid.container import CleanContainer
-from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import reports
-from fw_gear_deid.ledger.state import RELEASING, Row, State
-from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Failed, MemberEdits, Outcome, Refused, Released, Skipped, outcome_of, state_of
+from fw_gear_deid.ledger.state import Made, Row, State, name_of
+from fw_gear_deid.model.errors import StopRun, Unfit
+from fw_gear_deid.model.outcome import Edit, Failed, MemberEdits, Refused, Released, Skipped, outcome_of, state_of
 from fw_gear_deid.model.portable import same_name_key
-from fw_gear_deid.model.ports import Destination, Item, Sink, Standing, Upload, Wanted
+from fw_gear_deid.model.ports import LEVELS, Destination, Identity, Item, Standing, Upload, Wanted
+from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.runner import policy
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
-from fw_gear_deid.runner.stale import STALE, UNCHANGED, at_home, verdict
-from fw_gear_deid.runner.workers import Task, Worked
+from fw_gear_deid.runner.policy import Act, Situation, Stands
+from fw_gear_deid.runner.stale import at_home, verdict
+from fw_gear_deid.runner.workers import Worked
 
-_SAME_NAME = "another source gets the same name at the destination"
+if TYPE_CHECKING:
+    from fw_gear_deid.runner.run import Job
+
+Told = tuple[str, str]
+"""State and a text for whoever watches."""
+NO_PLACE = "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
+_STAYS = "what stands under its former name is not as this program left it: it stays"
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A file at the destination whose source this run did not see.
+
+    Attributes
+    ----------
+    source : str
+        Where that lay.
+    path : str
+    prune : callable
+        Takes it back; returns why it stays, or nothing.
+    """
+
+    source: str
+    path: str
+    prune: Callable[[], str]
 
 
 class Releaser:
@@ -27,222 +59,436 @@ class Releaser:
 
     Parameters
     ----------
-    sink : Sink
+    job : Job
     state : State
-    keyring : Keyring
-    fingerprint : callable
-        Task → what its result depends on besides its source.
-    exists : str
-        ``skip``, ``replace`` or ``fail``.
-    originals, dry_run : bool
-    positions : mapping of str to int
-        Source id → place in the listing.
-    origin : callable
-        From the source: parts → what stands for them at the destination.
+    identity : Identity
+        The destination's, to be written before the first file is put.
     describe : callable
         Item → its metadata as it may travel.
     """
 
-    def __init__(
-        self,
-        sink: Sink,
-        state: State,
-        keyring: Keyring,
-        *,
-        fingerprint: Callable[[Task], str],
-        exists: str,
-        originals: bool,
-        dry_run: bool,
-        positions: Mapping[str, int],
-        origin: Callable[..., str],
-        describe: Callable[[Item], CleanContainer],
-    ) -> None:
-        self._sink = sink
+    def __init__(self, job: Job, state: State, identity: Identity, describe: Callable[[Item], CleanContainer]) -> None:
+        self._job = job
+        self._sink = job.sink
         self._state = state
-        self._keyring = keyring
-        self._fingerprint = fingerprint
-        self._exists = exists
-        self._originals = originals
-        self._dry_run = dry_run
-        self._positions = positions
-        self._origin = origin
+        self._identity = identity
+        self._claimed = False
         self._describe = describe
+        self._positions = {item.id: number for number, item in enumerate(job.items)}
+        self._by_store = job.sink.remembers and bool(job.source.origin())
+        """The store itself tells what was made of a source, wherever a run comes from."""
+        self.seen: dict[str, Seen] = {}
+        """Source → what a look found in it."""
         self.labels: dict[str, str] = {}
         """Key of an acquisition → its label, once decided."""
         self._owners: dict[str, str] = {}
         """Path of an acquisition whose label its header decided → its key."""
-        self._withdrawn: dict[str, list[Row]] = {}
-        """Destination → sources that were released there and taken back."""
-        self._lock = RLock()
-        self.left_out: dict[str, Row] = {}
-        """Sources that were not opened."""
-        self.done: set[str] = set()
-        """Sources with a row of this run."""
         self.chains: dict[tuple[tuple[str, str], ...], tuple[Wanted, ...]] = {}
         """Labels and origins → containers that hold a file of this run."""
-        self.stale = 0
-        """How many files at the destination are older than what would be made now, and were left."""
-        self._keys: dict[str, str] = {}
-        """Source → key of its innermost container."""
         self.standing: set[tuple[str, ...]] = set()
         """Labels of containers that hold a file of this run, or of an earlier one that is as it should be."""
+        self.stale = 0
+        """How many files at the destination are older than what would be made now, and were left."""
+        self._mine: dict[str, Place] = {}
+        """``Made.name`` → the task of this run whose file it is."""
+        self._refused: set[str] = set()
+        """``Made.name`` that several tasks of this run get: none has it."""
+        self.touched: set[str] = set()
+        """``Made.name`` of what this run has made, found in order, or left on purpose."""
 
-    def early(self, place: Place) -> tuple[str, str] | None:
-        """Record what needs no work: no place for it, or done by an earlier run. Returns state and reason."""
+    # -- what needs no work ----------------------------------------------------------------------------
+
+    def early(self, place: Place) -> Told | None:
+        """Record what needs no work: no place for it, or done by an earlier run."""
         item = place.task.items[0]
-        if item.problem_state == "skipped":  # what an earlier run made of it stands, and stays on record
-            row = Row(item.id, self._positions[item.id], "", "", "", "skipped", item.problem, bytes_in=item.size)
-            self.left_out[item.id] = row
-            return "skipped", item.problem
-        for one in place.task.items:
-            self._keys[one.id] = place.key
+        if item.problem and item.problem_state == "skipped":  # what an earlier run made of it stands
+            return self._note(place, "skipped", item.problem)
+        if place.skip:
+            return self._note(place, "skipped", place.skip)
         if place.problem:
             return self.withhold(place, outcome_of(place.problem))
-        if place.skip:
-            return self.withhold(place, Skipped(place.skip))
-        if self._exists == "replace":
+        if item.problem:
             return None
         try:
-            if self._sink.remembers and self._origin():
-                return self._known_there(place)
-            return self._known_here(place)
+            return self._known_there(place) if self._by_store else self._known_here(place)
         except (OSError, ValueError) as error:
             return self.withhold(place, Failed(f"{_cause(error)} (while asking the destination)"))
 
-    def _known_here(self, place: Place) -> tuple[str, str] | None:
-        """By our own ledger: the same bytes, profile, key and options made a file that still stands."""
-        version, fingerprint = version_of(place.task), self._fingerprint(place.task)
-        rows = [self._state.get(item.id) for item in place.task.items]
-        known = [row for row in rows if row is not None and row.task == version and row.fingerprint == fingerprint]
-        if len(known) != len(rows) or not all(row.sha256 and row.state in ("released", "skipped") for row in known):
+    def _known_here(self, place: Place) -> Told | None:
+        """By our own ledger: the same instances made a file that still stands."""
+        candidates = [made for made in self._made_of(place) if made.standing]
+        if len(candidates) != 1:
             return None
-        destination = known[0].destination
-        *labels, name = destination.split("/")
-        chain = tuple(replace(one, label=label) for one, label in zip(place.containers, labels, strict=False))
-        agrees = len(labels) == len(chain) and all(
-            not one.label or one.label == label for one, label in zip(place.containers, labels, strict=True)
-        )
-        if not agrees or not self._sink.exists(Destination(chain, name)):
+        [made] = candidates
+        if self._stands(made) is not Stands.OURS or not _agree(made, place.containers):
             return None
-        if place.key and not place.containers[-1].label:
-            self._has(place, self.labels.setdefault(place.key, labels[-1]))
-        self.standing.add(tuple(labels))
-        for row in known:
-            self._state.record([replace(row, state="skipped", reason=UNCHANGED, position=self._positions[row.source])])
-            self.done.add(row.source)
-        return "skipped", UNCHANGED
+        same = made.task == version_of(place.task)
+        as_asked = made.fingerprint == self._fingerprint(place)
+        if as_asked and not (same and self._is_told(made)):
+            return None  # the work on it may find these very bytes
+        if not as_asked and (self._job.exists != "skip" or not made.holds <= self._instances(place)):
+            return None  # made anew; or fewer instances than stand there, and the work on it says so
+        self._keep(place, made)
+        if not as_asked:
+            return self._note_stale(place, policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
+        if set(made.parts) != set(self._places(place)) and not self._job.dry_run:  # it lies elsewhere now
+            self._state.move(made.name, self._places(place))
+        return self._note(place, "skipped", policy.UNCHANGED, made)
 
-    def _known_there(self, place: Place) -> tuple[str, str] | None:
+    def _is_told(self, made: Made) -> bool:
+        """Tell whether what was checked and noted of a file is all that this run asks for."""
+        is_checked = self._job.verify in ("off", made.checked)
+        return is_checked and (made.originals or not self._job.originals) and self._job.ids is None
+
+    def _known_there(self, place: Place) -> Told | None:
         """By what the store itself keeps with its files, wherever they stand."""
         found = self._there(place)
-        item, fingerprint = place.task.items[0], self._fingerprint(place.task)
+        item, fingerprint = place.task.items[0], self._fingerprint(place)
         reason = verdict(found, place.containers, self._version(item), fingerprint)
-        if not reason:
+        if not reason or (reason.startswith(policy.STALE_WORD) and self._job.exists == "replace"):
             return None
         [there] = found
-        if reason == UNCHANGED and self._known_here(place) is not None:
-            return "skipped", UNCHANGED
-        self.stale += reason.startswith(STALE)
+        inside = there.containers[-1].origin if there.containers and self._sink.apart else ""
+        made = self._state.at(name_of(there.path, inside))
+        if made is not None and made.fingerprint != fingerprint:
+            made = None  # this ledger knows an older one
         if place.key and place.containers and not place.containers[-1].label:
             self._has(place, self.labels.setdefault(place.key, there.containers[-1].label))
         self.standing.add(tuple(one.label for one in there.containers))
-        self._record(place, Row("", 0, "", fingerprint, "", "skipped", reason, bytes_out=there.size))
-        return "skipped", reason
+        if reason.startswith(policy.STALE_WORD):
+            return self._note_stale(place, reason, made)
+        return self._note(place, "skipped", reason, made)
+
+    def _keep(self, place: Place, made: Made) -> None:
+        """Remember the labels of what stands as it should."""
+        labels = tuple(made.path.split("/")[:-1])
+        if place.key and place.containers and not place.containers[-1].label:
+            self._has(place, self.labels.setdefault(place.key, labels[-1]))
+        self.standing.add(labels)
+        self._mine[made.name] = place
+
+    # -- results ---------------------------------------------------------------------------------------
+
+    def finish(self, place: Place, worked: Worked) -> Told:
+        """Release a result, or note why not."""
+        outcome = worked.outcome
+        if not isinstance(outcome, Released) or worked.result is None:
+            assert not isinstance(outcome, Released)  # noqa: S101 -- a result comes with its file
+            return self.withhold(place, outcome, worked.seconds)
+        try:
+            return self._release(place, worked, worked.result, outcome)
+        except StopRun:
+            self._note(place, "failed", "the destination takes nothing more", None, worked.seconds)
+            raise
+        except (OSError, ValueError) as error:  # of a name that the store does not take
+            return self.withhold(place, Failed(f"{_cause(error)} (at the destination)"), worked.seconds)
+        finally:
+            worked.result.unlink(missing_ok=True)
+
+    def withhold(self, place: Place, outcome: Refused | Skipped | Failed, seconds: float = 0.0) -> Told:
+        """Record why nothing is released; what an earlier run made of a source that is refused now is taken back."""
+        kept: Made | None = None
+        note = ""
+        is_damaged = isinstance(outcome, Refused) and outcome.damaged
+        is_whole = not any(item.problem for item in place.task.items)
+        if not isinstance(outcome, Failed) and is_whole and not is_damaged:
+            try:
+                note = self._take_back(place, self._instances(place))
+            except (OSError, ValueError) as error:
+                outcome = Failed(f"what an earlier run released cannot be taken back: {_cause(error)}")
+        if isinstance(outcome, Failed) or is_damaged or not is_whole:
+            made = self._made_of(place)
+            kept = made[0] if len(made) == 1 else None
+            self.touched |= {one.name for one in made}
+        reason = f"{outcome.reason}; {note}" if note else outcome.reason
+        self._note(place, state_of(outcome), reason, None, seconds)
+        if kept is not None:
+            self._keep(place, kept)
+        return state_of(outcome), reason
+
+    def _release(self, place: Place, worked: Worked, result: Path, released: Released) -> Told:
+        item = place.task.items[0]
+        if not place.containers and (item.loose or item.containers):  # a project's own file needs none
+            return self._note(place, "refused", NO_PLACE)
+        chain = self._chain(place, worked)
+        destination = Destination(chain, released.name)
+        name = name_of(destination.path, chain[-1].origin if chain and self._sink.apart else "")
+        here = self._state.at(name)
+        situation = self._situation(place, worked, destination, here, name)
+        verdict = policy.decide(situation, self._job.exists, prune=self._job.prune)
+        if situation.rival:
+            self._withdraw_rival(name)
+            return self._note(place, "refused", verdict.reason, None, worked.seconds)
+        if verdict.act is Act.REFUSE:
+            self.touched |= {one.name for one in self._made_of(place, worked.holds)}
+            return self._note(place, "refused", verdict.reason, None, worked.seconds)
+        if verdict.act is Act.STALE:
+            return self._note_stale(place, verdict.reason, here)
+        try:
+            described = self._describe(item)
+        except Unfit as error:
+            return self.withhold(place, Refused(str(error)), worked.seconds)
+        released = replace(released, audit=(*released.audit, MemberEdits("", self._shown(described))))
+        made = self._made(place, worked, released, destination, name)
+        labels = tuple(one.label for one in chain)
+        if verdict.act is Act.KEEP:
+            made = replace(made, stood=self._sink.stood(destination))
+            told = self._kept(place, made, verdict.reason)
+        else:
+            self._put(place, result, destination, made, here, described, replace_=verdict.act is Act.REPLACE)
+            told = self._done(place, made, worked)
+        self.chains[tuple((one.label, one.origin) for one in chain)] = chain
+        self.standing.add(labels)
+        return told
+
+    def _situation(
+        self, place: Place, worked: Worked, destination: Destination, here: Made | None, name: str
+    ) -> Situation:
+        """Tell what the policy asks."""
+        released = worked.outcome
+        assert isinstance(released, Released)  # noqa: S101 -- who calls has one
+        owner = self._mine.get(name)
+        rival = name in self._refused or (owner is not None and owner is not place)
+        if self._by_store:
+            ours = any(one.name == released.name and at_home(one, destination.containers) for one in self._there(place))
+            stands = Stands.CHANGED if ours else self._foreign(destination)
+            return Situation(stands, mine=ours, rival=rival)
+        if here is None:
+            stands = self._foreign(destination)
+            same = stands is Stands.FOREIGN and self._sink.digest(destination) == released.sha256
+            return Situation(stands, rival=rival, same_bytes=same)
+        stands = self._stands(here)
+        return Situation(
+            stands,
+            mine=self._same(here, place, worked.holds),
+            covered=here.holds <= worked.holds,
+            rival=rival,
+            same_bytes=stands is Stands.OURS and here.sha256 == released.sha256,
+        )
+
+    def _foreign(self, destination: Destination) -> Stands:
+        return Stands.FOREIGN if self._sink.exists(destination) else Stands.NOTHING
+
+    def _put(
+        self,
+        place: Place,
+        result: Path,
+        destination: Destination,
+        made: Made,
+        here: Made | None,
+        described: CleanContainer,
+        *,
+        replace_: bool,
+    ) -> None:
+        """Bring a result to its place.
+
+        Raises
+        ------
+        OSError
+            It is not there; what stood there stands as before.
+        """
+        if self._job.dry_run:
+            return
+        self._claim()
+        self._state.put(made)  # on its way
+        try:
+            self._sink.put(result, destination, self._upload(place, made, described), replace=replace_)
+        except BaseException:
+            if here is not None and self._stands(here) is Stands.OURS:
+                self._state.put(here)
+            elif not self._sink.exists(destination):
+                self._state.drop(made.name)
+            raise
+
+    def _done(self, place: Place, made: Made, worked: Worked) -> Told:
+        """Note a result that is in its place, and take back what it takes the place of."""
+        note = "dry run: would be released" if self._job.dry_run else ""
+        if not self._job.dry_run:
+            made = replace(made, standing=True, stood=self._sink.stood(self._destination(made)))
+            self._state.put(made)
+            self._mine[made.name] = place
+            note = self._take_back(place, worked.holds, made)
+        else:
+            self._state.put(replace(made, standing=True))  # of a ledger in memory
+        self._mine[made.name] = place
+        reason = "; ".join(text for text in (note, made.reason) if text)
+        self._note(place, "released", reason, made, worked.seconds)
+        return "released", f"{made.path} ({made.members} members)"
+
+    def _kept(self, place: Place, made: Made, reason: str) -> Told:
+        """Note a result whose very bytes stand in its place already."""
+        if not self._job.dry_run:
+            self._claim()
+        self._state.put(replace(made, standing=True))
+        self._mine[made.name] = place
+        note = self._take_back(place, made.holds, made) if not self._job.dry_run else ""
+        return self._note(place, "skipped", f"{reason}; {note}" if note else reason, made)
+
+    def _claim(self) -> None:
+        """Let the destination tell who wrote to it, before the first file is put."""
+        if not self._claimed:
+            self._sink.claim(self._identity)
+            self._state.claim(self._identity.id)
+            self._claimed = True
+
+    # -- what was made before --------------------------------------------------------------------------
+
+    def _take_back(self, place: Place, instances: Iterable[str], new: Made | None = None) -> str:
+        """Remove what an earlier run made of the same source under other names; return what has to be said.
+
+        Raises
+        ------
+        OSError
+        """
+        if self._by_store:
+            # what is put there takes the place of the others by itself
+            for standing in () if new is not None or self._job.dry_run else self._there(place):
+                self._sink.remove(standing)
+            return ""
+        note, known = "", frozenset(instances)
+        for made in self._made_of(place, known):
+            owner = self._mine.get(made.name)
+            is_whole = new is None or made.holds <= known
+            if (new is not None and made.name == new.name) or not is_whole or owner not in (None, place):
+                continue
+            stands = self._stands(made)
+            if self._job.dry_run:
+                continue
+            if stands is Stands.OURS:
+                self._sink.withdraw(made.path)
+            elif stands is Stands.CHANGED:
+                note = _STAYS
+            self._state.drop(made.name)
+        return note
+
+    def _withdraw_rival(self, name: str) -> None:
+        """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
+        owner = self._mine.pop(name, None)
+        if name in self._refused or owner is None:
+            return
+        made = self._state.at(name)
+        if made is not None and not self._job.dry_run:
+            self._sink.withdraw(made.path)
+        self._state.drop(name)
+        self._refused.add(name)
+        self._note(owner, "refused", policy.SAME_NAME)
+
+    def _made_of(self, place: Place, instances: frozenset[str] = frozenset()) -> list[Made]:
+        """Return what earlier runs, or this one, made of the same source."""
+        known = self._instances(place) | instances
+        found = {made.name: made for made in self._state.of_places(self._places(place))}
+        found |= {made.name: made for made in self._state.of_instances(known)}
+        return [made for made in found.values() if self._same(made, place, known)]
+
+    def _same(self, made: Made, place: Place, instances: frozenset[str]) -> bool:
+        return policy.same_source(made, self._places(place), instances, place.task.person or "")
+
+    def _stands(self, made: Made) -> Stands:
+        """Look at the destination for what was made."""
+        destination = self._destination(made)
+        stood = self._sink.stood(destination)
+        if not stood:
+            return Stands.NOTHING
+        if made.standing and stood == made.stood and not self._job.check:
+            return Stands.OURS
+        return Stands.OURS if self._sink.digest(destination) == made.sha256 else Stands.CHANGED
+
+    @staticmethod
+    def _destination(made: Made) -> Destination:
+        *labels, name = made.path.split("/")
+        wanted = [Wanted(level, label) for level, label in zip(LEVELS, labels, strict=False)]
+        if made.inside:
+            wanted[-1] = replace(wanted[-1], origin=made.inside)
+        return Destination(tuple(wanted), name)
 
     def _there(self, place: Place) -> Sequence[Standing]:
         """Return what the destination holds of a file of the source, where it knows that."""
-        if place.task.series or not self._sink.remembers:
+        if place.task.series or not self._by_store:
             return ()
         item = place.task.items[0]
         return self._sink.earlier(self._origin(item.key or item.id), self._origin(item.id, item.version))
 
+    def orphans(self, *, whole: bool) -> Iterator[Orphan]:
+        """Yield what stands at the destination of sources that this run did not see; call after the last task.
+
+        Parameters
+        ----------
+        whole : bool
+            The run saw a whole project: of a part of one a platform cannot tell what is gone.
+        """
+        if self._by_store:
+            yield from self._orphans_there() if whole else ()
+            return
+        listed = {self._job.source.place(item): item for item in self._job.items}
+        for made in self._state.all_made():
+            if made.standing and made.name not in self.touched and not self._is_seen(made, listed):
+                yield Orphan(made.parts[0] if made.parts else "", made.path, partial(self._prune, made))
+
+    def _orphans_there(self) -> Iterator[Orphan]:
+        listed = {self._origin(item.key or item.id) for item in self._job.items}
+        for standing in list(self._sink.standing()):
+            if standing.root == self._origin() and standing.origin not in listed:
+                yield Orphan("", standing.path, partial(self._remove, standing))
+
+    def _remove(self, standing: Standing) -> str:
+        self._sink.remove(standing)
+        return ""
+
+    def _is_seen(self, made: Made, listed: dict[str, Item]) -> bool:
+        """Tell whether a source of it is in the listing, and holds what it held or cannot be asked."""
+        for part in made.parts:
+            item = listed.get(part)
+            if item is None:
+                continue
+            seen = self.seen.get(item.id)
+            if item.problem or seen is None or not seen.instance or seen.instance in made.holds:
+                return True
+        return False
+
+    def _prune(self, made: Made) -> str:
+        """Take back an orphan; return why it stays, or nothing.
+
+        Raises
+        ------
+        OSError
+        """
+        stands = self._stands(made)
+        if stands is Stands.OURS:
+            self._sink.withdraw(made.path)
+        elif stands is Stands.CHANGED:
+            return _STAYS
+        self._state.drop(made.name)
+        return ""
+
+    # -- small things ----------------------------------------------------------------------------------
+
+    def _places(self, place: Place) -> tuple[str, ...]:
+        return tuple(self._job.source.place(item) for item in place.task.items)
+
+    def _instances(self, place: Place) -> frozenset[str]:
+        """Return what looks at the source found in it; of an archive the first instance."""
+        found = (self.seen.get(item.id) for item in place.task.items)
+        return frozenset(one.instance for one in found if one is not None and one.instance)
+
+    def _fingerprint(self, place: Place) -> str:
+        return self._job.fingerprint(place.task)
+
+    def _origin(self, *parts: str) -> str:
+        return self._job.source.origin(*parts)
+
     def _version(self, item: Item) -> str:
         return self._origin(item.key or item.id, item.version)
 
-    def finish(self, place: Place, worked: Worked) -> tuple[str, str]:
-        """Release a result, or note why not; return state and a text for the progress lines."""
-        outcome = worked.outcome
-        path = ""
-        if isinstance(outcome, Released) and worked.result is not None:
-            try:
-                with self._lock:
-                    outcome, path = self._release(place, worked, worked.result, outcome)
-            except (OSError, ValueError) as error:
-                outcome = Failed(f"{_cause(error)} (at the destination)")
-            finally:
-                worked.result.unlink(missing_ok=True)
-        if isinstance(outcome, Released):
-            return "released", f"{path} ({outcome.members} members)"
-        return self.withhold(place, outcome, worked.seconds)
-
-    def withhold(self, place: Place, outcome: Refused | Skipped | Failed, seconds: float = 0.0) -> tuple[str, str]:
-        """Record why nothing is released, and take back what an earlier run made of the same sources."""
-        row = Row("", 0, "", self._fingerprint(place.task), "", "", "", seconds=seconds)
-        try:
-            self._take_back(place, "")
-            if not isinstance(outcome, Failed) and not any(item.problem for item in place.task.items):
-                self._take_back_there(place)
-        except (OSError, ValueError) as error:
-            outcome = Failed(f"what an earlier run released cannot be taken back: {_cause(error)}")
-            old = self._state.get(place.task.items[0].id)
-            row = replace(row, destination=old.destination, sha256=old.sha256) if old is not None else row
-        self._record(place, replace(row, state=state_of(outcome), reason=outcome.reason))
-        return state_of(outcome), outcome.reason
-
-    def _release(self, place: Place, worked: Worked, result: Path, released: Released) -> tuple[Outcome, str]:
-        if not place.containers and place.task.items[0].loose:
-            return Refused(
-                "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
-            ), ""
-        chain = self._chain(place, worked)
-        destination = Destination(chain, released.name)
-        path = destination.path
-        own = {item.id for item in place.task.items}
-        here = [row for row in self._state.at(path) if not self._elsewhere(row, place)]
-        lost = [row for row in self._withdrawn.get(same_name_key(path), []) if not self._elsewhere(row, place)]
-        rivals = self._current(here + lost, own)
-        if rivals:
-            self._withdraw(rivals)
-            return Refused(_SAME_NAME), ""
-        # made by an earlier run, of these sources or of some that are gone or move
-        ours = bool(here) or any(one.name == released.name and at_home(one, chain) for one in self._there(place))
-        if not ours and self._exists != "replace" and self._sink.exists(destination):
-            reason = "the destination has a file of this name that no run with these reports made"
-            return (Skipped(reason) if self._exists == "skip" else Refused(reason)), ""
-        try:
-            described = self._describe(place.task.items[0])
-        except Unfit as error:
-            return Refused(str(error)), ""
-        released = replace(released, audit=(*released.audit, MemberEdits("", self._shown(described))))
-        row = self._row(place, released, path, worked.seconds)
-        if not self._dry_run:
-            self._take_back(place, path)
-            self._state.record([_lost(gone) for gone in here if gone.source not in own])
-            self._record(place, replace(row, state=RELEASING))
-            problem = self._put(
-                place, result, destination, released, described, replace_=ours or self._exists == "replace"
-            )
-            if problem is not None:
-                if ours:
-                    self._sink.withdraw(path)
-                self._record(place, _lost(row))  # nothing of it stands there
-                return problem, ""
-        self._record(place, row)
-        labels = tuple(one.label for one in chain)
-        self.chains[tuple((one.label, one.origin) for one in chain)] = chain
-        self.standing.add(labels)
-        return released, path
-
-    def _shown(self, described: CleanContainer) -> tuple:  # type: ignore[type-arg]
-        return tuple(edit if self._originals else replace(edit, before="") for edit in described.edits)
+    def _shown(self, described: CleanContainer) -> tuple[Edit, ...]:
+        return tuple(edit if self._job.originals else replace(edit, before="") for edit in described.edits)
 
     def _chain(self, place: Place, worked: Worked) -> tuple[Wanted, ...]:
         """Return the containers with the acquisition's label decided."""
         if not place.containers or place.containers[-1].label:
             return place.containers
-        label = self.labels.get(place.key) or acquisition_label(place, worked.sorting, self._keyring)
+        label = self.labels.get(place.key) or acquisition_label(place, worked.sorting, self._job.keyring)
         if not self._has(place, label):  # a repeat scan: two acquisitions of one description stay two
-            label = self._keyring.name("acq", place.key)
+            label = self._job.keyring.name("acq", place.key)
         self.labels[place.key] = label
         return (*place.containers[:-1], replace(place.containers[-1], label=label))
 
@@ -253,119 +499,77 @@ class Releaser:
         above = "/".join(one.label for one in place.containers[:-1])
         return self._owners.setdefault(same_name_key(f"{above}/{label}"), place.key) == place.key
 
-    def _put(
-        self,
-        place: Place,
-        result: Path,
-        destination: Destination,
-        released: Released,
-        described: CleanContainer,
-        *,
-        replace_: bool,
-    ) -> Outcome | None:
+    def _upload(self, place: Place, made: Made, described: CleanContainer) -> Upload:
         item = place.task.items[0]
-        upload = Upload(
+        return Upload(
             origin=self._origin(item.key or item.id),
             version=self._version(item),
             root=self._origin(),
             older=self._origin(item.id, item.version),
-            fingerprint=self._fingerprint(place.task),
-            members=released.members,
-            sha256=released.sha256,
-            size=released.bytes_out,
+            fingerprint=made.fingerprint,
+            members=made.members,
+            sha256=made.sha256,
+            size=made.size,
             fields=described.fields,
             kind="dicom" if item.kind == "dicom" else "",
         )
-        try:
-            self._sink.put(result, destination, upload, replace=replace_)
-        except FileExistsError:
-            reason = "the destination has a file of this name"
-            return Skipped(reason) if self._exists == "skip" else Refused(reason)
-        except (OSError, ValueError) as error:
-            return Failed(f"{_cause(error)} (while writing to the destination)")
-        return None
 
-    def _current(self, rows: Iterable[Row], own: set[str]) -> list[Row]:
-        """Return the rows of other sources that hold in this run; those of earlier ones may be about to change."""
-        return [row for row in rows if row.source not in own and row.source in self.done]
-
-    def _take_back(self, place: Place, path: str) -> None:
-        """Remove what an earlier run made of the same sources under other names."""
-        own = {item.id for item in place.task.items}
-        known = [row for row in map(self._state.get, own) if row is not None and row.sha256]
-        for earlier in sorted({row.destination for row in known} - {path}):
-            if not self._dry_run and not self._current(self._state.at(earlier), own):
-                self._sink.withdraw(earlier)
-
-    def _take_back_there(self, place: Place) -> None:
-        """Remove what the destination knows to be made of a file that nothing is to be made of any more."""
-        for standing in self._there(place):
-            if not self._dry_run:
-                self._sink.remove(standing)
-
-    def _elsewhere(self, row: Row, place: Place) -> bool:
-        """Tell whether a row's file stands in another container, though that has the same label."""
-        if not self._sink.apart:
-            return False
-        return self._keys.get(row.source, place.key) != place.key
-
-    def _withdraw(self, rivals: list[Row]) -> None:
-        """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
-        for row in rivals:
-            gone = self._withdrawn.setdefault(same_name_key(row.destination), [])
-            if row in gone:
-                continue
-            if not self._dry_run:
-                self._sink.withdraw(row.destination)
-            self._state.record([_lost(row)])
-            gone.append(row)
-
-    def _row(self, place: Place, released: Released, path: str, seconds: float) -> Row:
-        return Row(
-            source="",
-            position=0,
-            task="",
-            fingerprint=self._fingerprint(place.task),
-            destination=path,
-            state="released",
-            reason=released.reason,
+    def _made(self, place: Place, worked: Worked, released: Released, destination: Destination, name: str) -> Made:
+        path = destination.path
+        return Made(
+            path=path,
+            inside=name.partition("\0")[2],
+            standing=False,
+            fingerprint=self._fingerprint(place),
+            key=self._job.keyring.fingerprint(),
+            task=version_of(place.task),
+            person=place.task.person or "",
+            sha256=released.sha256,
+            size=released.bytes_out,
             changes=sum(len(member.edits) for member in released.audit),
             members=released.members,
-            bytes_in=released.bytes_in,
-            bytes_out=released.bytes_out,
-            sha256=released.sha256,
-            seconds=seconds,
-            audit=reports.audit_text(path, released.audit, originals=self._originals),
+            seconds=worked.seconds,
+            reason=released.reason,
             actions=reports.count_actions(released.audit),
             unmatched=" ".join(str(index) for index in sorted(released.unmatched)),
+            checked=self._job.verify,
+            originals=self._job.originals,
+            audit=reports.audit_text(path, released.audit, originals=self._job.originals),
+            parts=self._places(place),
+            holds=worked.holds,
         )
 
-    def _record(self, place: Place, row: Row) -> None:
+    def _note_stale(self, place: Place, reason: str, made: Made | None) -> Told:
+        self.stale += 1
+        return self._note(place, "skipped", reason, made)
+
+    def _note(self, place: Place, state: str, reason: str, made: Made | None = None, seconds: float = 0.0) -> Told:
         """Write one row per source; of a series the first row carries its sums."""
-        version = version_of(place.task)
-        rows = []
-        for number, item in enumerate(place.task.items):
-            mine = replace(row, source=item.id, position=self._positions[item.id], task=version, bytes_in=item.size)
-            if number:
-                mine = replace(mine, changes=0, members=0, bytes_out=0, audit="", actions="", seconds=0.0)
-            rows.append(mine)
-            self.done.add(item.id)
-        with self._lock:
-            self._state.record(rows)
+        name = made.name if made is not None else ""
+        if made is not None:
+            self.touched.add(name)
+        self._state.note(
+            Row(
+                self._positions[item.id],
+                item.id,
+                state,
+                reason,
+                name,
+                not number,
+                item.size,
+                0.0 if number else seconds,
+            )
+            for number, item in enumerate(place.task.items)
+            if item.id in self._positions
+        )
+        return state, reason
 
 
-def _lost(row: Row) -> Row:
-    """Return the row of a source whose file does not stand at the destination, for want of a name of its own."""
-    return replace(
-        row,
-        state="refused",
-        reason=_SAME_NAME,
-        destination="",
-        audit="",
-        actions="",
-        changes=0,
-        sha256="",
-        bytes_out=0,
+def _agree(made: Made, containers: Sequence[Wanted]) -> bool:
+    """Tell whether a file stands below the labels it belongs below; an undecided one agrees with any."""
+    labels = made.path.split("/")[:-1]
+    return len(labels) == len(containers) and all(
+        not one.label or one.label == label for one, label in zip(containers, labels, strict=True)
     )
 
 

@@ -15,25 +15,26 @@ from fw_gear_deid import RESULTS, __version__
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import ids, reports
-from fw_gear_deid.ledger.state import RELEASING, Row, State
+from fw_gear_deid.ledger.state import Made, Row, State, path_for
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
 from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Refused, Released, Skipped, kind_of
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE
-from fw_gear_deid.model.ports import Branch, Item, Sink, Source
+from fw_gear_deid.model.ports import Branch, Identity, Item, Sink, Source
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.people import People, Remark, Sightings
 from fw_gear_deid.runner.plan import Cleaned, Place
+from fw_gear_deid.runner.policy import UNCHANGED
 from fw_gear_deid.runner.pool import Pool
-from fw_gear_deid.runner.prepare import prepare
+from fw_gear_deid.runner.prepare import pinned, prepare
 from fw_gear_deid.runner.progress import SEE, Manner, Progress
 from fw_gear_deid.runner.release import Releaser
 from fw_gear_deid.runner.rows import Rows
 from fw_gear_deid.runner.signals import Interrupts
-from fw_gear_deid.runner.stale import UNCHANGED
 from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, code_of
 from fw_gear_deid.runner.workers import Settings, Task, Worked, process, silence
 from fw_gear_deid.system import lock, private
@@ -80,10 +81,14 @@ class Job:
         ``--identity strict``: people who contradict are refused; else warned of, and kept apart.
     root : str
         Stands for SOURCE, to tell a folder's name here from the same name elsewhere.
-    held : dict
-        Label at the destination, as ``same_name_key`` has it → text of the person that another source has there.
-    seen : dict
-        Source file → what an earlier look at the same bytes found, with this profile and key; it is not read again.
+    dest : Identity
+        What the destination tells of itself, or is to tell from now on.
+    check : bool
+        Compare what stands at the destination by SHA-256.
+    prune : bool
+        Take back what stands there of sources that are gone.
+    whole : bool
+        The source is all that the destination's files are made of: a whole project, without filters.
     facts : dict
         What else the summary should tell, such as where the profile came from.
     """
@@ -109,14 +114,16 @@ class Job:
     one_file: bool = False
     strict: bool = True
     root: str = ""
-    held: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, Seen] = field(default_factory=dict)
+    dest: Identity = field(default_factory=Identity)
+    check: bool = False
+    prune: bool = False
+    whole: bool = True
     facts: dict[str, object] = field(default_factory=dict)
 
     def fingerprint(self, task: Task) -> str:
         """Return what results depend on besides their source: another one makes a rerun do the work again."""
         profile = self.profiles.fingerprint(task.labels, self.profiles.ids_of_row(task.row))
-        return self.keyring.stamp(str(RESULTS), profile, self.labels, self.verify, str(self.originals))
+        return self.keyring.stamp(str(RESULTS), profile)
 
 
 class Stopped(StopRun):
@@ -159,7 +166,7 @@ def run(job: Job, interrupts: Interrupts | None = None) -> tuple[int, dict[str, 
             interrupts.held(),
             _locked(job),
             _workspace(job.ledger) as workspace,
-            closing(State(job.ledger / "state.sqlite", keep=not job.dry_run)) as state,
+            closing(State(path_for(job.ledger, job.sink.identity.id), keep=not job.dry_run)) as state,
         ):
             code, summary = _Run(job, state, workspace, interrupts).go()
     except OSError as error:
@@ -197,21 +204,31 @@ class _Run:
         self._sightings = Sightings({})
         self._containers: dict[str, Cleaned] = {}
         self._releaser: Releaser | None = None
+        self._notes: list[str] = []
+        """What has to be said of the run as a whole."""
 
     def go(self) -> tuple[int, dict[str, object]]:
         interrupted = trouble = False
         stopped: str | None = None
         pool = Pool(self._settings, self._job.workers)
         try:
+            self._state.begin()
             with self._interrupts.allowed():
-                prepared = prepare(self._job, self._settings, pool, lambda items: self._progress("looking", items))
+                job = self._job = replace(self._job, items=pinned(self._job))
+                self._listed = job.items
+                prepared = prepare(
+                    job, self._settings, pool, self._memory(), lambda items: self._progress("looking", items)
+                )
                 places = prepared.places
                 self._new_ids.compare(place.task for place in places)
                 self._people, self._containers = prepared.people, prepared.containers
                 self._sightings = Sightings(prepared.people.known)
-                self._job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
-                self._work(pool, places)
+                job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
+                self._releaser = Releaser(job, self._state, job.dest, self._describe)
+                self._releaser.seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
+                self._work(pool, places, self._releaser)
                 trouble = not self._finish_containers(places)
+                trouble |= not self._look_for_orphans(self._releaser)
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:
@@ -234,6 +251,12 @@ class _Run:
 
     # -- before anything is written --------------------------------------------------------------------
 
+    def _memory(self) -> Memory:
+        """Return what earlier runs knew; looks were sealed by the key, and depend on profile and mapping."""
+        job = self._job
+        reading = job.keyring.stamp("reading", job.profiles.sha256, repr(job.profiles.lookup))
+        return Memory(self._state, job.source, reading)
+
     def _describe(self, item: Item) -> CleanContainer:
         """De-identify what the platform knows of a file."""
         if not item.fields or not item.containers:
@@ -252,20 +275,7 @@ class _Run:
         manner = Manner(quiet=job.quiet, names=job.names, dry_run=job.dry_run)
         return Progress(f"dry run, {doing}" if job.dry_run else doing, items, manner, self._positions)
 
-    def _work(self, pool: Pool, places: list[Place]) -> None:
-        job = self._job
-        releaser = self._releaser = Releaser(
-            job.sink,
-            self._state,
-            job.keyring,
-            fingerprint=job.fingerprint,
-            exists=job.exists,
-            originals=job.originals,
-            dry_run=job.dry_run,
-            positions=self._positions,
-            origin=job.source.origin,
-            describe=self._describe,
-        )
+    def _work(self, pool: Pool, places: list[Place], releaser: Releaser) -> None:
         by_number = {place.task.number: place for place in places}
         with self._progress("de-identifying", self._listed) as progress:
             pool.tick = progress.tick
@@ -286,7 +296,7 @@ class _Run:
                 worked = self._check_person(by_number, task, worked)
                 state, reason = releaser.finish(by_number[task.number], worked)
                 self._rows_used.use(worked.row)
-                if state == "released":
+                if state == "released" or reason.startswith("unchanged"):
                     self._ids |= dict.fromkeys(worked.ids)
                 progress.step(task.items, state, reason)
                 self._interrupts.check()
@@ -335,6 +345,24 @@ class _Run:
             return False
         return True
 
+    def _look_for_orphans(self, releaser: Releaser) -> bool:
+        """Note what stands at the destination of sources that are gone, and take it back when asked; return success."""
+        unread = sum(bool(item.problem) and item.problem_state != "skipped" for item in self._listed)
+        is_safe = bool(self._listed) and not unread
+        if self._job.prune and not is_safe:
+            self._notes.append("--prune: nothing was taken back, since not everything in SOURCE could be read")
+        well = True
+        for number, orphan in enumerate(releaser.orphans(whole=self._job.whole), len(self._listed)):
+            reason = "no source of this run"
+            if self._job.prune and is_safe and not self._job.dry_run:
+                try:
+                    reason = orphan.prune() or "taken back: no source of this run"
+                except OSError as error:
+                    well = False
+                    reason = f"it cannot be taken back: {error.strerror or error}"
+            self._state.note([Row(number, orphan.source, "orphan", f"{orphan.path}: {reason}", first=False)])
+        return well
+
     # -- afterwards ------------------------------------------------------------------------------------
 
     def _report(self, *, complete: bool) -> dict[str, object]:
@@ -359,6 +387,7 @@ class _Run:
                 "ended": ended.isoformat(timespec="seconds"),
                 "seconds": round((ended - self._began).total_seconds(), 3),
                 "complete": complete,
+                "notes": self._notes,
                 "identity_warnings": self._warnings(),
                 "profile_warnings": [f"{w.line}:{w.column} {w.message}" for w in profile.warnings],
             }
@@ -379,23 +408,19 @@ class _Run:
             for remark in self._people.remarks
         ]
 
-    def _rows(self) -> Iterator[Row]:
-        """Yield one row per source, of an interrupted run, too."""
-        done = self._releaser.done if self._releaser else set()
-        left_out = self._releaser.left_out if self._releaser else {}
+    def _rows(self) -> Iterator[tuple[Row, Made | None]]:
+        """Yield one row per source, of an interrupted run, too, and one per orphan."""
+        told = iter(self._state.rows())
+        row, made = next(told, (None, None))
         for number, item in enumerate(self._listed):
-            row = left_out.get(item.id) or (self._state.get(item.id) if item.id in done else None)
-            if row is None:
-                yield Row(
-                    item.id, number, "", "", "", "not-reached", "the run ended before its turn", bytes_in=item.size
-                )
-            elif row.state == RELEASING:
-                state = "not-reached" if self._interrupts.asked else "failed"
-                yield Row(item.id, number, "", "", "", state, "the run ended while it was put in place")
-            elif self._job.dry_run and row.state == "released":
-                yield replace(row, reason="; ".join(filter(None, ("dry run: would be released", row.reason))))
+            if row is not None and row.position == number:
+                yield row, made
+                row, made = next(told, (None, None))
             else:
-                yield row
+                yield Row(number, item.id, "not-reached", "the run ended before its turn", bytes_in=item.size), None
+        if row is not None:
+            yield row, made
+            yield from told
 
     def _container_audit(self) -> str:
         """Return the audit lines of containers that are at the destination."""

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fw_gear_deid.model.ports import Standing, Wanted
-
-UNCHANGED = "unchanged: an earlier run released it"
-STALE = "stale"
-"""How the reason begins of a file that was skipped though the destination holds something older than would be made."""
-_REMEDY = "overwrite_files: Replace (--exists replace) makes it anew"
+from fw_gear_deid.runner.policy import STALE, UNCHANGED
 
 
 def verdict(found: Sequence[Standing], chain: Sequence[Wanted], version: str, fingerprint: str) -> str:
@@ -30,9 +26,9 @@ def verdict(found: Sequence[Standing], chain: Sequence[Wanted], version: str, fi
         return ""  # nothing, or below the wrong subject, or twice: the new one takes the place of them all
     [there] = found
     if there.version not in ("", version):
-        return f"{STALE}: the source has another version of it now; {_REMEDY}"
+        return STALE.format("the source has another version of it now")
     if there.fingerprint != fingerprint:
-        return f"{STALE}: it was made with another profile, key, mapping or results number; {_REMEDY}"
+        return STALE.format("it was made with another profile, key, mapping or results number")
     return UNCHANGED
 
 

@@ -66,12 +66,13 @@ def last_lines(code: int, summary: Mapping[str, Any], reports: str) -> list[str]
         line = f"Nothing {'would be' if dry_run else 'was'} released: {line}"
     if dry_run:
         line = f"dry run: {line}"
+    notes = [f"note: {note}" for note in summary.get("notes", ())]
     line += f"; {summary['totals'].get('changes', 0)} changes; reports in {reports}"
     if code != INTERRUPTED:
-        return [line]
+        return [*notes, line]
     files = sum(states.values())
     over = files - states.get("not-reached", 0)
-    return [line, f"interrupted: {over} of {files} done; the same command goes on"]
+    return [*notes, line, f"interrupted: {over} of {files} done; the same command goes on"]
 
 
 def warned(summary: Mapping[str, Any], names: Mapping[int, str] | None = None) -> list[str]:

@@ -19,7 +19,7 @@ from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.model.errors import DeidError, Unfit, place_of
+from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
 from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Outcome, Refused, Released, Skipped, Trouble
 from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
@@ -108,6 +108,8 @@ class Worked:
     """Whose data sets it held, sealed."""
     doubts: tuple[str, ...] = ()
     """What would have refused it, had it not been asked to warn only."""
+    holds: frozenset[str] = frozenset()
+    """The instances it held, sealed."""
 
 
 def process(settings: Settings, task: Task) -> Worked:
@@ -120,6 +122,8 @@ def process(settings: Settings, task: Task) -> Worked:
     try:
         os.close(private.create_anew(result))  # whoever writes it keeps its mode
         done = _process(settings, task, result, notes, watch)
+    except (Malformed, Odd) as error:
+        done = Refused(str(error), damaged=True)
     except Unfit as error:
         done = Refused(str(error))
     except DeidError as error:
@@ -134,7 +138,9 @@ def process(settings: Settings, task: Task) -> Worked:
     if isinstance(done, Result):
         released = done.released if settings.originals else _without_originals(done.released)
         met, doubts = tuple(watch.met), tuple(watch.notes)
-        return Worked(released, result, seconds, done.sorting, notes.row, tuple(notes.ids), met, doubts)
+        return Worked(
+            released, result, seconds, done.sorting, notes.row, tuple(notes.ids), met, doubts, frozenset(watch.holds)
+        )
     result.unlink(missing_ok=True)
     return Worked(done, None, seconds, row=notes.row)
 

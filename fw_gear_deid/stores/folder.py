@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import blake2s, file_digest
 from pathlib import Path
 from typing import ClassVar
 
 from fw_gear_deid.model.container import ContainerRecord
+from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.litter import litter_folder, litter_of
-from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Item, Standing, Upload, Wanted
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
 from fw_gear_deid.system.root import Root
 
 TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
+_END = 64 << 10  # bytes
+_IDENTITY = ".fw-gear-deid"  # of a destination: which ledger it belongs to, and which key it was made with
+CHANGED = "it changed while the run was at it"
 _LEAVES = "a link that leaves the source folder is not followed"
 
 
@@ -105,6 +112,25 @@ class FolderSource:
         """Return nothing: a folder leaves no trace at the destination."""
         return ""
 
+    def place(self, item: Item) -> str:
+        """Return the path of a file, whichever folder on the way to it a run starts from."""
+        return os.path.join(_top(str(self.root)), item.id) if not self.root.is_file() else _top(str(self.root))  # noqa: PTH118
+
+    def pin(self, item: Item) -> str:
+        """Return size, time, and a digest of the first and last 64 kB.
+
+        Raises
+        ------
+        OSError
+        """
+        with self.fetch(item, Path()).open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            ends = blake2s(stream.read(_END), digest_size=12)
+            if status.st_size > _END:
+                stream.seek(max(_END, status.st_size - _END))
+                ends.update(stream.read(_END))
+        return f"{_version(status)} {ends.hexdigest()}"
+
     def fetch(self, item: Item, workspace: Path) -> Path:
         """Return the path of the file itself: nothing is copied.
 
@@ -119,8 +145,8 @@ class FolderSource:
             path = self.root / item.id
             if not _real(path).is_relative_to(_real(self.root)):
                 raise OSError(errno.ELOOP, f"{_LEAVES}; it was a file when it was listed")
-        if _version(path.stat()) != item.version:
-            raise OSError(errno.ESTALE, "it changed after it was listed")
+        if _version(path.stat()).split() != item.version.split()[:2]:
+            raise OSError(errno.ESTALE, CHANGED)
         return path
 
 
@@ -155,9 +181,54 @@ class FolderSink:
         """Remove a file."""
         self.withdraw(standing.path)
 
+    @property
+    def identity(self) -> Identity:
+        """What its own note tells; nothing where this program never wrote.
+
+        Raises
+        ------
+        UsageError
+            The note is damaged.
+        """
+        try:
+            found = json.loads((self.root / _IDENTITY).read_text(encoding="utf-8"))
+            return Identity(str(found["id"]), tuple(str(one) for one in found["keys"]))
+        except FileNotFoundError:
+            return Identity()
+        except OSError as error:
+            raise UsageError(f"{self.root / _IDENTITY}: cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{self.root / _IDENTITY}: damaged; it tells which key the files of DEST were made with. "
+                "Bring it back, or choose another DEST"
+            ) from None
+
+    def claim(self, identity: Identity) -> None:
+        """Write the note.
+
+        Raises
+        ------
+        OSError
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"id": identity.id, "keys": identity.keys})
+        Root(self.root).note(_IDENTITY, text + "\n")
+
     def exists(self, destination: Destination) -> bool:
         """Tell whether something stands at a destination."""
         return Root(self.root).exists(_parts(destination))
+
+    def stood(self, destination: Destination) -> str:
+        """Return size and time of what stands at a destination, empty when nothing does."""
+        return Root(self.root).stood(_parts(destination))
+
+    def digest(self, destination: Destination) -> str:
+        """Return the SHA-256 of the file that stands at a destination, empty for a link or a folder."""
+        stream = Root(self.root).open(_parts(destination))
+        if stream is None:
+            return ""
+        with stream:
+            return file_digest(stream, "sha256").hexdigest()
 
     def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
         """Move a result into place: a whole file under its final name, or nothing."""
@@ -173,6 +244,11 @@ class FolderSink:
 
 def _parts(destination: Destination) -> list[str]:
     return [*(one.label for one in destination.containers), destination.name]
+
+
+@lru_cache(maxsize=16)
+def _top(root: str) -> str:
+    return os.path.realpath(root)
 
 
 def _real(path: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fw_gear_deid.model.container import ContainerRecord
-from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Item, Standing, Upload, Wanted
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,14 @@ class MemorySource:
                 record = ContainerRecord(LEVELS[depth], key, labels[depth], {"label": labels[depth]}, {})
                 found.setdefault(key, Branch(record, item.containers[: depth + 1], labels[: depth + 1]))
         return list(found.values())
+
+    def place(self, item: Item) -> str:
+        """Return the path."""
+        return item.id
+
+    def pin(self, item: Item) -> str:
+        """Return the digest of the bytes."""
+        return item.version
 
     def fetch(self, item: Item, workspace: Path) -> Path:
         """Write a file's bytes below the workspace."""
@@ -86,6 +94,22 @@ class MemorySink:
     def remove(self, standing: Standing) -> None:
         """Forget a file."""
         self.withdraw(standing.key)
+
+    @property
+    def identity(self) -> Identity:
+        """Nothing but a name: it ends with its process."""
+        return Identity("memory")
+
+    def claim(self, identity: Identity) -> None:
+        """Do nothing."""
+
+    def stood(self, destination: Destination) -> str:
+        """Return the digest of what stands there."""
+        return self.digest(destination) if self.exists(destination) else ""
+
+    def digest(self, destination: Destination) -> str:
+        """Return the SHA-256 of what stands there."""
+        return sha256(self.files[destination.path]).hexdigest()
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether a file stands at a path."""

@@ -240,6 +240,16 @@ class Ends:
         _check_access(origin, destination)
         return Ends(source, dest, origin, destination)
 
+    @property
+    def root(self) -> str:
+        """What tells SOURCE from others: a folder's own path, or the container of a platform."""
+        return os.path.realpath(self.from_text) if self.origin is None else f"fw {self.origin.container.id}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether SOURCE is all of something, not a part of a project."""
+        return self.origin is None or self.origin.level == "project"
+
     def source(self, detail: frozenset[str]) -> Source:
         """Return the store to read from.
 

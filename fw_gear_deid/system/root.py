@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from fw_gear_deid.system import private
@@ -90,6 +91,49 @@ class Root:
                 for folder in reversed(made):
                     folder.rmdir()
             raise
+
+    def stood(self, parts: Sequence[str]) -> str:
+        """Return size and time of what stands at a path, empty when nothing does.
+
+        Raises
+        ------
+        Outside
+        OSError
+        """
+        try:
+            status = os.lstat(self._at(parts))
+        except FileNotFoundError:
+            return ""
+        return f"{status.st_size} {status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else "no file"
+
+    def open(self, parts: Sequence[str]) -> BufferedReader | None:
+        """Open what stands at a path for reading; a link or a folder is none to read.
+
+        Raises
+        ------
+        Outside
+        OSError
+        """
+        target = self._at(parts)
+        return target.open("rb") if stat.S_ISREG(target.lstat().st_mode) else None
+
+    def note(self, name: str, text: str) -> None:
+        """Write a small file of this program's own, whole or not at all.
+
+        Raises
+        ------
+        OSError
+        """
+        target = self.path / name
+        partial = _partial(target)
+        try:
+            with os.fdopen(private.create_anew(partial, 0o666), "w", encoding="utf-8") as stream:
+                stream.write(text)
+            sync_file(partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync_folder(self.path)
 
     def remove(self, parts: Sequence[str]) -> None:
         """Remove a file that this program placed, and the folders that are empty without it.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fw_gear_deid.model.errors import StopRun
-from fw_gear_deid.model.ports import Destination, Standing, Upload, Wanted
+from fw_gear_deid.model.ports import Destination, Identity, Standing, Upload, Wanted
 from fw_gear_deid.stores.flywheel.client import (
     AMISS,
     TRIES,
@@ -106,6 +106,22 @@ class FlywheelSink:
         """Yield everything in the project that this program put there."""
         for held, file in self._holding.ours():
             yield self._holding.describe(held, file)
+
+    @property
+    def identity(self) -> Identity:
+        """The project: what its files were made with stands with each of them."""
+        return Identity(f"fw {self._project}")
+
+    def claim(self, identity: Identity) -> None:
+        """Do nothing: a project is known by its id."""
+
+    def stood(self, destination: Destination) -> str:
+        """Return whether something stands there; what it is stands with the file itself."""
+        return "a file" if self.exists(destination) else ""
+
+    def digest(self, destination: Destination) -> str:
+        """Return nothing: the platform has digests of its own."""
+        return ""
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether the destination container has a file of this name."""

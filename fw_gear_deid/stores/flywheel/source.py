@@ -228,6 +228,14 @@ class FlywheelSource:
         """Return the containers that ``items`` came by."""
         return list(self._found.values())
 
+    def place(self, item: Item) -> str:
+        """Return what the platform knows a file by, wherever it is moved to."""
+        return f"fw {item.key or item.id}"
+
+    def pin(self, item: Item) -> str:
+        """Return the platform's version of the file: it changes with the content."""
+        return item.version
+
     def fetch(self, item: Item, workspace: Path) -> Path:
         """Download a file and compare it with what the platform says of it; again when it is cut short."""
         platform = Platform(self.key)

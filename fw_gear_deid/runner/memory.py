@@ -1,0 +1,100 @@
+"""What earlier runs knew, for a run that begins: looks that need not be repeated, people, and labels that are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fw_gear_deid.ledger.state import State
+from fw_gear_deid.model.person import Known
+from fw_gear_deid.model.portable import same_name_key
+from fw_gear_deid.model.ports import Item, Source
+from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.runner.people import People
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The ledger, as far as a run that is being prepared asks it.
+
+    Attributes
+    ----------
+    state : State
+    source : Source
+    reading : str
+        What a look depends on besides the file: the profile and the mapping.
+    """
+
+    state: State
+    source: Source
+    reading: str
+
+    def recall(self, items: Iterable[Item]) -> dict[str, Seen]:
+        """Return what looks at these very versions found."""
+        found = {}
+        for item in items:
+            told = self.state.look(self.source.place(item), self._version(item))
+            if told is not None:
+                found[item.id] = Seen.from_json(told)
+        return found
+
+    def remember(self, items: Iterable[Item], seen: Mapping[str, Seen | str]) -> None:
+        """Keep what looks found, for the next run."""
+        self.state.remember_looks(
+            (self.source.place(item), self._version(item), one.as_json())
+            for item in items
+            if isinstance(one := seen.get(item.id), Seen)
+        )
+
+    def _version(self, item: Item) -> str:
+        return f"{item.version} {self.reading}"
+
+    def compare(self, items: Sequence[Item], people: People, seen: Mapping[str, Seen | str]) -> None:
+        """Refuse who cannot be the person that an earlier run knew by the same id or name."""
+        instances = _instances(items, seen)
+        told = {text: earlier for text in people.known if (earlier := self.state.person(text)) is not None}
+        problems: dict[str, str] = {}
+        for text, earlier in told.items():
+            before, now = Known(tuple(earlier["born"]), earlier["root"]), people.known[text]
+            problem = now.contradicts(before)
+            if problem and now.root != before.root and not _differ(now, before):
+                agrees = bool(now.born) and now.born == before.born
+                if agrees or self._holds(text, instances):
+                    problem = ""  # the same birth date, or the same instances under another roof
+            if problem:
+                problems[text] = problem
+        for item in items:
+            person = people.of.get(item.id)
+            if person is not None and person.text in problems:
+                people.problems.setdefault(item.id, problems[person.text])
+        fresh = ((text, known) for text, known in people.known.items() if text not in problems)
+        self.state.remember_people((text, {"born": list(known.born), "root": known.root}) for text, known in fresh)
+
+    def _holds(self, person: str, instances: set[str]) -> bool:
+        """Tell whether something of a person stands that holds one of the instances."""
+        return any(made.person == person for made in self.state.of_instances(instances))
+
+    def held(self, items: Sequence[Item], people: People, seen: Mapping[str, Seen | str]) -> dict[str, str]:
+        """Return the labels below which stands what people have that this run does not see.
+
+        Returns
+        -------
+        dict
+            Label, as ``same_name_key`` has it → text of the person.
+        """
+        instances = _instances(items, seen)
+        here = {person.text for person in (*people.of.values(), *people.subjects.values())}
+        return {
+            same_name_key(made.path.split("/")[0]): made.person
+            for made in self.state.all_made()
+            if made.standing and made.person and made.person not in here and made.holds.isdisjoint(instances)
+        }
+
+
+def _instances(items: Iterable[Item], seen: Mapping[str, Seen | str]) -> set[str]:
+    found = (seen.get(item.id) for item in items)
+    return {one.instance for one in found if isinstance(one, Seen) and one.instance}
+
+
+def _differ(now: Known, before: Known) -> bool:
+    return bool(Known(now.born).contradicts(Known(before.born)))
