@@ -52,7 +52,19 @@ def test_what_another_source_left_is_never_replaced(exists: str) -> None:
 
 
 def made(*holds: str, parts: tuple[str, ...] = ("/in/a",), person: str = "p") -> Made:
-    return Made("S/V/A/f", "", True, "", "", "", person, "", 0, parts=parts, holds=frozenset(holds))
+    return Made(
+        "S/V/A/f",
+        "",
+        True,
+        "",
+        "",
+        "",
+        person,
+        "",
+        0,
+        parts=tuple((part, "") for part in parts),
+        holds=frozenset(holds),
+    )
 
 
 @pytest.mark.parametrize(

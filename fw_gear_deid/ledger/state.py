@@ -41,9 +41,9 @@ CREATE TABLE IF NOT EXISTS made (
     fingerprint TEXT NOT NULL, key TEXT NOT NULL, task TEXT NOT NULL, person TEXT NOT NULL, sha256 TEXT NOT NULL,
     size INTEGER NOT NULL, stood TEXT NOT NULL, changes INTEGER NOT NULL, members INTEGER NOT NULL,
     seconds REAL NOT NULL, reason TEXT NOT NULL, actions TEXT NOT NULL, unmatched TEXT NOT NULL, checked TEXT NOT NULL,
-    originals INTEGER NOT NULL, audit BLOB NOT NULL);
+    originals INTEGER NOT NULL, root TEXT NOT NULL, audit BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS parts (name TEXT NOT NULL, number INTEGER NOT NULL, place BLOB NOT NULL,
-    PRIMARY KEY (name, number));
+    version TEXT NOT NULL, PRIMARY KEY (name, number));
 CREATE INDEX IF NOT EXISTS by_place ON parts (place);
 CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, instance TEXT NOT NULL, PRIMARY KEY (name, instance));
 CREATE INDEX IF NOT EXISTS by_instance ON holds (instance);
@@ -95,8 +95,10 @@ class Made:
         Whether the lines of the audit hold values before a change.
     audit : str
         Its lines of ``audit.csv``.
-    parts : tuple of str
-        Places of the source files.
+    root : str
+        SOURCE of the run that made it.
+    parts : tuple of tuple
+        Place and version of each source file.
     holds : frozenset of str
         Instances, sealed.
     """
@@ -119,9 +121,15 @@ class Made:
     unmatched: str = ""
     checked: str = ""
     originals: bool = False
+    root: str = ""
     audit: str = ""
-    parts: tuple[str, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
     holds: frozenset[str] = frozenset()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the source files lie."""
+        return tuple(place for place, _ in self.parts)
 
     @property
     def name(self) -> str:
@@ -293,21 +301,21 @@ class State:
             for table in ("parts", "holds"):
                 db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608 -- constants
             db.execute(_INSERT_MADE, values)
-            db.executemany("INSERT INTO parts VALUES (?, ?, ?)", self._parts(name, made.parts))
+            db.executemany("INSERT INTO parts VALUES (?, ?, ?, ?)", self._parts(name, made.parts))
             db.executemany("INSERT INTO holds VALUES (?, ?)", ((name, instance) for instance in made.holds))
 
-    def move(self, name: str, parts: Sequence[str]) -> None:
+    def move(self, name: str, parts: Sequence[tuple[str, str]]) -> None:
         """Note that the source files of what stands lie elsewhere now."""
         self._guard("written", self._move, name, parts)
 
-    def _move(self, name: str, parts: Sequence[str]) -> None:
+    def _move(self, name: str, parts: Sequence[tuple[str, str]]) -> None:
         with _Transaction(self._db) as db:
             db.execute("DELETE FROM parts WHERE name = ?", (name,))
-            db.executemany("INSERT INTO parts VALUES (?, ?, ?)", self._parts(name, parts))
+            db.executemany("INSERT INTO parts VALUES (?, ?, ?, ?)", self._parts(name, parts))
 
     @staticmethod
-    def _parts(name: str, parts: Sequence[str]) -> list[tuple[object, ...]]:
-        return [(name, number, _stored(place)) for number, place in enumerate(parts)]
+    def _parts(name: str, parts: Sequence[tuple[str, str]]) -> list[tuple[object, ...]]:
+        return [(name, number, _stored(place), version) for number, (place, version) in enumerate(parts)]
 
     def drop(self, name: str) -> None:
         """Forget what stood under a ``Made.name``."""
@@ -338,9 +346,10 @@ class State:
         told = dict(zip(_MADE, values, strict=True))
         told["audit"] = zlib.decompress(told["audit"]).decode("utf-8", "surrogatepass") if told["audit"] else ""
         told |= {column: bool(told[column]) for column in ("standing", "originals")}
-        parts = self._db.execute("SELECT place FROM parts WHERE name = ? ORDER BY number", (name,)).fetchall()
+        parts = self._db.execute("SELECT place, version FROM parts WHERE name = ? ORDER BY number", (name,)).fetchall()
         holds = self._db.execute("SELECT instance FROM holds WHERE name = ?", (name,)).fetchall()
-        return Made(**told, parts=tuple(_text(one) for (one,) in parts), holds=frozenset(one for (one,) in holds))
+        told["parts"] = tuple((_text(place), version) for place, version in parts)
+        return Made(**told, holds=frozenset(one for (one,) in holds))
 
     # -- what was seen ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger.state import State
 from fw_gear_deid.model.person import Known
 from fw_gear_deid.model.portable import same_name_key
@@ -21,12 +22,14 @@ class Memory:
     ----------
     state : State
     source : Source
+    keyring : Keyring
     reading : str
         What a look depends on besides the file: the profile and the mapping.
     """
 
     state: State
     source: Source
+    keyring: Keyring
     reading: str
 
     def recall(self, items: Iterable[Item]) -> dict[str, Seen]:
@@ -75,20 +78,27 @@ class Memory:
         return any(made.person == person for made in self.state.of_instances(instances))
 
     def held(self, items: Sequence[Item], people: People, seen: Mapping[str, Seen | str]) -> dict[str, str]:
-        """Return the labels below which stands what people have that this run does not see.
+        """Return the labels below which stands what people have that this run does not see, or who stay where they are.
 
         Returns
         -------
         dict
-            Label, as ``same_name_key`` has it → text of the person.
+            Label, as ``same_name_key`` has it → text of the person. Of people whom this run sees their pseudonyms
+            alone: other labels may change hands.
         """
         instances = _instances(items, seen)
         here = {person.text for person in (*people.of.values(), *people.subjects.values())}
-        return {
-            same_name_key(made.path.split("/")[0]): made.person
-            for made in self.state.all_made()
-            if made.standing and made.person and made.person not in here and made.holds.isdisjoint(instances)
-        }
+        held = {}
+        for made in self.state.all_made():
+            label = same_name_key(made.path.split("/")[0])
+            if not made.standing or not made.person or made.key != self.keyring.fingerprint():
+                continue
+            if made.person in here:
+                if label == same_name_key(self.keyring.subject(made.person)):
+                    held[label] = made.person
+            elif made.holds.isdisjoint(instances):
+                held[label] = made.person
+        return held
 
 
 def _instances(items: Iterable[Item], seen: Mapping[str, Seen | str]) -> set[str]:

@@ -138,7 +138,7 @@ def same_source(made: Made, places: Collection[str], instances: Collection[str],
         Whose it is.
     """
     at_home = not made.holds.isdisjoint(instances) if instances else not made.holds
-    here = any(place in places for place in made.parts)
+    here = any(place in places for place in made.places)
     if not instances or not made.holds:
         return at_home and here and made.person == person
     return at_home and (here or made.person == person)

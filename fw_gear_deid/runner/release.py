@@ -120,7 +120,9 @@ class Releaser:
         if len(candidates) != 1:
             return None
         [made] = candidates
-        if self._stands(made) is not Stands.OURS or not _agree(made, place.containers):
+        if self._stands(made) is not Stands.OURS or not (
+            _agree(made, place.containers) or self._is_at_home(made, place)
+        ):
             return None
         same = made.task == version_of(place.task)
         as_asked = made.fingerprint == self._fingerprint(place)
@@ -131,9 +133,14 @@ class Releaser:
         self._keep(place, made)
         if not as_asked:
             return self._note_stale(place, policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
-        if set(made.parts) != set(self._places(place)) and not self._job.dry_run:  # it lies elsewhere now
-            self._state.move(made.name, self._places(place))
+        if set(made.parts) != set(self._parts(place)) and not self._job.dry_run:  # it lies elsewhere now
+            self._state.move(made.name, self._parts(place))
         return self._note(place, "skipped", policy.UNCHANGED, made)
+
+    def _is_at_home(self, made: Made, place: Place) -> bool:
+        """Tell whether a file stays where a run put it that began at another folder on the way to its source."""
+        elsewhere = made.root not in ("", self._job.root)
+        return elsewhere and made.person == place.task.person and set(made.places) == set(self._places(place))
 
     def _is_told(self, made: Made) -> bool:
         """Tell whether what was checked and noted of a file is all that this run asks for."""
@@ -261,7 +268,7 @@ class Releaser:
         return Situation(
             stands,
             mine=self._same(here, place, worked.holds),
-            covered=here.holds <= worked.holds,
+            covered=here.holds <= worked.holds or here.key != self._job.keyring.fingerprint(),
             rival=rival,
             same_bytes=stands is Stands.OURS and here.sha256 == released.sha256,
         )
@@ -348,7 +355,7 @@ class Releaser:
         note, known = "", frozenset(instances)
         for made in self._made_of(place, known):
             owner = self._mine.get(made.name)
-            is_whole = new is None or made.holds <= known
+            is_whole = new is None or made.holds <= known or made.key != new.key
             if (new is not None and made.name == new.name) or not is_whole or owner not in (None, place):
                 continue
             stands = self._stands(made)
@@ -381,6 +388,8 @@ class Releaser:
         return [made for made in found.values() if self._same(made, place, known)]
 
     def _same(self, made: Made, place: Place, instances: frozenset[str]) -> bool:
+        if made.key != self._job.keyring.fingerprint():  # sealed by another key: nothing but bytes can be compared
+            return set(made.parts) <= set(self._parts(place))
         return policy.same_source(made, self._places(place), instances, place.task.person or "")
 
     def _stands(self, made: Made) -> Stands:
@@ -422,7 +431,7 @@ class Releaser:
         listed = {self._job.source.place(item): item for item in self._job.items}
         for made in self._state.all_made():
             if made.standing and made.name not in self.touched and not self._is_seen(made, listed):
-                yield Orphan(made.parts[0] if made.parts else "", made.path, partial(self._prune, made))
+                yield Orphan(made.places[0] if made.parts else "", made.path, partial(self._prune, made))
 
     def _orphans_there(self) -> Iterator[Orphan]:
         listed = {self._origin(item.key or item.id) for item in self._job.items}
@@ -436,7 +445,7 @@ class Releaser:
 
     def _is_seen(self, made: Made, listed: dict[str, Item]) -> bool:
         """Tell whether a source of it is in the listing, and holds what it held or cannot be asked."""
-        for part in made.parts:
+        for part in made.places:
             item = listed.get(part)
             if item is None:
                 continue
@@ -464,6 +473,9 @@ class Releaser:
 
     def _places(self, place: Place) -> tuple[str, ...]:
         return tuple(self._job.source.place(item) for item in place.task.items)
+
+    def _parts(self, place: Place) -> tuple[tuple[str, str], ...]:
+        return tuple((self._job.source.place(item), item.version) for item in place.task.items)
 
     def _instances(self, place: Place) -> frozenset[str]:
         """Return what looks at the source found in it; of an archive the first instance."""
@@ -535,7 +547,8 @@ class Releaser:
             checked=self._job.verify,
             originals=self._job.originals,
             audit=reports.audit_text(path, released.audit, originals=self._job.originals),
-            parts=self._places(place),
+            root=self._job.root,
+            parts=self._parts(place),
             holds=worked.holds,
         )
 

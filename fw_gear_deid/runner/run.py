@@ -255,7 +255,7 @@ class _Run:
         """Return what earlier runs knew; looks were sealed by the key, and depend on profile and mapping."""
         job = self._job
         reading = job.keyring.stamp("reading", job.profiles.sha256, repr(job.profiles.lookup))
-        return Memory(self._state, job.source, reading)
+        return Memory(self._state, job.source, job.keyring, reading)
 
     def _describe(self, item: Item) -> CleanContainer:
         """De-identify what the platform knows of a file."""
