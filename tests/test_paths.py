@@ -88,7 +88,7 @@ def test_no_text_of_a_header_makes_a_path(desk: Desk, labels: str, tree: bool) -
     desk.run("--labels", labels)
     assert "unexpected" not in str(desk.reasons())
     assert {path.name for path in desk.folder.iterdir()} == {"in", "out", "out-report", "profile.yaml", "key"}
-    paths = [path.relative_to(desk.dest).as_posix() for path in desk.dest.rglob("*") if path.is_file()]
+    paths = list(desk.there())
     assert len(paths) > number // 2
     for path in paths:
         assert path.count("/") == 3

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import pydicom
 import pytest
 
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.ledger.state import State
 from fw_gear_deid.model.person import NO_ID, SEVERAL
 from fw_gear_deid.model.ports import Item
-from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.pool import Pool
 from fw_gear_deid.runner.prepare import Eyes, look_at_people
 from fw_gear_deid.runner.progress import Manner, Progress
@@ -287,11 +288,14 @@ def test_what_is_known_of_a_file_is_not_read_again(desk: Desk) -> None:
     eyes = Eyes(settings, Pool(settings, 1), lambda items: Progress("looking", items, Manner(quiet=True), {}))
     people, seen = look_at_people(items, branches, eyes)
     assert sorted(reads) == ["S1/V/A/1", "x", "y"]
-    known = {
-        key: Seen.from_json(json.loads(json.dumps(one.as_json()))) for key, one in seen.items() if isinstance(one, Seen)
-    }
-    assert look_at_people(items, branches, eyes, before=known)[0] == people
+    state = State(desk.folder / "state.sqlite")
+    memory = Memory(state, source, settings.keyring, "profile")
+    memory.remember(items, seen)
+    assert look_at_people(items, branches, eyes, memory=memory)[0] == people
     assert len(reads) == 3
+    assert look_at_people(items, branches, eyes, memory=replace(memory, reading="another"))[0] == people
+    assert len(reads) == 6
+    state.close()
 
 
 @pytest.mark.parametrize("place", ["tree", "loose"])

@@ -202,7 +202,7 @@ def _dest_of(path: Path) -> str | None:
     except sqlite3.Error as error:
         if "no such table" in str(error):
             return None  # of an older version
-        raise StopRun(_trouble("read", error)) from None
+        raise StopRun(_trouble(_READ, error)) from None
     return row[0] if row else None
 
 
@@ -221,7 +221,7 @@ class State:
     def __init__(self, path: Path, dest: str = "", *, keep: bool = True) -> None:
         self._waiting: list[Row] = []
         self._db = self._open(path, keep=keep)
-        self._guard("opened", self._prepare, dest)
+        self._guard(_OPENED, self._prepare, dest)
 
     def _open(self, path: Path, *, keep: bool) -> sqlite3.Connection:
         try:
@@ -233,7 +233,7 @@ class State:
                 with closing(sqlite3.connect(path)) as kept:
                     kept.backup(db)
         except (sqlite3.Error, OSError) as error:
-            raise StopRun(_trouble("opened", error)) from None
+            raise StopRun(_trouble(_OPENED, error)) from None
         return db
 
     def _prepare(self, dest: str) -> None:
@@ -262,7 +262,7 @@ class State:
 
     def claim(self, dest: str) -> None:
         """Note which destination the ledger is of, once that has something of ours."""
-        self._guard("written", self._db.execute, "UPDATE about SET dest = ?", (dest,))
+        self._guard(_WRITTEN, self._db.execute, "UPDATE about SET dest = ?", (dest,))
 
     # -- what stands -----------------------------------------------------------------------------------
 
@@ -290,7 +290,7 @@ class State:
         StopRun
             The ledger cannot be written: nothing further may be released.
         """
-        self._guard("written", self._put, made)
+        self._guard(_WRITTEN, self._put, made)
 
     def _put(self, made: Made) -> None:
         name = made.name
@@ -306,7 +306,7 @@ class State:
 
     def move(self, name: str, parts: Sequence[tuple[str, str]]) -> None:
         """Note that the source files of what stands lie elsewhere now."""
-        self._guard("written", self._move, name, parts)
+        self._guard(_WRITTEN, self._move, name, parts)
 
     def _move(self, name: str, parts: Sequence[tuple[str, str]]) -> None:
         with _Transaction(self._db) as db:
@@ -319,7 +319,7 @@ class State:
 
     def drop(self, name: str) -> None:
         """Forget what stood under a ``Made.name``."""
-        self._guard("written", self._drop, name)
+        self._guard(_WRITTEN, self._drop, name)
 
     def _drop(self, name: str) -> None:
         with _Transaction(self._db) as db:
@@ -336,7 +336,7 @@ class State:
         return list(found.values())
 
     def _made(self, rest: str, *values: object, audit: bool) -> Iterator[Made]:
-        yield from self._guard("read", self._read_made, rest, values, audit)
+        yield from self._guard(_READ, self._read_made, rest, values, audit)
 
     def _read_made(self, rest: str, values: Sequence[object], audit: bool) -> list[Made]:
         found = self._db.execute(f"{_SELECT_AUDITED if audit else _SELECT_MADE} {rest}", values).fetchall()
@@ -356,13 +356,13 @@ class State:
     def look(self, place: str, version: str) -> dict[str, Any] | None:
         """Return what a look at this version of a source file found."""
         query = "SELECT seen FROM looks WHERE place = ? AND version = ?"
-        row = self._guard("read", lambda: self._db.execute(query, (_stored(place), version)).fetchone())
+        row = self._guard(_READ, lambda: self._db.execute(query, (_stored(place), version)).fetchone())
         return None if row is None else json.loads(row[0])
 
     def remember_looks(self, looks: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
         """Keep what looks found: place, version, finding."""
         rows = [(_stored(place), version, json.dumps(seen)) for place, version, seen in looks]
-        self._guard("written", self._remember_looks, rows)
+        self._guard(_WRITTEN, self._remember_looks, rows)
 
     def _remember_looks(self, rows: Sequence[tuple[object, ...]]) -> None:
         with _Transaction(self._db) as db:
@@ -370,18 +370,18 @@ class State:
 
     def forget_looks(self) -> None:
         """Drop what looks found: it is sealed by another key."""
-        self._guard("written", self._db.execute, "DELETE FROM looks")
+        self._guard(_WRITTEN, self._db.execute, "DELETE FROM looks")
 
     def person(self, text: str) -> dict[str, Any] | None:
         """Return what earlier runs knew of a person."""
         query = "SELECT known FROM people WHERE person = ?"
-        row = self._guard("read", lambda: self._db.execute(query, (text,)).fetchone())
+        row = self._guard(_READ, lambda: self._db.execute(query, (text,)).fetchone())
         return None if row is None else json.loads(row[0])
 
     def remember_people(self, people: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Keep what is known of persons: text, knowledge."""
         rows = [(text, json.dumps(known)) for text, known in people]
-        self._guard("written", self._remember_people, rows)
+        self._guard(_WRITTEN, self._remember_people, rows)
 
     def _remember_people(self, rows: Sequence[tuple[str, str]]) -> None:
         with _Transaction(self._db) as db:
@@ -391,7 +391,7 @@ class State:
 
     def begin(self) -> None:
         """Start a run: its rows take the place of those of the last one."""
-        self._guard("written", self._db.execute, "DELETE FROM run")
+        self._guard(_WRITTEN, self._db.execute, "DELETE FROM run")
 
     def note(self, rows: Iterable[Row]) -> None:
         """Write lines of the run; they reach the disk in batches, and with whatever else is written."""
@@ -401,7 +401,7 @@ class State:
 
     def flush(self) -> None:
         """Write the lines that wait."""
-        self._guard("written", self._flush_alone)
+        self._guard(_WRITTEN, self._flush_alone)
 
     def _flush_alone(self) -> None:
         if self._waiting:
@@ -424,7 +424,7 @@ class State:
         self.flush()
         columns = "position, source, state, reason, made, first, bytes_in, seconds"
         query = f"SELECT {columns} FROM run ORDER BY position"  # noqa: S608 -- constants
-        for values in self._guard("read", lambda: self._db.execute(query).fetchall()):
+        for values in self._guard(_READ, lambda: self._db.execute(query).fetchall()):
             position, source, state, reason, made, first, bytes_in, seconds = values
             row = Row(position, _text(source), state, reason, made, bool(first), bytes_in, seconds)
             yield row, self.at(made, audit=row.first) if made else None
@@ -444,6 +444,8 @@ class _Transaction:
         self._db.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
+_OPENED, _READ = "the ledger cannot be opened", "the ledger cannot be read"
+_WRITTEN = "the ledger cannot be written"
 # what a disk answers that is broken, and a network file system that has no locks
 _OF_THE_DISK = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOLFS})
 
@@ -452,9 +454,9 @@ def _trouble(what: str, error: Exception) -> str:
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         hint = "; --ledger DIR puts it on another disk" if code is not None and code & 0xFF in _OF_THE_DISK else ""
-        return f"the ledger cannot be {what} ({error}{hint}); nothing more is released"
+        return f"{what} ({error}{hint}); nothing more is released"
     cause = error.strerror if isinstance(error, OSError) else "damaged"
-    return f"the ledger cannot be {what} ({cause}); nothing more is released"
+    return f"{what} ({cause}); nothing more is released"
 
 
 def _stored(text: str) -> str | bytes:

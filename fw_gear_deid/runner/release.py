@@ -188,7 +188,7 @@ class Releaser:
             self._note(place, "failed", "the destination takes nothing more", None, worked.seconds)
             raise
         except (OSError, ValueError) as error:  # of a name that the store does not take
-            return self.withhold(place, Failed(f"{_cause(error)} (at the destination)"), worked.seconds)
+            return self.withhold(place, Failed(f"{_cause(error)} (while writing to the destination)"), worked.seconds)
         finally:
             worked.result.unlink(missing_ok=True)
 
