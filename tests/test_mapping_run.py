@@ -146,7 +146,12 @@ def test_another_row_makes_its_file_anew(desk: Desk) -> None:
     desk.put({"1": instance(), "2": instance("P2")})
     one, two = ("released", "released"), ("skipped", "skipped")
     for text, states in (("N-2", one), ("N-2", two), ("N-3", ("skipped", "released"))):
-        assert desk.run("--exists", "replace", "--mapping", table(desk, f"PatientID,NEWID\nP1,N-1\nP2,{text}\nP9,N-9\n")).code == 0
+        assert (
+            desk.run(
+                "--exists", "replace", "--mapping", table(desk, f"PatientID,NEWID\nP1,N-1\nP2,{text}\nP9,N-9\n")
+            ).code
+            == 0
+        )
         assert desk.states() == dict(zip("12", states, strict=True))
         assert desk.summary()["mapping"]["unused_rows"] == [4]
     assert sorted(new_ids(desk).values()) == ["N-1", "N-3"]
@@ -228,13 +233,23 @@ def test_ids_of_earlier_runs_stay(desk: Desk) -> None:
     desk.put({"3": instance("P3")})
     done = desk.run("--ids", str(path))
     assert done.code == 0
-    assert "note: 2 files were unchanged: the table of ids has them if an earlier run had --ids" in done.err
+    assert {name for name, state in desk.states().items() if state == "skipped"} == {"1", "2"}
     assert [one["PatientID"] for one in rows(path)] == ["P1", "P2", "P3"]
     assert rows(path)[:2] == before
     desk.rules(PROFILE)
     mapping = table(desk, "PatientID,NEWID\nP1,N-1\nP2,N-2\nP3,N-3\n")
     assert desk.run("--ids", str(path), "--mapping", mapping).code == 0
     assert [one["new.PatientID"] for one in rows(path)] == ["N-1", "N-2", "N-3"]
+
+
+def test_ids_of_what_is_unchanged_are_told(desk: Desk) -> None:
+    """Also where no earlier run was asked for them."""
+    desk.rules(HASHED)
+    desk.put({"1": instance(), "2": instance("P2")})
+    assert desk.run().code == 0
+    assert desk.run("--ids").code == 0
+    assert set(desk.states().values()) == {"skipped"}
+    assert [one["PatientID"] for one in rows(desk.reports / "private" / "ids.csv")] == ["P1", "P2"]
 
 
 def test_ids_go_nowhere_else(desk: Desk) -> None:
