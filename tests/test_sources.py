@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fw_gear_deid.system.root import Root
 from tests.test_run import PROFILE, Desk, contents, instance, packed
 
 MORE = PROFILE + "    - name: PatientSex\n      remove: true\n"
@@ -292,6 +293,26 @@ def test_failure_with_replace_takes_nothing_back(desk: Desk, monkeypatch: pytest
     assert (desk.there(), states(desk)) == (first, ["failed", "failed"])
     assert run(desk, "--exists", "replace") == 0
     assert desk.there().keys() == first.keys() and desk.there() != first
+
+
+def test_old_name_that_cannot_be_removed_fails_the_new_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.put({"S/V/A/1": instance()})
+    assert run(desk) == 0
+    first = desk.there()
+    desk.rules(PROFILE.replace("SOPInstanceUID\n      hashuid: true", "SOPInstanceUID\n      replace-with: 1.2.3"))
+    remove = Root.remove
+
+    def shut(root: Root, parts: list[str]) -> None:
+        if "/".join(parts) in first:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        remove(root, parts)
+
+    monkeypatch.setattr(Root, "remove", shut)
+    assert run(desk, "--exists", "replace") == 1
+    monkeypatch.undo()
+    assert (desk.there(), states(desk)) == (first, ["failed"])
+    assert run(desk, "--exists", "replace") == 0
+    assert len(desk.there()) == 1 and desk.there().keys() != first.keys()
 
 
 def test_refused_now_keeps_no_earlier_result(desk: Desk) -> None:

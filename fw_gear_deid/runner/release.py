@@ -128,7 +128,8 @@ class Releaser:
         as_asked = made.fingerprint == self._fingerprint(place)
         if as_asked and not (same and self._is_told(made)):
             return None  # the work on it may find these very bytes
-        if not as_asked and (self._job.exists != "skip" or not made.holds <= self._instances(place)):
+        covered = set(made.parts) == set(self._parts(place)) or made.holds <= self._instances(place)
+        if not as_asked and (self._job.exists != "skip" or not covered):
             return None  # made anew; or fewer instances than stand there, and the work on it says so
         self._keep(place, made)
         if not as_asked:
@@ -198,7 +199,7 @@ class Releaser:
         note = ""
         is_damaged = isinstance(outcome, Refused) and outcome.damaged
         is_whole = not any(item.problem for item in place.task.items)
-        if not isinstance(outcome, Failed) and is_whole and not is_damaged:
+        if is_whole and not is_damaged and _by_rule(outcome):
             try:
                 note = self._take_back(place, self._instances(place))
             except (OSError, ValueError) as error:
@@ -243,7 +244,7 @@ class Releaser:
             told = self._kept(place, made, verdict.reason)
         else:
             self._put(place, result, destination, made, here, described, replace_=verdict.act is Act.REPLACE)
-            told = self._done(place, made, worked)
+            told = self._done(place, made, worked, is_new=verdict.act is Act.PUT)
         self.chains[tuple((one.label, one.origin) for one in chain)] = chain
         self.standing.add(labels)
         return told
@@ -307,14 +308,27 @@ class Releaser:
                 self._state.drop(made.name)
             raise
 
-    def _done(self, place: Place, made: Made, worked: Worked) -> Told:
-        """Note a result that is in its place, and take back what it takes the place of."""
+    def _done(self, place: Place, made: Made, worked: Worked, *, is_new: bool) -> Told:
+        """Note a result that is in its place, and take back what it takes the place of.
+
+        Raises
+        ------
+        OSError
+            That cannot be taken back; a new result is gone again.
+        """
         note = "dry run: would be released" if self._job.dry_run else ""
         if not self._job.dry_run:
             made = replace(made, standing=True, stood=self._sink.stood(self._destination(made)))
             self._state.put(made)
             self._mine[made.name] = place
-            note = self._take_back(place, worked.holds, made)
+            try:
+                note = self._take_back(place, worked.holds, made)
+            except (OSError, ValueError):
+                if is_new:  # of a failure nothing stays, and what stood before does
+                    self._sink.withdraw(made.path)
+                    self._state.drop(made.name)
+                    del self._mine[made.name]
+                raise
         else:
             self._state.put(replace(made, standing=True))  # of a ledger in memory
         self._mine[made.name] = place
@@ -576,6 +590,11 @@ class Releaser:
             if item.id in self._positions
         )
         return state, reason
+
+
+def _by_rule(outcome: Refused | Skipped | Failed) -> bool:
+    """Tell whether a profile or an identity says that nothing of a source may stand: not a machine, nor its kind."""
+    return isinstance(outcome, Refused) or (isinstance(outcome, Skipped) and outcome.reason.startswith("excluded"))
 
 
 def _agree(made: Made, containers: Sequence[Wanted]) -> bool:
