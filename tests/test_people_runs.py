@@ -235,6 +235,19 @@ def test_the_pseudonym_is_one_text_everywhere(desk: Desk) -> None:
     assert "warning" not in desk.run("--quiet").err
 
 
+@pytest.mark.parametrize("profile", ["research-site", "block-list", "keep-list", "stored-archives"])
+def test_files_of_nobody_need_no_values(desk: Desk, profile: str) -> None:
+    """What lies beside images on a disc is left out, and a damaged image says what is wrong with it."""
+    desk.put({"DICOM/IM1": instance(), "README.txt": "read me", "VIEWER.EXE": b"MZ\0\0", "a/b/c.pdf": b"%PDF-1.4 x"})
+    assert desk.run("--profile", profile).code == 0
+    assert desk.states() == {"DICOM/IM1": "released"} | dict.fromkeys(
+        ("README.txt", "VIEWER.EXE", "a/b/c.pdf"), "skipped"
+    )
+    desk.put({"cut.dcm": instance("P2")[:-3]})
+    assert desk.run("--profile", profile).code == 1
+    assert "variable" not in desk.reasons()["cut.dcm"] and desk.states()["cut.dcm"] == "refused"
+
+
 def test_the_pseudonym_in_rules_for_containers(desk: Desk) -> None:
     desk.rules(
         PSEUDONYM

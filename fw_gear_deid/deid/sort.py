@@ -83,6 +83,17 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
     return Found(section, name, reason="" if section else _untaken(source, seen, profile))
 
 
+def is_nobodys(source: Path, name: str, profile: Profile) -> bool:
+    """Tell whether no section takes a file: it needs no values of variables.
+
+    Raises
+    ------
+    Unfit
+        As ``sort``.
+    """
+    return sort(source, name, profile).section is None
+
+
 def _untaken(source: Path, seen: archive.Look, profile: Profile) -> str:
     """Return why a file that no section takes is left out; that it is DICOM is told."""
     dicom = _is_dicom(seen.head) or (seen.kind and not _opens(profile) and _holds_dicom(source))

@@ -17,6 +17,7 @@ from typing import TypeVar
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
+from fw_gear_deid.deid.sort import is_nobodys
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
@@ -25,6 +26,7 @@ from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.profile.profile import Profile
 from fw_gear_deid.system import private
 
 
@@ -191,7 +193,7 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes) -> Contex
     book = settings.profiles
     ids = first_ids(path, task.items[0].name, book.base) if book.by_header else {}
     # what no section takes needs no values: the work on it says that it is left out
-    profile = book.base if ids is None else book.for_file(task.labels, ids, task.pseudonyms)
+    profile = book.base if ids is None else _profile(settings, task, path, ids)
     notes.row = book.lookup.row(task.labels, ids) if book.lookup is not None and ids is not None else None
     if task.row and notes.row != task.row:
         raise Unfit(f"its {book.by_header}, by which the mapping goes, is not the one that was noted of it")
@@ -206,6 +208,17 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes) -> Contex
         {book.by_header: ids[book.by_header]} if ids else {},
         notes,
     )
+
+
+def _profile(settings: Settings, task: Task, path: Path, ids: Mapping[str, str]) -> Profile:
+    """Return the profile for a file; what is wrong with the file itself goes before values that it lacks."""
+    book, name = settings.profiles, task.items[0].name
+    try:
+        return book.for_file(task.labels, ids, task.pseudonyms)
+    except Unfit:
+        if see(path, name, book, settings.keyring, whole=True).kind == "other" and is_nobodys(path, name, book.base):
+            return book.base
+        raise
 
 
 def _without_originals(released: Released) -> Released:
