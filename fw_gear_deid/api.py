@@ -134,7 +134,8 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     if ids_table is not None:
         ids.read(ids_table)  # nothing of somebody else's is written over
     ledger = asked.ledger or reports / PRIVATE
-    ends = places.Ends.find(asked.source, asked.dest)
+    deletes = asked.prune or asked.new_key or asked.exists == "replace"
+    ends = places.Ends.find(asked.source, asked.dest, deletes=deletes)
     _check_binding(asked.profile, ends)
     planned = _planned(asked.profile, ends.destination, tell)
     source = ends.source(detail_of(planned))

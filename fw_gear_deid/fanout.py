@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,13 @@ def run(config: GearConfig, source: FlywheelSource, work: str, own: Path, code: 
     states = {part: _watch(platform, part) for part in parts}
     summary = _gather(platform, config.output, states, own)
     return 0 if not code and all(state == "complete" for state in states.values()) and summary["complete"] else 1
+
+
+def keep(own: Path, output: Path) -> None:
+    """Hand out the reports of what this job did itself, where it came to an end before there were any of all parts."""
+    for name in _REPORTS:
+        if (own / name).is_file() and not (output / name).exists():
+            shutil.copyfile(own / name, output / name)
 
 
 def _fingerprint(config: GearConfig, work: str, holds: str) -> str:

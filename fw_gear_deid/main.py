@@ -129,7 +129,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         one_file=bool(sites.source.file),
         dest=sink.identity,
         prune=bool(options["prune"]),
-        whole=source.level == "project" and not divided,
+        whole=source.level == "project" and not divided and not source.file,
         strict=options["identity"] == "strict",
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
@@ -147,6 +147,9 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     except StopRun as error:
         _say(f"fw-gear-deid: {error}")
         code = SOME_REFUSED
+    finally:
+        if divided:
+            fanout.keep(job.reports, config.output)
     _say_last(config.output, code)
     return code
 
@@ -231,6 +234,8 @@ def _check_options(config: GearConfig, problems: list[str]) -> None:
         for name in ("public_key", "private_key", "secret_key")
         if options[name]
     ]
+    if options["prune"] and options["fan_out"] != "none":
+        problems.append("config prune: a part of a fan-out sees no whole project; prune in a job without fan_out")
     if options["validate"] is False:
         problems.append("config validate: a profile is always checked; leave it true")
     if options["deid_log"] != "none":
@@ -289,8 +294,8 @@ def _destination(config: GearConfig) -> Any:
         raise UsageError(f"config project_path: {why}") from None
     if project.container_type != "project":
         raise UsageError("config project_path: this is no project")
-    overwrites = config.options["overwrite_files"] != "Skip"
-    access.check(platform, project, WRITE | DELETE if overwrites else WRITE, "config project_path")
+    deletes = config.options["overwrite_files"] != "Skip" or config.options["prune"]
+    access.check(platform, project, WRITE | DELETE if deletes else WRITE, "config project_path")
     access.check_log(platform)
     return project
 

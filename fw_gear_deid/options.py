@@ -65,7 +65,9 @@ class Options:
 
     source: str
     dest: str
-    profile: Annotated[str | None, Word("path or shipped name; a platform DEST may have one of its own", "P")] = None
+    profile: Annotated[
+        str | None, Word("path or shipped name; a platform DEST may have one of its own", "P", gear="deid_profile")
+    ] = None
     mapping: Annotated[
         Path | None,
         Word(
@@ -120,7 +122,9 @@ class Options:
     workers: Annotated[
         int | None, Word("processes (default: the cores it may use)", "N", read=count, gear="workers")
     ] = None
-    key_file: Annotated[Path | None, Word("the secret behind pseudonyms and jitter", "F", read=Path)] = None
+    key_file: Annotated[
+        Path | None, Word("the secret behind pseudonyms and jitter", "F", read=Path, gear="key_file")
+    ] = None
     dry_run: Annotated[bool, Word("everything but writing; the reports are written", gear="dry_run")] = False
     quiet: Annotated[bool, Word("no progress; the last line only when something was refused or failed")] = False
 

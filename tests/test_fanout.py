@@ -69,6 +69,17 @@ def test_one_job_per_session(site: Site, manifest: dict[str, Any]) -> None:
     assert MARKER.encode() not in site.world.everything_at(site.destination)
 
 
+def test_reports_of_a_job_that_was_stopped_before_it_launched_others(site: Site, manifest: dict[str, Any]) -> None:
+    report = next(f.content for f in site.world.files.values() if f.name == "report.dcm")
+    site.world.add_file(site.source, "project.dcm", report)
+    site.world.faults.add("status", r"^POST .*/files", code=403, times=None)
+    done = launch(site, manifest)
+    assert done.returncode == 1 and "Nothing more was tried" in done.stderr
+    assert site.states() == {"failed": 1}
+    assert (site.folder / "gear" / "output" / "summary.json").is_file()
+    assert len(site.world.jobs) == 1
+
+
 def test_a_session_that_grew_is_looked_at_again(site: Site, manifest: dict[str, Any]) -> None:
     secrets: list[dict[str, Any]] = []
 

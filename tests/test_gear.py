@@ -276,6 +276,20 @@ def test_rerun_downloads_nothing(site: Site) -> None:
     assert site.states("again") == {"skipped": 14}
     assert site.at_destination() == there
     assert site.world.log.count(r"^GET .*/files/") <= 4  # files that no section takes are looked at again
+    assert sum(row["reason"].startswith("unchanged") for row in site.rows("again")) == 10
+
+
+def test_audit_with_originals_is_one_file(site: Site) -> None:
+    """A job's output is flat: what the manifest's description says of it."""
+    assert site.here(audit_originals=True)[0] == 0
+    assert sorted(path.name for path in (site.folder / "gear" / "output").iterdir()) == [
+        "audit.csv", "files.csv", "summary.json",
+    ]  # fmt: skip
+    assert any(MARKER in row["before"] for row in site.rows(report="audit.csv"))
+    assert site.here(name="again", audit_originals=True)[0] == 0
+    assert site.states("again") == {"skipped": 14}
+    described = json.loads((ROOT / "manifest.json").read_text())["config"]["audit_originals"]["description"]
+    assert "no private part" in described
 
 
 @pytest.mark.parametrize("mode", ["Replace", "Cleanup"])
@@ -545,6 +559,14 @@ def test_first_forbidden_write_ends_the_attempts(site: Site) -> None:
     assert site.states() == {"failed": 1, "not-reached": 8, "released": 3, "skipped": 2}
     assert site.world.log.count(r"^POST .*/files") == 4
     assert len(site.at_destination()) == 3
+    told = json.loads((site.folder / "gear" / "output" / "summary.json").read_text())
+    assert told["complete"] is False and told["states"] == site.states()
+    assert all(bool(row["destination"]) == (row["state"] == "released") for row in site.rows())
+    audited = {row["file"] for row in site.rows(report="audit.csv") if not row["path"].startswith("container")}
+    assert audited == {row["destination"] for row in site.rows() if row["state"] == "released"}
+    site.world.faults.clear()
+    assert site.here(name="again")[0] == 0
+    assert site.states("again") == {"released": 7, "skipped": 7}
 
 
 def test_expired_key_mid_run(site: Site) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -489,3 +491,187 @@ def test_standing_tells_what_stands_there_and_of_which_root(site: Site) -> None:
     sink.remove(orphan)
     assert len(kept(site)) == 1
     assert [len(held(site, kind)) for kind in ("subject", "session", "acquisition")] == [1, 1, 1]
+
+
+# -- what the source has no more -----------------------------------------------------------------------
+
+
+def gone(site: Site) -> StoredFile:
+    """Release two subjects and delete the first at the source; return what stands of it."""
+    first = scan(site, "P1/V1/T1", 1)
+    scan(site, "P2/V1/T1", 2)
+    assert site.here()[0] == 0
+    [ours] = [one for one in kept(site) if one.info["export"]["origin_id"] == origin(site, first.id)]
+    site.world.remove(first.parent.parent.parent)
+    return ours
+
+
+def origin(site: Site, *parts: str) -> str:
+    from fw_gear_deid.stores.flywheel.source import FlywheelSource
+
+    return FlywheelSource("", "project", site.source.id, site.source.id).origin(*parts)
+
+
+def test_prune_takes_back_what_the_source_has_no_more(site: Site) -> None:
+    ours = gone(site)
+    code, said = site.here(name="told")
+    assert (code, site.states("told")) == (0, {"orphan": 1, "skipped": 1})
+    assert "1 orphan" in said
+    [row] = [row for row in site.rows("told") if row["state"] == "orphan"]
+    assert ours.name in row["reason"] and "no source of this run" in row["reason"]
+    assert len(kept(site)) == 2
+    assert site.here(name="dry", prune=True, dry_run=True)[0] == 0
+    assert (site.states("dry"), len(kept(site))) == ({"orphan": 1, "skipped": 1}, 2)
+    assert site.here(name="prune", prune=True, delete_reason="compliance_consent_withdrawn")[0] == 0
+    [row] = [row for row in site.rows("prune") if row["state"] == "orphan"]
+    assert "taken back" in row["reason"]
+    assert [one.reason for one in site.world.deletions if one.name == ours.name] == ["compliance_consent_withdrawn"]
+    assert [len(held(site, kind)) for kind in ("subject", "session", "acquisition")] == [1, 1, 1]
+    assert len(kept(site)) == 1 and kept(site) != [ours]
+    assert site.here(name="again", prune=True)[0] == 0
+    assert site.states("again") == {"skipped": 1}
+
+
+@pytest.mark.parametrize("level", ["subject", "session", "acquisition", "file", "project's file"])
+def test_a_part_of_a_project_prunes_nothing(site: Site, level: str) -> None:
+    top = site.world.add_file(site.source, "notes.txt", b"nothing that a profile takes")
+    gone(site)
+    [file] = [
+        one
+        for one in site.world.files.values()
+        if one.versions and one is not top and one.parent.above("project") is site.source
+    ]
+    if level == "file":
+        code, said = site.here(trigger=(file.parent, file.name), prune=True, name="part")
+    elif level == "project's file":
+        code, said = site.here(trigger=(site.source, top.name), prune=True, name="part")
+    else:
+        code, said = site.here(file.parent.above(level), prune=True, name="part")
+    assert code == 0, said
+    assert "this run is of a part of a project" in said
+    assert (site.states("part"), len(kept(site))) == ({"skipped": 1}, 2)
+
+
+def test_prune_leaves_other_projects_and_other_people(site: Site) -> None:
+    """One destination of two projects; a file of a folder's run, one of somebody, and one with a version on top."""
+    changed = gone(site)
+    theirs = site.world.add_file(held(site, "acquisition")[0], "notes.txt", b"theirs")
+    info = {"export": {"origin_id": "", "root_id": "", "fingerprint": "f", "size": 6}}
+    uploaded = site.world.add_file(held(site, "acquisition")[0], "edge.dcm", b"a file", info=info)
+    site.world.add_file(changed.parent, changed.name, changed.content + b"!", type="dicom")
+    group = site.source.parent
+    assert group is not None
+    site.source = site.world.add_project(group, "Second")
+    scan(site, "P1/V1/T1", 3)
+    before = kept(site)
+    assert site.here(name="second", prune=True)[0] == 0
+    assert (site.states("second"), len(kept(site))) == ({"released": 1}, len(before) + 1)
+    site.source = next(one for one in site.world.containers.values() if one.label == "Stored")
+    before = kept(site)
+    assert site.here(name="first", prune=True)[0] == 0
+    [row] = [row for row in site.rows("first") if row["state"] == "orphan"]
+    assert row["reason"].endswith("it stays")
+    assert kept(site) == before and theirs in before and uploaded in before and changed in before
+
+
+def test_prune_leaves_what_somebody_has_below_ours(site: Site) -> None:
+    first = scan(site, "P1/V1/T1", 1)
+    scan(site, "P2/V1/T1", 2)
+    assert site.here()[0] == 0
+    [ours] = [one for one in kept(site) if one.info["export"]["origin_id"] == origin(site, first.id)]
+    path, name = ours.parent, ours.name
+    del site.world.files[ours.id], path.files[name]
+    theirs = site.world.add_file(path, name, b"theirs", type="dicom")
+    assert site.here(name="replace", overwrite_files="Replace")[0] == 0
+    assert list(theirs.versions) == [1, 2]
+    site.world.remove(first.parent.parent.parent)
+    assert site.here(name="prune", prune=True)[0] == 0
+    assert theirs in kept(site) and list(theirs.versions) == [1] and theirs.content == b"theirs"
+
+
+def test_a_listing_with_problems_prunes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fw_gear_deid.stores.flywheel.source import FlywheelSource
+
+    gone(site)
+    listed = FlywheelSource._item
+
+    def unread(*arguments: Any) -> Any:
+        return replace(listed(*arguments), problem="the platform does not tell its version", problem_state="failed")
+
+    monkeypatch.setattr(FlywheelSource, "_item", unread)
+    code, said = site.here(name="again", prune=True)
+    assert code == 1 and len(kept(site)) == 2
+    assert "not everything in SOURCE could be read" in said
+
+
+def test_a_listing_that_failed_prunes_nothing(site: Site) -> None:
+    gone(site)
+    site.world.faults.add("status", f"^GET /projects/{site.source.id}/acquisitions", code=500, times=None)
+    assert site.here(name="again", prune=True)[0] != 0
+    assert len(kept(site)) == 2
+
+
+def test_an_empty_source_prunes_nothing(site: Site) -> None:
+    gone(site)
+    left = child(site, site.source, "P2")
+    assert left is not None
+    site.world.remove(left)
+    site.here(name="again", prune=True)
+    assert len(kept(site)) == 2
+
+
+def test_prune_is_nothing_for_a_fan_out(site: Site) -> None:
+    gone(site)
+    code, said = site.here(name="again", prune=True, fan_out="session")
+    assert code == 2 and "config prune" in said
+
+
+def test_prune_asks_for_the_right_to_delete(site: Site) -> None:
+    gone(site)
+    site.world.roles["adder"] = site.world.roles["admin"] - {"files_delete_non_device_data"}
+    user = site.world.add_user("ann")
+    for project in (site.source, site.destination):
+        project.permissions[user] = ["adder"]
+    key = site.server.key(user)
+    assert site.here(name="plain", key=key)[0] == 0
+    code, said = site.here(name="prune", prune=True, key=key)
+    assert code == 2 and "delete files" in said
+
+
+# -- rows ----------------------------------------------------------------------------------------------
+
+
+def test_rows_of_two_scans_of_one_label(site: Site) -> None:
+    rules = PROFILE.replace(
+        "    - name: StudyDescription\n",
+        "    - name: SeriesDescription\n      keep: true\n    - name: StudyDescription\n",
+    )
+    scan(site, "P1/V1/T1w", 1, ProtocolName="T1w")
+    scan(site, "P1/V1/T1w", 2, ProtocolName="T1w", ImageComments="one change more")
+    assert site.here(profile=rules)[0] == 0
+    rows = {row["source"]: row for row in site.rows()}
+    assert len({row["destination"] for row in rows.values()}) == 1, "their labels are the same"
+    for file in kept(site):
+        [item] = [key for key in rows if origin(site, key.rpartition("/")[2]) == file.info["export"]["origin_id"]]
+        assert rows[item]["sha256_out"] == sha256(file.content).hexdigest()
+        assert int(rows[item]["bytes_out"]) == len(file.content)
+    changes = [int(row["changes"]) for row in rows.values()]
+    assert max(changes) == min(changes) + 1
+    audited = [row for row in site.rows(report="audit.csv") if row["file"].endswith(".zip")]
+    assert len(audited) == sum(changes)
+
+
+def test_a_rival_takes_back_its_own_file_only(site: Site) -> None:
+    """Two files of one acquisition get one name: neither stays; a twin of its label keeps its file."""
+    twin = scan(site, "P1/V1/T1w", 1)
+    other = scan(site, "P1/V1/T1w", 2)
+    site.world.add_file(other.parent, "z.dicom.zip", packed({"1.dcm": instance("P1", series=3)}), type="dicom")
+    site.world.add_file(twin.parent, "a.txt", b"nobody's", type="text")
+    keep = PROFILE.replace(
+        "    - name: StudyDescription\n",
+        "    - name: SeriesDescription\n      keep: true\n    - name: StudyDescription\n",
+    )
+    code, _ = site.here(profile=keep + RENAME, labels="keep")
+    assert code == 1
+    assert site.states() == {"refused": 2, "released": 1, "skipped": 1}
+    assert [one.info["export"]["origin_id"] for one in kept(site)] == [origin(site, twin.id)]

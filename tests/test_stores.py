@@ -256,11 +256,11 @@ def test_what_is_there_stays_unless_replaced(shelf: Shelf) -> None:
 def test_withdrawing_takes_one_file(shelf: Shelf) -> None:
     for path in (ONE, TWO, OTHER):
         shelf.put(path, path.encode())
-    shelf.sink.withdraw(ONE)
+    shelf.sink.withdraw(place(ONE))
     assert shelf.there() == {TWO: TWO.encode(), OTHER: OTHER.encode()}
     assert not shelf.sink.exists(place(ONE))
-    shelf.sink.withdraw(ONE)
-    shelf.sink.withdraw("never/was/there/x.zip")
+    shelf.sink.withdraw(place(ONE))
+    shelf.sink.withdraw(place("never/was/there/x.zip"))
     shelf.put(ONE, b"again")
     assert shelf.there()[ONE] == b"again"
 
@@ -333,9 +333,9 @@ def test_withdrawing_removes_folders_that_are_empty_without_it(tmp_path: Path) -
     shelf = Shelf(FolderSink(tmp_path / "out"), lambda: contents(tmp_path / "out"), tmp_path)
     shelf.put(ONE, b"1")
     shelf.put(OTHER, b"2")
-    shelf.sink.withdraw(ONE)
+    shelf.sink.withdraw(place(ONE))
     assert folders(tmp_path / "out") == {"S", "S/V", "S/V/B"}
-    shelf.sink.withdraw(OTHER)
+    shelf.sink.withdraw(place(OTHER))
     assert folders(tmp_path) == {"out"}
 
 
@@ -344,7 +344,7 @@ def test_withdrawing_goes_on_where_a_killed_run_ended(tmp_path: Path) -> None:
     shelf.put(ONE, b"1")
     (tmp_path / "out" / ONE).unlink()
     (tmp_path / "out" / ONE).parent.rmdir()
-    shelf.sink.withdraw(ONE)
+    shelf.sink.withdraw(place(ONE))
     assert folders(tmp_path) == {"out"}
 
 

@@ -123,6 +123,8 @@ class Upload:
     root: str = ""
     older: str = ""
     """What the previous release wrote for the origin of this file and version."""
+    renews: bool = False
+    """The ledger knows what stands under the name: made of the same source, and as it was put there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,8 +360,14 @@ class Sink(Protocol):
         """
         ...
 
-    def withdraw(self, path: str) -> None:
-        """Take back a file that this program put at ``SUBJECT/SESSION/ACQUISITION/FILE``."""
+    def withdraw(self, destination: Destination) -> None:
+        """Take back a file that this program put somewhere.
+
+        Raises
+        ------
+        OSError
+            It is still there.
+        """
         ...
 
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:

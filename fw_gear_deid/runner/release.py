@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Told = tuple[str, str]
 """State and a text for whoever watches."""
 NO_PLACE = "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
+_CHANGED = "it is not as this program left it: it stays"
 _STAYS = "what stands under its former name is not as this program left it: it stays"
 
 
@@ -155,6 +156,8 @@ class Releaser:
         reason = verdict(found, place.containers, self._version(item), fingerprint)
         if not reason or (reason.startswith(policy.STALE_WORD) and self._job.exists == "replace"):
             return None
+        if reason == policy.UNCHANGED and self._job.ids is not None:
+            return None  # its ids are in the source only
         [there] = found
         inside = there.containers[-1].origin if there.containers and self._sink.apart else ""
         made = self._state.at(name_of(there.path, inside))
@@ -243,7 +246,8 @@ class Releaser:
             made = replace(made, stood=self._sink.stood(destination))
             told = self._kept(place, made, verdict.reason)
         else:
-            self._put(place, result, destination, made, here, described, replace_=verdict.act is Act.REPLACE)
+            upload = self._upload(place, made, described, renews=situation.stands is Stands.OURS)
+            self._put(result, destination, upload, made, here, replace_=verdict.act is Act.REPLACE)
             told = self._done(place, made, worked, is_new=verdict.act is Act.PUT)
         self.chains[tuple((one.label, one.origin) for one in chain)] = chain
         self.standing.add(labels)
@@ -258,7 +262,11 @@ class Releaser:
         owner = self._mine.get(name)
         rival = name in self._refused or (owner is not None and owner is not place)
         if self._by_store:
-            ours = any(one.name == released.name and at_home(one, destination.containers) for one in self._there(place))
+            there = self._there(place)
+            version = self._version(place.task.items[0])
+            if verdict(there, destination.containers, version, self._fingerprint(place)) == policy.UNCHANGED:
+                return Situation(Stands.OURS, mine=True, rival=rival, same_bytes=True)
+            ours = any(one.name == released.name and at_home(one, destination.containers) for one in there)
             stands = Stands.CHANGED if ours else self._foreign(destination)
             return Situation(stands, mine=ours, rival=rival)
         if here is None:
@@ -279,12 +287,11 @@ class Releaser:
 
     def _put(
         self,
-        place: Place,
         result: Path,
         destination: Destination,
+        upload: Upload,
         made: Made,
         here: Made | None,
-        described: CleanContainer,
         *,
         replace_: bool,
     ) -> None:
@@ -300,7 +307,7 @@ class Releaser:
         self._claim()
         self._state.put(made)  # on its way
         try:
-            self._sink.put(result, destination, self._upload(place, made, described), replace=replace_)
+            self._sink.put(result, destination, upload, replace=replace_)
         except BaseException:
             if here is not None and self._stands(here) is Stands.OURS:
                 self._state.put(here)
@@ -376,7 +383,7 @@ class Releaser:
             if self._job.dry_run:
                 continue
             if stands is Stands.OURS:
-                self._sink.withdraw(made.path)
+                self._sink.withdraw(self._destination(made))
             elif stands is Stands.CHANGED:
                 note = _STAYS
             self._state.drop(made.name)
@@ -389,7 +396,7 @@ class Releaser:
             return
         made = self._state.at(name)
         if made is not None and not self._job.dry_run:
-            self._sink.withdraw(made.path)
+            self._sink.withdraw(self._destination(made))
         self._state.drop(name)
         self._refused.add(name)
         self._note(owner, "refused", policy.SAME_NAME)
@@ -439,11 +446,16 @@ class Releaser:
         whole : bool
             The run saw a whole project: of a part of one a platform cannot tell what is gone.
         """
+        on_platform = bool(self._job.source.origin())
+        if on_platform and not whole:
+            return
         if self._by_store:
-            yield from self._orphans_there() if whole else ()
+            yield from self._orphans_there()
             return
         listed = {self._job.source.place(item): item for item in self._job.items}
         for made in self._state.all_made():
+            if on_platform and made.root != self._job.root:
+                continue  # of another project
             if made.standing and made.name not in self.touched and not self._is_seen(made, listed):
                 yield Orphan(made.places[0] if made.parts else "", made.path, partial(self._prune, made))
 
@@ -454,6 +466,8 @@ class Releaser:
                 yield Orphan("", standing.path, partial(self._remove, standing))
 
     def _remove(self, standing: Standing) -> str:
+        if not standing.whole:  # somebody has put a version on top
+            return _CHANGED
         self._sink.remove(standing)
         return ""
 
@@ -477,7 +491,7 @@ class Releaser:
         """
         stands = self._stands(made)
         if stands is Stands.OURS:
-            self._sink.withdraw(made.path)
+            self._sink.withdraw(self._destination(made))
         elif stands is Stands.CHANGED:
             return _STAYS
         self._state.drop(made.name)
@@ -525,7 +539,7 @@ class Releaser:
         above = "/".join(one.label for one in place.containers[:-1])
         return self._owners.setdefault(same_name_key(f"{above}/{label}"), place.key) == place.key
 
-    def _upload(self, place: Place, made: Made, described: CleanContainer) -> Upload:
+    def _upload(self, place: Place, made: Made, described: CleanContainer, *, renews: bool) -> Upload:
         item = place.task.items[0]
         return Upload(
             origin=self._origin(item.key or item.id),
@@ -538,6 +552,7 @@ class Releaser:
             size=made.size,
             fields=described.fields,
             kind="dicom" if item.kind == "dicom" else "",
+            renews=renews,
         )
 
     def _made(self, place: Place, worked: Worked, released: Released, destination: Destination, name: str) -> Made:

@@ -351,6 +351,8 @@ class _Run:
         is_safe = bool(self._listed) and not unread
         if self._job.prune and not is_safe:
             self._notes.append("--prune: nothing was taken back, since not everything in SOURCE could be read")
+        if self._job.prune and self._job.source.origin() and not self._job.whole:
+            self._notes.append("--prune: nothing was taken back, since this run is of a part of a project")
         well = True
         for number, orphan in enumerate(releaser.orphans(whole=self._job.whole), len(self._listed)):
             reason = "no source of this run"

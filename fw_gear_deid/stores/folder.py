@@ -179,7 +179,7 @@ class FolderSink:
 
     def remove(self, standing: Standing) -> None:
         """Remove a file."""
-        self.withdraw(standing.path)
+        Root(self.root).remove(standing.path.split("/"))
 
     @property
     def identity(self) -> Identity:
@@ -237,9 +237,9 @@ class FolderSink:
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Do nothing: folders without files are not made."""
 
-    def withdraw(self, path: str) -> None:
+    def withdraw(self, destination: Destination) -> None:
         """Remove a file, and folders that are empty without it."""
-        Root(self.root).remove(path.split("/"))
+        Root(self.root).remove(_parts(destination))
 
 
 def _parts(destination: Destination) -> list[str]:

@@ -93,7 +93,7 @@ class MemorySink:
 
     def remove(self, standing: Standing) -> None:
         """Forget a file."""
-        self.withdraw(standing.key)
+        self._forget(standing.key)
 
     @property
     def identity(self) -> Identity:
@@ -126,8 +126,11 @@ class MemorySink:
             if one.key != destination.path:
                 self.remove(one)
 
-    def withdraw(self, path: str) -> None:
+    def withdraw(self, destination: Destination) -> None:
         """Forget a result."""
+        self._forget(destination.path)
+
+    def _forget(self, path: str) -> None:
         self.files.pop(path, None)
         self.uploads.pop(path, None)
 

@@ -224,8 +224,15 @@ class Ends:
     destination: PlatformPlace | None
 
     @staticmethod
-    def find(source: str, dest: str) -> Ends:
+    def find(source: str, dest: str, *, deletes: bool = False) -> Ends:
         """Look both ends up.
+
+        Parameters
+        ----------
+        source, dest : str
+            As written.
+        deletes : bool
+            The run may have to take files back.
 
         Raises
         ------
@@ -237,13 +244,13 @@ class Ends:
             raise UsageError("DEST on a platform is a project: fw://GROUP/PROJECT")
         if origin is not None and destination is not None and origin.project == destination.project:
             raise UsageError("SOURCE and DEST are the same project; choose another DEST")
-        _check_access(origin, destination)
+        _check_access(origin, destination, deletes=deletes)
         return Ends(source, dest, origin, destination)
 
     @property
     def root(self) -> str:
-        """What tells SOURCE from others: a folder's own path, or the container of a platform."""
-        return os.path.realpath(self.from_text) if self.origin is None else f"fw {self.origin.container.id}"
+        """What tells SOURCE from others: a folder's own path, or the project of a platform."""
+        return os.path.realpath(self.from_text) if self.origin is None else f"fw {self.origin.project}"
 
     @property
     def is_whole(self) -> bool:
@@ -276,7 +283,7 @@ class Ends:
         return FlywheelSink(self.destination.key, self.destination.project, match_by_id=by_id)
 
 
-def _check_access(origin: PlatformPlace | None, destination: PlatformPlace | None) -> None:
+def _check_access(origin: PlatformPlace | None, destination: PlatformPlace | None, *, deletes: bool) -> None:
     """Say before anything is downloaded or written what the key may not do.
 
     Raises
@@ -291,5 +298,6 @@ def _check_access(origin: PlatformPlace | None, destination: PlatformPlace | Non
         project = origin.platform.get("project", origin.project)
         access.check(origin.platform, project, access.READ, "SOURCE")
     if destination is not None:
-        access.check(destination.platform, destination.container, access.WRITE, "DEST")
+        needs = access.WRITE | access.DELETE if deletes else access.WRITE
+        access.check(destination.platform, destination.container, needs, "DEST")
         access.check_log(destination.platform)

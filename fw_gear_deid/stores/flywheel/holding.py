@@ -41,6 +41,13 @@ class Kept:
         """What stands for its source; empty for a file of somebody else."""
         return str(self.export.get("origin_id") or "")
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is what was sent: a version that somebody put on top inherits what was written here."""
+        return self.export.get("size", self.size) == self.size and (
+            not self.hash or self.export.get("sha384", self.hash) == self.hash
+        )
+
 
 @dataclass(slots=True, eq=False)
 class Held:
@@ -145,9 +152,10 @@ class Holding:
         found = list(container.files or [])
         if any(_hidden(file) for file in found):  # a list may leave the info of files out
             found = list(self._platform.get(level, str(container.id)).files or [])
-        return {file.name: self._kept(file) for file in found}
+        return {file.name: self.kept(file) for file in found}
 
-    def _kept(self, file: Any) -> Kept:
+    def kept(self, file: Any) -> Kept:
+        """Keep of a platform's document of a file what is compared later."""
         if _hidden(file):
             file = self._platform.call("reading a file", lambda sdk: sdk.get_file(file.file_id), tries=4)
         return Kept(
@@ -237,14 +245,10 @@ class Holding:
             chain.insert(0, Wanted(at.level, at.label, at.origin))
             at = self._held[at.parent]
         export = file.export
-        # a version that somebody put on top inherits what was written here
-        whole = export.get("size", file.size) == file.size and (
-            not file.hash or export.get("sha384", file.hash) == file.hash
-        )
         return Standing(
             f"{container.id}/{file.name}", tuple(chain), file.name, file.origin, str(export.get("version_id") or ""),
             str(export.get("root_id") or ""), str(export.get("fingerprint") or ""), file.size,
-            whole,
+            file.whole,
         )  # fmt: skip
 
 

@@ -69,8 +69,8 @@ class FlywheelSink:
         """Containers whose metadata is that of this run."""
         self._moved: dict[str, Held] = {}
         """Containers under a label that made way for another one."""
-        self._put: dict[str, tuple[Held, str]] = {}
-        """Path → container and name of what this run put there."""
+        self._put: dict[tuple[str, str], tuple[Held, str]] = {}
+        """Path and origin of the innermost container → container and name of what this run put there."""
 
     @cached_property
     def _holding(self) -> Holding:
@@ -116,19 +116,28 @@ class FlywheelSink:
         """Do nothing: a project is known by its id."""
 
     def stood(self, destination: Destination) -> str:
-        """Return whether something stands there; what it is stands with the file itself."""
-        return "a file" if self.exists(destination) else ""
+        """Return id, version and size: another version of it, and one that was cut, differ."""
+        _, file = self._look_up(destination)
+        return f"{file.id} {file.version} {file.size}" if file is not None else ""
 
     def digest(self, destination: Destination) -> str:
-        """Return nothing: the platform has digests of its own."""
-        return ""
+        """Return the SHA-256 of what was sent, if the platform's own digest says that it still is what was sent."""
+        _, file = self._look_up(destination)
+        return str(file.export.get("sha256") or "") if file is not None and file.hash and file.whole else ""
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether the destination container has a file of this name."""
-        held: Held | None = self._holding.root
+        return self._look_up(destination)[1] is not None
+
+    def _look_up(self, destination: Destination) -> tuple[Held, Kept | None]:
+        """Return a file and what holds it, None where it is not."""
+        held = self._holding.root
         for wanted in destination.containers:
-            held = self._find(held, wanted) if held is not None else None
-        return held is not None and destination.name in held.files
+            found = self._find(held, wanted)
+            if found is None:
+                return held, None
+            held = found
+        return held, held.files.get(destination.name)
 
     def _find(self, parent: Held, wanted: Wanted) -> Held | None:
         """Return the child that is meant, by origin or by label, without making anything.
@@ -334,6 +343,7 @@ class FlywheelSink:
             if wanted or (below and self._holding.below(held.id, below)) or not self._drop(held):
                 return
             self._holding.forget(held)
+            self._ids = {key: one for key, one in self._ids.items() if one != held.id}
             held = parent
 
     def _drop(self, held: Held) -> bool:
@@ -398,8 +408,8 @@ class FlywheelSink:
             if holder is not held or file.name != destination.name:
                 self._delete_file(holder, file)
         if before is not None:
-            self._delete_older(held.files[destination.name], before, export)
-        self._put[destination.path] = (held, destination.name)
+            self._delete_older(held.files[destination.name], before, upload, export)
+        self._put[_key(destination)] = (held, destination.name)
 
     def _send(self, result: Path, held: Held, name: str, metadata: Mapping[str, Any], before: Kept | None) -> Any:
         """Upload until the platform holds exactly what was sent; leave nothing else behind."""
@@ -434,16 +444,9 @@ class FlywheelSink:
     def _share(self, after: Any, upload: Upload, *, replace: bool) -> None:
         """Look at what came under this name since the listing: a parallel job's result goes, somebody else's stays."""
         version = int(after.version) - 1
-        try:
-            there = self._platform.call(
-                "reading a file version", lambda sdk: sdk.get_file(after.file_id, version=version), tries=TRIES
-            )
-        except PlatformError as error:
-            if error.status != 404:
-                raise
+        there = self._version(str(after.file_id), version)
+        if there is None:
             return  # numbers go on where a file was deleted
-        if there.get("deleted"):
-            return
         if export_of(plain(there.get("info"))).get("origin_id") == upload.origin != "":
             self._delete(str(after.file_id), version)
         elif not replace:
@@ -475,31 +478,51 @@ class FlywheelSink:
             metadata["zip_member_count"] = upload.members
         return metadata
 
-    def _delete_older(self, after: Kept, before: Kept, export: Mapping[str, Any]) -> None:
+    def _version(self, file: str, version: int) -> Any:
+        """Return a version of a file, None when it is gone."""
+        try:
+            there = self._platform.call(
+                "reading a file version", lambda sdk: sdk.get_file(file, version=version), tries=TRIES
+            )
+        except PlatformError as error:
+            if error.status != 404:
+                raise
+            return None
+        return None if there.get("deleted") else there
+
+    def _delete_older(self, after: Kept, before: Kept, upload: Upload, export: Mapping[str, Any]) -> None:
         """Delete the versions that a verified new one replaces: ours that were made otherwise, with cleanup all."""
         if after.id != before.id:  # a platform may give the new one an id of its own
             return
         for version in range(after.version - 1, 0, -1):
-            if self._cleanup or self._made_otherwise(before, version, export):
+            if self._cleanup or self._made_otherwise(before, version, upload, export):
                 self._delete(before.id, version)
 
-    def _made_otherwise(self, file: Kept, version: int, export: Mapping[str, Any]) -> bool:
-        """Tell whether a version is ours, and of another fingerprint or source version."""
+    def _made_otherwise(self, file: Kept, version: int, upload: Upload, export: Mapping[str, Any]) -> bool:
+        """Tell whether a version was made of the same source, with another fingerprint or of another version of it."""
         found = file.export
         if version != file.version:
-            try:
-                there = self._platform.call(
-                    "reading a file version", lambda sdk: sdk.get_file(file.id, version=version), tries=TRIES
-                )
-            except PlatformError as error:
-                if error.status != 404:
-                    raise
-                return False  # it went before
-            found = export_of(plain(there.get("info")))
-        return bool(found) and any(found.get(key) != export[key] for key in ("fingerprint", "version_id"))
+            there = self._version(file.id, version)
+            found = export_of(plain(there.get("info"))) if there is not None else {}
+        # of a folder's file only the ledger knows what it was made of
+        same = found.get("origin_id") in {upload.origin, upload.older} - {""} or (
+            upload.renews and version == file.version
+        )
+        return same and any(found.get(key) != export[key] for key in ("fingerprint", "version_id"))
 
     def _delete_file(self, held: Held, file: Kept) -> None:
-        """Delete a file with all its versions, and what it leaves empty."""
+        """Delete a file with its versions, but for what somebody else has below ours, and what it leaves empty."""
+        theirs: dict[int, Any] = {}
+        for version in range(1, file.version) if not self._cleanup else ():
+            there = self._version(file.id, version)
+            if there is not None and not export_of(plain(there.get("info"))):
+                theirs[version] = there
+        if theirs:
+            for version in range(file.version, 0, -1):
+                if version not in theirs:
+                    self._delete(file.id, version)
+            self._holding.set(held, self._holding.kept(theirs[max(theirs)]))
+            return
         self._delete(file.id, None)
         self._holding.unset(held, file.name)
         self._tidy(held)
@@ -525,13 +548,13 @@ class FlywheelSink:
         if not self._platform.gone("looking after a deletion", lambda sdk: sdk.get_file(file, **at)):
             raise PlatformError(AMISS, "deleting a file: the platform still has it")
 
-    def withdraw(self, path: str) -> None:
+    def withdraw(self, destination: Destination) -> None:
         """Delete what this run put somewhere, or what a run from a folder did."""
-        held, name = self._put.pop(path, (None, ""))
+        held, name = self._put.pop(_key(destination), (None, ""))
         if held is None:
-            standing = next((one for one in self.standing() if one.path == path and not one.origin), None)
-            if standing is not None:
-                self.remove(standing)
+            held, found = self._look_up(destination)
+            if found is not None and found.export and not found.origin:
+                self._delete_file(held, found)
         elif name in held.files:
             file = held.files[name]
             self._delete(file.id, file.version)
@@ -550,6 +573,11 @@ class FlywheelSink:
             return self._platform.call(what, request, tries=tries)
         except PlatformError as error:
             raise _refused(error) from None
+
+
+def _key(destination: Destination) -> tuple[str, str]:
+    """Return what tells a file from one of the same labels and name in another container."""
+    return destination.path, destination.containers[-1].origin if destination.containers else ""
 
 
 def _refused(error: PlatformError) -> Exception:
