@@ -332,7 +332,7 @@ class Releaser:
                 note = self._take_back(place, worked.holds, made)
             except (OSError, ValueError):
                 if is_new:  # of a failure nothing stays, and what stood before does
-                    self._sink.withdraw(made.path)
+                    self._sink.withdraw(self._destination(made))
                     self._state.drop(made.name)
                     del self._mine[made.name]
                 raise
