@@ -737,6 +737,17 @@ def test_changed_source_is_stale_and_done_again_alone(desk: Desk, changed: str, 
     assert b"NEW" in plain(now[different[0]])
 
 
+def test_results_of_a_longer_profile_are_stale_and_told(desk: Desk) -> None:
+    desk.put(THREE)
+    desk.rules(PROFILE + "".join(f"    - {{name: '(0099,{n:04d})', remove: true}}\n" for n in range(50)))
+    assert desk.run().code == 0
+    assert len(desk.summary()["rules_without_a_match"]) >= 50
+    desk.rules(PROFILE)
+    assert desk.run().code == 1
+    assert {reason.partition(":")[0] for reason in desk.reasons().values()} == {"stale"}
+    assert desk.summary()["rules_without_a_match"] == []
+
+
 def desk_row(desk: Desk, source: str) -> dict[str, str]:
     return next(row for row in desk.rows() if row["source"] == source)
 

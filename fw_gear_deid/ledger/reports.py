@@ -147,7 +147,7 @@ def write(
             for pair in sums.actions.split():
                 action, _, count = pair.partition("=")
                 actions[action] += int(count)
-            if sums is not _NOTHING:
+            if sums is not _NOTHING and kind_of(row.reason) != "stale":  # that was made by the rules of another profile
                 found_nothing = {int(index) for index in sums.unmatched.split()}
                 unmatched = found_nothing if unmatched is None else unmatched & found_nothing
     summary = summary | {
