@@ -19,6 +19,7 @@ from fw_gear_deid.stores.flywheel.client import disconnect
 from tests.loopback import World, serve
 from tests.test_gear import PROFILE, Site
 from tests.test_platform import child, kept, scan
+from tests.test_platform import held as containers
 from tests.test_run import instance, packed
 
 STRICTER = PROFILE + "    - name: PatientSex\n      remove: true\n"
@@ -192,6 +193,26 @@ def test_replace_and_prune_ask_for_the_right_to_delete(site: Site, monkeypatch: 
     for more in ({"exists": "replace"}, {"prune": True}):
         with pytest.raises(UsageError, match="delete files"):
             run(site, **more)
+
+
+def test_labels_of_before_do_not_stay(site: Site) -> None:
+    """Containers that an upload made go when they are empty; those of somebody else stay."""
+    theirs = site.world.add_subject(site.destination, "P2")
+    assert run(site, labels="keep") == 0
+    assert {one.label for one in containers(site, "subject")} == {"P1", "P2"}
+    assert run(site, exists="replace") == 0
+    labels = {one.label for one in containers(site, "subject")}
+    assert "P1" not in labels and theirs.id in {one.id for one in containers(site, "subject")}
+    assert [len(containers(site, kind)) for kind in ("subject", "session", "acquisition")] == [3, 2, 2]
+    assert run(site) == 0 and states(site) == ["skipped", "skipped"]
+
+
+def test_another_key_makes_all_of_an_upload_anew(site: Site) -> None:
+    assert run(site) == 0
+    before = {one.label for one in containers(site, "subject")}
+    assert run(site, new_key=True) == 0
+    after = {one.label for one in containers(site, "subject")}
+    assert len(kept(site)) == len(after) == 2 and not before & after
 
 
 # -- to a folder ---------------------------------------------------------------------------------------

@@ -315,8 +315,9 @@ class FlywheelSink:
     def _info(self, wanted: Wanted, held: Held | None = None) -> dict[str, Any]:
         info = wanted.fields.get("info")
         base = dict(info) if isinstance(info, Mapping) else {}
-        if not wanted.origin:
-            return base
+        if not wanted.origin:  # from a folder: noted is only that we made it
+            ours = held is None or export_of(held.fields.get("info"))
+            return base | ({"export": {"info": sorted(base)}} if ours else {})
         # which keys are ours, so that a later run can take back what its profile does not let travel
         fields = sorted(key for key in wanted.fields if key not in ("tags", "info"))
         export = {"origin_id": wanted.origin, "info": sorted(base), "fields": fields}
@@ -336,9 +337,10 @@ class FlywheelSink:
 
     def _tidy(self, held: Held) -> None:
         """Remove containers that this program made, that are empty now, and that are not where this run puts things."""
-        while held.level != "project" and held.origin and not held.files:
+        while held.level != "project" and export_of(held.fields.get("info")) and not held.files:
             parent, use = self._holding.get(held.parent), self._used.get((held.level, held.origin))
-            wanted = (held.level, held.origin) in self._labels and use in (None, held.id)
+            known = (held.level, held.origin) in self._labels and use in (None, held.id)
+            wanted = known or held.id in self._fresh
             below = _BELOW.get(held.level)
             if wanted or (below and self._holding.below(held.id, below)) or not self._drop(held):
                 return
