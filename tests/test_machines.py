@@ -257,7 +257,7 @@ def test_journal_of_the_ledger_is_as_private(tmp_path: Path) -> None:
         state = State(tmp_path / "state.sqlite")
         state._db.execute("BEGIN IMMEDIATE")
         state._db.execute("CREATE TABLE more (x)")
-    assert modes(tmp_path / "state.sqlite-journal", files=True) == {0o600}
+    assert modes(tmp_path / "state.sqlite-wal", files=True) == {0o600}
     state.close()
 
 

@@ -197,7 +197,7 @@ def path_for(folder: Path, dest: str) -> Path:
 def _dest_of(path: Path) -> str | None:
     """Return the destination that a ledger is of; None when it is none of this version."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as found:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as found:
             row = found.execute("SELECT dest FROM about WHERE version = ?", (_VERSION,)).fetchone()
     except sqlite3.Error as error:
         if "no such table" in str(error):
@@ -238,6 +238,8 @@ class State:
 
     def _prepare(self, dest: str) -> None:
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # no shared memory, which network file systems do not have
+        self._db.execute("PRAGMA journal_mode=WAL")  # a commit is one sync, not four
         self._db.executescript(_SCHEMA)
         if self._db.execute("SELECT count(*) FROM about").fetchone()[0]:
             self._db.execute("UPDATE about SET dest = ? WHERE dest = ''", (dest,))
@@ -294,6 +296,8 @@ class State:
 
     def _put(self, made: Made) -> None:
         name = made.name
+        if made.standing and self._stand(made):
+            return
         values: list[Any] = [name, *(getattr(made, column) for column in _MADE)]
         values[-1] = zlib.compress(made.audit.encode("utf-8", "surrogatepass"), 1)
         with _Transaction(self._db) as db:
@@ -303,6 +307,13 @@ class State:
             db.execute(_INSERT_MADE, values)
             db.executemany("INSERT INTO parts VALUES (?, ?, ?, ?)", self._parts(name, made.parts))
             db.executemany("INSERT INTO holds VALUES (?, ?)", ((name, instance) for instance in made.holds))
+
+    def _stand(self, made: Made) -> bool:
+        """Note that what was on its way stands; return false where it was not noted before."""
+        query = "UPDATE made SET standing = 1, stood = ? WHERE name = ? AND standing = 0 AND sha256 = ? AND task = ?"
+        with _Transaction(self._db) as db:
+            self._flush(db)
+            return db.execute(query, (made.stood, made.name, made.sha256, made.task)).rowcount == 1
 
     def move(self, name: str, parts: Sequence[tuple[str, str]]) -> None:
         """Note that the source files of what stands lie elsewhere now."""
