@@ -403,3 +403,97 @@ def test_rerun_that_changes_nothing_writes_once(desk: Desk, monkeypatch: pytest.
     assert run(desk) == 0
     assert words(desk) == {"unchanged"}
     assert len([text for text in seen if text == "COMMIT"]) <= 6
+
+
+def test_two_files_of_one_instance_in_one_subject_stay_both(desk: Desk) -> None:
+    """A corrected copy in another acquisition, an archive beside its instance: the rerun finds each in order."""
+    desk.put({
+        "S/V/A/1": instance(), "S/V/B/1": instance(StudyID="NEW"), "S/V/A/2.zip": packed({"a": instance(StudyID="Z")}),
+    })  # fmt: skip
+    assert run(desk) == 0
+    first = desk.there()
+    assert len(first) == 3
+    for options in ([], ["--exists", "replace"]):
+        assert run(desk, *options) == 0
+        assert (desk.there(), states(desk), words(desk)) == (first, ["skipped"] * 3, {"unchanged"})
+
+
+def test_refused_instance_does_not_take_its_series_back(desk: Desk) -> None:
+    """One instance of a loose series clashes with another file: the others were asked for, and stay."""
+    desk.put({f"a/{number}": instance(number=number) for number in (1, 2)})
+    assert run(desk) == 0
+    first = desk.there()
+    desk.put({"b/2": instance(number=2, StudyID="OTHER")})
+    assert run(desk) == 1
+    assert (desk.there(), states(desk)) == (first, ["skipped", "refused", "refused"])
+    assert run(desk, "--exists", "replace") == 1
+    assert (desk.there().keys(), states(desk)) == (first.keys(), ["released", "refused", "refused"])
+    assert desk.there() != first
+
+
+def test_series_refused_file_by_file_is_taken_back(desk: Desk) -> None:
+    desk.put({f"a/{number}": instance(number=number) for number in (1, 2)})
+    assert run(desk) == 0
+    desk.put({f"b/{number}": instance(number=number, StudyID="OTHER") for number in (1, 2)})
+    assert run(desk) == 1
+    assert (desk.there(), set(states(desk))) == ({}, {"refused"})
+
+
+def test_folder_whose_file_was_damaged_is_still_who_it_was(desk: Desk) -> None:
+    """What a run cannot read tells nothing: the birth date that an earlier one read still counts."""
+    desk.put({"S/V/A/1": instance("", PatientID="", PatientBirthDate="19700101")})
+    assert run(desk) == 0
+    first = desk.there()
+    desk.put({"S/V/A/1": b"", "S/V/A/2": instance("", PatientID="", number=2)})
+    run(desk)
+    (desk.source / "S/V/A/1").unlink()
+    desk.put({"S/V/A/2": instance("x", PatientID="", PatientBirthDate="19800202")})
+    assert run(desk) == 1
+    assert "another birth date" in desk.reasons()["S/V/A/2"]
+    assert first.items() <= desk.there().items()
+
+
+def test_corrected_birth_date(desk: Desk) -> None:
+    """Of a patient of whom nothing else stands; beside what another source has of the old one it is refused."""
+    desk.put({"a/1": instance(PatientBirthDate="19700101")})
+    assert run(desk) == 0
+    desk.put({"a/1": instance(PatientBirthDate="19710101")})
+    assert run(desk, "--exists", "replace") == 0
+    assert (len(desk.there()), states(desk)) == (1, ["released"])
+    assert run(desk) == 0
+    first = desk.there()
+    (desk.source / "a/1").unlink()
+    desk.put({"a/2": instance(series=2, PatientBirthDate="19720101")})
+    assert run(desk, "--exists", "replace") == 1
+    assert desk.there() == first and states(desk) == ["refused", "orphan"]
+
+
+def test_renamed_file_that_is_left_out_is_not_pruned(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance(), "T/V/A/1": instance("P2")})
+    assert run(desk) == 0
+    first = desk.there()
+    (desk.source / "T/V/A/1").rename(desk.source / "T/V/A/2")
+    assert run(desk, "--only", "S", "--prune") == 0
+    assert desk.there() == first
+
+
+def test_orphan_that_is_gone_from_the_destination_is_none(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance(), "T/V/A/1": instance("P2")})
+    assert run(desk) == 0
+    (desk.source / "T/V/A/1").unlink()
+    for path in desk.there():
+        (desk.dest / path).unlink()
+    assert run(desk) == 0
+    assert states(desk) == ["released"]
+
+
+def test_series_that_was_two_patients_leaves_nothing_untold(desk: Desk) -> None:
+    """One of its instances belongs to somebody else now, and both results get other names."""
+    desk.put({f"a/{number}": instance(number=number) for number in (1, 2)})
+    assert run(desk) == 0
+    (first,) = desk.there()
+    desk.put({f"a/{n}": instance(number=n, PatientID=f"P{n + 6}", SeriesInstanceUID=f"2.25.9.{n}") for n in (1, 2)})
+    assert run(desk, "--exists", "replace") == 0
+    assert (len(desk.there()), sorted(states(desk))) == (3, ["orphan", "released", "released"])
+    assert run(desk, "--prune") == 0
+    assert len(desk.there()) == 2 and first not in desk.there()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger.state import State
-from fw_gear_deid.model.person import Known
+from fw_gear_deid.model.person import Known, fullest
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.model.seen import Seen
@@ -57,9 +57,13 @@ class Memory:
         instances = _instances(items, seen)
         told = {text: earlier for text in people.known if (earlier := self.state.person(text)) is not None}
         problems: dict[str, str] = {}
-        for text, earlier in told.items():
+        for text, earlier in list(told.items()):
             before, now = Known(tuple(earlier["born"]), earlier["root"]), people.known[text]
             problem = now.contradicts(before)
+            own = (item for item in items if item.id in people.of and people.of[item.id].text == text)
+            if problem and _differ(now, before) and not self._has_more(text, _instances(own, seen)):
+                problem = ""  # it was corrected: nothing stands of the other birth date that this run does not see
+                told[text] = {**earlier, "born": []}
             if problem and now.root != before.root and not _differ(now, before):
                 agrees = bool(now.born) and now.born == before.born
                 if agrees or self._holds(text, instances):
@@ -71,7 +75,14 @@ class Memory:
             if person is not None and person.text in problems:
                 people.problems.setdefault(item.id, problems[person.text])
         fresh = ((text, known) for text, known in people.known.items() if text not in problems)
-        self.state.remember_people((text, {"born": list(known.born), "root": known.root}) for text, known in fresh)
+        self.state.remember_people(
+            (text, {"born": list(fullest((known.born, tuple(told.get(text, {}).get("born", ()))))), "root": known.root})
+            for text, known in fresh
+        )
+
+    def _has_more(self, person: str, instances: set[str]) -> bool:
+        """Tell whether something of a person stands that holds none of the instances that are this person's now."""
+        return any(made.person == person and made.holds.isdisjoint(instances) for made in self.state.all_made())
 
     def _holds(self, person: str, instances: set[str]) -> bool:
         """Tell whether something of a person stands that holds one of the instances."""

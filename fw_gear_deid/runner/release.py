@@ -7,7 +7,7 @@ what it takes the place of taken back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner import policy
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
 from fw_gear_deid.runner.policy import Act, Situation, Stands
+from fw_gear_deid.runner.sieve import BY_ONLY
 from fw_gear_deid.runner.stale import at_home, verdict
 from fw_gear_deid.runner.workers import Worked
 
@@ -76,10 +77,19 @@ class Releaser:
         self._claimed = False
         self._describe = describe
         self._positions = {item.id: number for number, item in enumerate(job.items)}
+        self._listed = {job.source.place(item): item for item in job.items}
         self._by_store = job.sink.remembers and bool(job.source.origin())
         """The store itself tells what was made of a source, wherever a run comes from."""
         self.seen: dict[str, Seen] = {}
         """Source → what a look found in it."""
+        self.copies: Collection[str] = ()
+        """Sources that are copies of others."""
+        self._settled: set[str] = set()
+        """Sources that can have no earlier result any more: refused."""
+        self._new: set[str] = set()
+        """Sources whose result stands as it should: what else was made of them is older."""
+        self._withheld: set[str] = set()
+        """Instances that were refused."""
         self.labels: dict[str, str] = {}
         """Key of an acquisition → its label, once decided."""
         self._owners: dict[str, str] = {}
@@ -92,6 +102,8 @@ class Releaser:
         """How many files at the destination are older than what would be made now, and were left."""
         self._mine: dict[str, Place] = {}
         """``Made.name`` → the task of this run whose file it is."""
+        self._left: set[str] = set()
+        """``Made.name`` of what stands of sources that failed."""
         self._refused: set[str] = set()
         """``Made.name`` that several tasks of this run get: none has it."""
         self.touched: set[str] = set()
@@ -117,9 +129,9 @@ class Releaser:
 
     def _known_here(self, place: Place) -> Told | None:
         """By our own ledger: the same instances made a file that still stands."""
-        candidates = [made for made in self._made_of(place) if made.standing]
-        if len(candidates) != 1:
-            return None
+        candidates = self._made_of(place)
+        if len(candidates) != 1 or not candidates[0].standing:
+            return None  # nothing, or a run was killed before it had taken back what the new one took the place of
         [made] = candidates
         if self._stands(made) is not Stands.OURS or not (
             _agree(made, place.containers) or self._is_at_home(made, place)
@@ -203,6 +215,8 @@ class Releaser:
         is_damaged = isinstance(outcome, Refused) and outcome.damaged
         is_whole = not any(item.problem for item in place.task.items)
         if is_whole and not is_damaged and _by_rule(outcome):
+            self._withheld |= self._instances(place)
+            self._settled |= {item.id for item in place.task.items}
             try:
                 note = self._take_back(place, self._instances(place))
             except (OSError, ValueError) as error:
@@ -215,6 +229,7 @@ class Releaser:
         self._note(place, state_of(outcome), reason, None, seconds)
         if kept is not None:
             self._keep(place, kept)
+            self._left.add(kept.name)
         return state_of(outcome), reason
 
     def _release(self, place: Place, worked: Worked, result: Path, released: Released) -> Told:
@@ -277,7 +292,9 @@ class Releaser:
         return Situation(
             stands,
             mine=self._same(here, place, worked.holds),
-            covered=here.holds <= worked.holds or here.key != self._job.keyring.fingerprint(),
+            covered=here.holds <= worked.holds
+            or here.holds <= worked.holds | self._readable()
+            or here.key != self._job.keyring.fingerprint(),
             rival=rival,
             same_bytes=stands is Stands.OURS and here.sha256 == released.sha256,
         )
@@ -376,7 +393,7 @@ class Releaser:
         note, known = "", frozenset(instances)
         for made in self._made_of(place, known):
             owner = self._mine.get(made.name)
-            is_whole = new is None or made.holds <= known or made.key != new.key
+            is_whole = self._is_refused(made, place) if new is None else made.holds <= known or made.key != new.key
             if (new is not None and made.name == new.name) or not is_whole or owner not in (None, place):
                 continue
             stands = self._stands(made)
@@ -389,13 +406,19 @@ class Releaser:
             self._state.drop(made.name)
         return note
 
+    def _is_refused(self, made: Made, place: Place) -> bool:
+        """Tell whether nothing of a file is of another source than what was refused."""
+        return made.holds <= self._withheld or set(made.places) <= set(self._places(place))
+
     def _withdraw_rival(self, name: str) -> None:
         """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
+        if name in self._left:
+            return  # a failure takes nothing back
         owner = self._mine.pop(name, None)
         if name in self._refused or owner is None:
             return
         made = self._state.at(name)
-        if made is not None and not self._job.dry_run:
+        if made is not None and not self._job.dry_run and self._stands(made) is Stands.OURS:
             self._sink.withdraw(self._destination(made))
         self._state.drop(name)
         self._refused.add(name)
@@ -406,7 +429,8 @@ class Releaser:
         known = self._instances(place) | instances
         found = {made.name: made for made in self._state.of_places(self._places(place))}
         found |= {made.name: made for made in self._state.of_instances(known)}
-        return [made for made in found.values() if self._same(made, place, known)]
+        mine = set(self._places(place))
+        return [made for made in found.values() if self._same(made, place, known) and not self._has_source(made, mine)]
 
     def _same(self, made: Made, place: Place, instances: frozenset[str]) -> bool:
         if made.key != self._job.keyring.fingerprint():  # sealed by another key: nothing but bytes can be compared
@@ -452,11 +476,14 @@ class Releaser:
         if self._by_store:
             yield from self._orphans_there()
             return
-        listed = {self._job.source.place(item): item for item in self._job.items}
+        left_out = {
+            one.instance for item in self._job.items if item.problem == BY_ONLY and (one := self.seen.get(item.id))
+        }
         for made in self._state.all_made():
             if on_platform and made.root != self._job.root:
                 continue  # of another project
-            if made.standing and made.name not in self.touched and not self._is_seen(made, listed):
+            is_here = self._has_source(made) or not made.holds.isdisjoint(left_out)
+            if made.name not in self.touched and not is_here and self._stands(made) is not Stands.NOTHING:
                 yield Orphan(made.places[0] if made.parts else "", made.path, partial(self._prune, made))
 
     def _orphans_there(self) -> Iterator[Orphan]:
@@ -471,11 +498,16 @@ class Releaser:
         self._sink.remove(standing)
         return ""
 
-    def _is_seen(self, made: Made, listed: dict[str, Item]) -> bool:
-        """Tell whether a source of it is in the listing, and holds what it held or cannot be asked."""
+    def _has_source(self, made: Made, mine: Collection[str] = ()) -> bool:
+        """Tell whether a source of it, beside some, is in the listing, and holds what it held or cannot be asked."""
         for part in made.places:
-            item = listed.get(part)
-            if item is None:
+            item = self._listed.get(part)
+            if (
+                item is None
+                or part in mine
+                or item.id in self.copies
+                or item.id in (self._settled if mine else self._new)
+            ):
                 continue
             seen = self.seen.get(item.id)
             if item.problem or seen is None or not seen.instance or seen.instance in made.holds:
@@ -508,6 +540,11 @@ class Releaser:
     def _instances(self, place: Place) -> frozenset[str]:
         """Return what looks at the source found in it; of an archive the first instance."""
         found = (self.seen.get(item.id) for item in place.task.items)
+        return frozenset(one.instance for one in found if one is not None and one.instance)
+
+    def _readable(self) -> frozenset[str]:
+        """Return the instances of this run's sources, of archives the first ones."""
+        found = (self.seen.get(item.id) for item in self._job.items if not item.problem)
         return frozenset(one.instance for one in found if one is not None and one.instance)
 
     def _fingerprint(self, place: Place) -> str:
@@ -590,6 +627,8 @@ class Releaser:
         name = made.name if made is not None else ""
         if made is not None:
             self.touched.add(name)
+        if state == "released" or reason.startswith("unchanged"):
+            self._new |= {item.id for item in place.task.items}
         self._state.note(
             Row(
                 self._positions[item.id],

@@ -226,6 +226,7 @@ class _Run:
                 job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
                 self._releaser = Releaser(job, self._state, job.dest, self._describe)
                 self._releaser.seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
+                self._releaser.copies = prepared.people.copies
                 self._work(pool, places, self._releaser)
                 trouble = not self._finish_containers(places)
                 trouble |= not self._look_for_orphans(self._releaser)
