@@ -32,7 +32,7 @@ PEOPLE = {  # true owner → PatientID, birth date
     "FF": ("id-s-75", "19760606"),  # one id, two people
 }
 SEEDS = range(4)
-STEPS = 16  # runs of each
+STEPS = 10  # runs of each
 
 
 @dataclass(frozen=True)
