@@ -627,7 +627,7 @@ class Releaser:
         name = made.name if made is not None else ""
         if made is not None:
             self.touched.add(name)
-        if state == "released" or reason.startswith("unchanged"):
+        if not self._job.dry_run and (state == "released" or reason.startswith("unchanged")):
             self._new |= {item.id for item in place.task.items}
         self._state.note(
             Row(
