@@ -182,6 +182,8 @@ def made(values: Mapping[str, object]) -> Options:
         word = known.get(name)
         if word is not None and word.choices and value not in word.choices:
             raise ValueError(f"{name}: must be one of {', '.join(word.choices)}")
+        if word is not None and word.read is count and value is not None and (type(value) is not int or value < 1):
+            raise ValueError(f"{name}: must be a whole number from 1")
         if isinstance(value, os.PathLike | str) and word is not None and word.read is Path:
             value = Path(value)
         elif name in ("source", "dest", "profile") and value is not None:

@@ -57,6 +57,8 @@ def test_python_call_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
         fw_gear_deid.deidentify(tmp_path, tmp_path / "out", profile="research-site", dryrun=True)
     with pytest.raises(ValueError, match="exists: must be one of skip, replace, fail"):
         fw_gear_deid.deidentify(tmp_path, tmp_path / "out", profile="research-site", exists="never")
+    with pytest.raises(ValueError, match="workers: must be a whole number from 1"):
+        fw_gear_deid.deidentify(tmp_path, tmp_path / "out", profile="research-site", workers="two")
     assert capsys.readouterr() == ("", "")
 
 

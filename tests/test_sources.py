@@ -365,6 +365,18 @@ def test_what_is_left_out_is_no_orphan(desk: Desk) -> None:
         assert (desk.there(), "orphan" in states(desk)) == (first, False)
 
 
+@pytest.mark.parametrize("options", [["--exclude", "3"], ["--include", "1", "2"], ["--only", "d"]])
+def test_prune_is_for_all_of_a_source(desk: Desk, options: list[str]) -> None:
+    """What filters leave out may have been renamed: nothing is known of it."""
+    desk.put({f"d/{n}": instance(number=n) for n in (1, 2, 3)} | {"e/1": instance("P2")})
+    assert run(desk) == 0
+    first = desk.there()
+    (desk.source / "e/1").rename(desk.source / "e/3")
+    run(desk, *options, "--prune", "--exists", "replace")
+    assert desk.there() == first
+    assert "--prune" in json.loads((desk.reports / "summary.json").read_text())["notes"][0]
+
+
 def test_series_over_two_days_is_not_halved(desk: Desk) -> None:
     """The second half of a series comes in a folder of its own: the first half stays what it is."""
     for number in (1, 2):

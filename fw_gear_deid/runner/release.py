@@ -241,7 +241,7 @@ class Releaser:
         name = name_of(destination.path, chain[-1].origin if chain and self._sink.apart else "")
         here = self._state.at(name)
         situation = self._situation(place, worked, destination, here, name)
-        verdict = policy.decide(situation, self._job.exists, prune=self._job.prune)
+        verdict = policy.decide(situation, self._job.exists, prune=self._job.prune and self._job.whole)
         if situation.rival:
             self._withdraw_rival(name)
             return self._note(place, "refused", verdict.reason, None, worked.seconds)

@@ -352,12 +352,13 @@ class _Run:
         is_safe = bool(self._listed) and not unread
         if self._job.prune and not is_safe:
             self._notes.append("--prune: nothing was taken back, since not everything in SOURCE could be read")
-        if self._job.prune and self._job.source.origin() and not self._job.whole:
-            self._notes.append("--prune: nothing was taken back, since this run is of a part of a project")
+        if self._job.prune and not self._job.whole:
+            of = "a project" if self._job.source.origin() else "SOURCE: see --include, --exclude, --only"
+            self._notes.append(f"--prune: nothing was taken back, since this run is of a part of {of}")
         well = True
         for number, orphan in enumerate(releaser.orphans(whole=self._job.whole), len(self._listed)):
             reason = "no source of this run"
-            if self._job.prune and is_safe and not self._job.dry_run:
+            if self._job.prune and is_safe and self._job.whole and not self._job.dry_run:
                 try:
                     reason = orphan.prune() or "taken back: no source of this run"
                 except OSError as error:
