@@ -476,3 +476,27 @@ def test_ledger_says_when_it_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "state.sqlite").mkdir()
     with pytest.raises(StopRun, match="ledger cannot be opened"):
         State(tmp_path / "state.sqlite")
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    from fw_gear_deid.system.whole import written
+
+    path = tmp_path / "a.csv"
+    for text in ("one", "two"):
+        with written(path) as stream:
+            stream.write(text)
+            assert not path.exists() or path.read_text() == "one"
+        assert path.read_text() == text
+    with pytest.raises(KeyboardInterrupt), written(path) as stream:
+        stream.write("three")
+        raise KeyboardInterrupt
+    assert contents(tmp_path) == {"a.csv": b"two"}
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_table_of_ids_where_nothing_can_be_synced(tmp_path: Path, monkeypatch: Patch) -> None:
+    from fw_gear_deid.ledger import ids
+
+    monkeypatch.setattr(os, "fsync", refusing(os.fsync, errno.EINVAL, lambda *_: True))
+    ids.write(tmp_path / "ids.csv", [("a",) * len(ids.ID_COLUMNS)])
+    assert ids.read(tmp_path / "ids.csv") == [("a",) * len(ids.ID_COLUMNS)]

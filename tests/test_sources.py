@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fw_gear_deid.model.errors import StopRun
+from fw_gear_deid.stores.folder import FolderSink
 from fw_gear_deid.system.root import Root
 from tests.test_run import PROFILE, Desk, contents, instance, packed
 
@@ -313,6 +315,31 @@ def test_old_name_that_cannot_be_removed_fails_the_new_one(desk: Desk, monkeypat
     assert (desk.there(), states(desk)) == (first, ["failed"])
     assert run(desk, "--exists", "replace") == 0
     assert len(desk.there()) == 1 and desk.there().keys() != first.keys()
+
+
+def test_stop_at_the_destination_is_no_failure_of_one_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where what stands there cannot be looked at any more: nothing further is tried."""
+    desk.put({f"S/V/A/{n}": instance(number=n) for n in (1, 2, 3)})
+    assert run(desk) == 0
+    first = desk.there()
+    desk.rules(MORE)
+    tried = []
+
+    def stop(sink: FolderSink, *arguments: object, **options: object) -> None:
+        tried.append(1)
+        monkeypatch.setattr(FolderSink, "stood", shut)
+        raise StopRun("no permission")
+
+    def shut(sink: FolderSink, destination: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(FolderSink, "put", stop)
+    assert run(desk, "--exists", "replace") == 1
+    monkeypatch.undo()
+    assert (len(tried), states(desk)) == (1, ["failed", "not-reached", "not-reached"])
+    assert desk.there() == first
+    assert run(desk, "--exists", "replace") == 0
+    assert desk.there().keys() == first.keys() and desk.there() != first
 
 
 def test_refused_now_keeps_no_earlier_result(desk: Desk) -> None:

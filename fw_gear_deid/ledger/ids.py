@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from fw_gear_deid.model.cells import cell, exact
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.outcome import ID_COLUMNS, IDS, Ids
-from fw_gear_deid.system import private
+from fw_gear_deid.system.whole import written
 
 
 def read(path: Path) -> list[Ids]:
@@ -54,15 +53,7 @@ def write(path: Path, found: Iterable[Ids]) -> None:
     met = {row[: len(IDS)] for row in new}
     earlier = [row for row in read(path) if row[: len(IDS)] not in met]
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with os.fdopen(private.create_anew(partial), "w", encoding="utf-8", newline="") as stream:
-            table = csv.writer(stream, lineterminator="\r\n")
-            table.writerow(ID_COLUMNS)
-            table.writerows([cell(text) for text in row] for row in [*earlier, *new])
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with written(path) as stream:
+        table = csv.writer(stream, lineterminator="\r\n")
+        table.writerow(ID_COLUMNS)
+        table.writerows([cell(text) for text in row] for row in [*earlier, *new])

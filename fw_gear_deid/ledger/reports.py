@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from fw_gear_deid.ledger.state import Made, Row
 from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, MemberEdits, kind_of
-from fw_gear_deid.system import private
-from fw_gear_deid.system.sync import sync_handle
+from fw_gear_deid.system.whole import written
 
 AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
 FILES_COLUMNS = (
@@ -42,22 +39,6 @@ def count_actions(audit: Iterable[MemberEdits]) -> str:
     """Return ``action=count`` pairs, sorted."""
     counts = Counter(edit.action for member in audit for edit in member.edits)
     return " ".join(f"{action}={count}" for action, count in sorted(counts.items()))
-
-
-@contextmanager
-def _atomic(path: Path) -> Iterator[IO[str]]:
-    partial = path.with_name(path.name + ".partial")
-    handle = private.create_anew(partial)
-    try:
-        # names of files may be no text
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            yield stream
-            stream.flush()
-            sync_handle(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +106,7 @@ def write(
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     unmatched: set[int] | None = None
-    with _audit(folders) as audit, _atomic(folders.private / "files.csv") as files:
+    with _audit(folders) as audit, written(folders.private / "files.csv") as files:
         audit(containers, folders.originals)
         table = csv.writer(files, lineterminator="\r\n")
         table.writerow(FILES_COLUMNS)
@@ -159,10 +140,10 @@ def write(
         "totals": dict(totals),
         "rules_without_a_match": [rules[index] for index in sorted(unmatched or ())],
     }
-    with _atomic(folders.open / "summary.json") as stream:
+    with written(folders.open / "summary.json") as stream:
         stream.write(to_json(summary) + "\n")
     if folders.divided:
-        with _atomic(folders.private / "README.txt") as stream:
+        with written(folders.private / "README.txt") as stream:
             stream.write(_README)
     return summary
 
@@ -171,10 +152,10 @@ def write(
 def _audit(folders: Folders) -> Iterator[Callable[[str, bool], None]]:
     """Open the audit, or both of them; yield what takes lines."""
     with ExitStack() as stack:
-        outside = stack.enter_context(_atomic(folders.open / "audit.csv"))
+        outside = stack.enter_context(written(folders.open / "audit.csv"))
         clear, in_clear = None, folders.originals and not folders.divided
         if folders.divided and folders.originals:
-            clear = stack.enter_context(_atomic(folders.private / "audit.csv"))
+            clear = stack.enter_context(written(folders.private / "audit.csv"))
         for stream in (outside, clear):
             if stream is not None:
                 csv.writer(stream, lineterminator="\r\n").writerow(AUDIT_COLUMNS)

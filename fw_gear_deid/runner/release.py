@@ -8,6 +8,7 @@ what it takes the place of taken back.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -326,10 +327,11 @@ class Releaser:
         try:
             self._sink.put(result, destination, upload, replace=replace_)
         except BaseException:
-            if here is not None and self._stands(here) is Stands.OURS:
-                self._state.put(here)
-            elif not self._sink.exists(destination):
-                self._state.drop(made.name)
+            with suppress(OSError, ValueError):  # where nobody can look now it stays on its way, and the next run looks
+                if here is not None and self._stands(here) is Stands.OURS:
+                    self._state.put(here)
+                elif not self._sink.exists(destination):
+                    self._state.drop(made.name)
             raise
 
     def _done(self, place: Place, made: Made, worked: Worked, *, is_new: bool) -> Told:

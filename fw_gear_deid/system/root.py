@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fw_gear_deid.system import private
 from fw_gear_deid.system.sync import sync_file, sync_folder
+from fw_gear_deid.system.whole import written
 
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -125,14 +126,8 @@ class Root:
         OSError
         """
         target = self.path / name
-        partial = _partial(target)
-        try:
-            with os.fdopen(private.create_anew(partial, 0o666), "w", encoding="utf-8") as stream:
-                stream.write(text)
-            sync_file(partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with written(target, _partial(target), 0o666) as stream:
+            stream.write(text)
         sync_folder(self.path)
 
     def remove(self, parts: Sequence[str]) -> None:
