@@ -487,9 +487,14 @@ def test_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
             stream.write(text)
             assert not path.exists() or path.read_text() == "one"
         assert path.read_text() == text
-    with pytest.raises(KeyboardInterrupt), written(path) as stream:
-        stream.write("three")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with written(path) as stream:
+            stream.write("three")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert contents(tmp_path) == {"a.csv": b"two"}
     assert path.stat().st_mode & 0o777 == 0o600
 
