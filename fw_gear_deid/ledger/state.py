@@ -379,10 +379,6 @@ class State:
         with _Transaction(self._db) as db:
             db.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", rows)
 
-    def forget_looks(self) -> None:
-        """Drop what looks found: it is sealed by another key."""
-        self._guard(_WRITTEN, self._db.execute, "DELETE FROM looks")
-
     def person(self, text: str) -> dict[str, Any] | None:
         """Return what earlier runs knew of a person."""
         query = "SELECT known FROM people WHERE person = ?"

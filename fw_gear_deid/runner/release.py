@@ -26,7 +26,7 @@ from fw_gear_deid.runner import policy
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
 from fw_gear_deid.runner.policy import Act, Situation, Stands
 from fw_gear_deid.runner.sieve import BY_ONLY
-from fw_gear_deid.runner.stale import at_home, verdict
+from fw_gear_deid.runner.stale import verdict
 from fw_gear_deid.runner.workers import Worked
 
 if TYPE_CHECKING:
@@ -99,8 +99,6 @@ class Releaser:
         """Labels and origins → containers that hold a file of this run."""
         self.standing: set[tuple[str, ...]] = set()
         """Labels of containers that hold a file of this run, or of an earlier one that is as it should be."""
-        self.stale = 0
-        """How many files at the destination are older than what would be made now, and were left."""
         self._mine: dict[str, Place] = {}
         """``Made.name`` → the task of this run whose file it is."""
         self._left: set[str] = set()
@@ -147,7 +145,7 @@ class Releaser:
             return None  # made anew; or fewer instances than stand there, and the work on it says so
         self._keep(place, made)
         if not as_asked:
-            return self._note_stale(place, policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
+            return self._note(place, "skipped", policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
         if set(made.parts) != set(self._parts(place)) and not self._job.dry_run:  # it lies elsewhere now
             self._state.move(made.name, self._parts(place))
         return self._note(place, "skipped", policy.UNCHANGED, made)
@@ -179,8 +177,6 @@ class Releaser:
         if place.key and place.containers and not place.containers[-1].label:
             self._has(place, self.labels.setdefault(place.key, there.containers[-1].label))
         self.standing.add(tuple(one.label for one in there.containers))
-        if reason.startswith(policy.STALE_WORD):
-            return self._note_stale(place, reason, made)
         return self._note(place, "skipped", reason, made)
 
     def _keep(self, place: Place, made: Made) -> None:
@@ -250,7 +246,7 @@ class Releaser:
             self.touched |= {one.name for one in self._made_of(place, worked.holds)}
             return self._note(place, "refused", verdict.reason, None, worked.seconds)
         if verdict.act is Act.STALE:
-            return self._note_stale(place, verdict.reason, here)
+            return self._note(place, "skipped", verdict.reason, here)
         try:
             described = self._describe(item)
         except Unfit as error:
@@ -282,7 +278,7 @@ class Releaser:
             version = self._version(place.task.items[0])
             if verdict(there, destination.containers, version, self._fingerprint(place)) == policy.UNCHANGED:
                 return Situation(Stands.OURS, mine=True, rival=rival, same_bytes=True)
-            ours = any(one.name == released.name and at_home(one, destination.containers) for one in there)
+            ours = any(one.name == released.name and one.belongs(destination.containers) for one in there)
             stands = Stands.CHANGED if ours else self._foreign(destination)
             return Situation(stands, mine=ours, rival=rival)
         if here is None:
@@ -619,10 +615,6 @@ class Releaser:
             parts=self._parts(place),
             holds=worked.holds,
         )
-
-    def _note_stale(self, place: Place, reason: str, made: Made | None) -> Told:
-        self.stale += 1
-        return self._note(place, "skipped", reason, made)
 
     def _note(self, place: Place, state: str, reason: str, made: Made | None = None, seconds: float = 0.0) -> Told:
         """Write one row per source; of a series the first row carries its sums."""

@@ -77,17 +77,6 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let every signal that ends a run do what Ctrl-C does, while nothing stands that it could leave half done."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    with _handled(stop):
-        yield
-
-
 def ignore() -> None:
     """Take no signal any more: the program is about to end."""
     if current_thread() is main_thread():

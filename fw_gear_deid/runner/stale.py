@@ -22,7 +22,7 @@ def verdict(found: Sequence[Standing], chain: Sequence[Wanted], version: str, fi
     fingerprint : str
         Of what would be made now.
     """
-    if len(found) != 1 or not found[0].whole or not at_home(found[0], chain):
+    if len(found) != 1 or not found[0].whole or not found[0].belongs(chain):
         return ""  # nothing, or below the wrong subject, or twice: the new one takes the place of them all
     [there] = found
     if there.version not in ("", version):
@@ -30,8 +30,3 @@ def verdict(found: Sequence[Standing], chain: Sequence[Wanted], version: str, fi
     if there.fingerprint != fingerprint:
         return STALE.format("it was made with another profile, key, mapping or results number")
     return UNCHANGED
-
-
-def at_home(standing: Standing, chain: Sequence[Wanted]) -> bool:
-    """Tell whether a file stands in the containers it belongs in."""
-    return standing.belongs(chain)
