@@ -505,3 +505,23 @@ def test_table_of_ids_where_nothing_can_be_synced(tmp_path: Path, monkeypatch: P
     monkeypatch.setattr(os, "fsync", refusing(os.fsync, errno.EINVAL, lambda *_: True))
     ids.write(tmp_path / "ids.csv", [("a",) * len(ids.ID_COLUMNS)])
     assert ids.read(tmp_path / "ids.csv") == [("a",) * len(ids.ID_COLUMNS)]
+
+
+def test_ledger_that_cannot_be_prepared_is_let_go(tmp_path: Path, monkeypatch: Patch) -> None:
+    """Its lock would keep out the run that comes when there is room again, also of the same process."""
+    from fw_gear_deid.ledger.state import State
+
+    kept: list[State] = []
+
+    def full(state: State, dest: str) -> None:
+        state._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        state._db.execute("CREATE TABLE some (x)")
+        kept.append(state)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(State, "_prepare", full)
+        with pytest.raises(StopRun, match="cannot be opened"):
+            State(tmp_path / "state.sqlite")
+    State(tmp_path / "state.sqlite").close()
+    assert kept

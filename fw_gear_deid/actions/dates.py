@@ -140,6 +140,7 @@ class IncrementDatetime:
         return _write(moment, form) + suffix
 
 
+_YEARS = frozenset("YyGcx")  # those of strptime that tell a year
 _DIRECTIVES = frozenset("aAwdbBmyYHIpMSfzZjUWcxX%GuV")  # of strptime
 
 
@@ -203,13 +204,23 @@ def _parse(text: str, form: str) -> datetime:
             return datetime.fromtimestamp(float(text), UTC)
         if form.endswith(".%f") and "." not in text:
             text += ".0"
-        moment = datetime.strptime(text, form)  # noqa: DTZ007 -- a wall-clock value; its zone is kept as text
+        moment = datetime.strptime(*_with_year(text, form))  # noqa: DTZ007 -- a wall-clock value; its zone stays text
         same = _write(moment, form)
     except (ValueError, OverflowError, OSError):
         raise Unfit(_NO_DATE) from None
     if _plain(same) != _plain(text):
         raise Unfit(_NO_DATE)
     return moment
+
+
+def _with_year(text: str, form: str) -> tuple[str, str]:
+    """Name the year that strptime takes for a day without one: from Python 3.15 on it takes another, or none.
+
+    >>> _with_year("24.12", "%d.%m"), _with_year("20201224", "%Y%m%d")
+    (('1900 24.12', '%Y %d.%m'), ('20201224', '%Y%m%d'))
+    """
+    named = {after[:1] for after in form.replace("%%", "").split("%")[1:]}
+    return (f"1900 {text}", f"%Y {form}") if "d" in named and not named & _YEARS else (text, form)
 
 
 def _plain(text: str) -> str:

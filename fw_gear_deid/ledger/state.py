@@ -221,7 +221,11 @@ class State:
     def __init__(self, path: Path, dest: str = "", *, keep: bool = True) -> None:
         self._waiting: list[Row] = []
         self._db = self._open(path, keep=keep)
-        self._guard(_OPENED, self._prepare, dest)
+        try:
+            self._guard(_OPENED, self._prepare, dest)
+        except BaseException:
+            self.close()  # with its lock: the same process may try again once there is room
+            raise
 
     def _open(self, path: Path, *, keep: bool) -> sqlite3.Connection:
         try:
