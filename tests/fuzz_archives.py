@@ -27,7 +27,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.sample import MARKER
-from tests.test_run import PROFILE, instance, packed, plain
+from tests.desk import PROFILE, instance, packed, plain
 
 COUNT = 3
 # the planted name stands around the images, not in them: what a mutant makes of an image is not the archive's business

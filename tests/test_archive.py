@@ -24,7 +24,7 @@ from fw_gear_deid.model.outcome import Edit, Skipped
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.sample import MARKER
 from tests import dicom_files
-from tests.test_run import PROFILE, contents, instance, packed, plain
+from tests.desk import PROFILE, contents, instance, packed, plain
 
 ZIP = "zip:\n  {}\n"
 STRICT = PROFILE + ZIP.format("validate-zip-members: true")

@@ -29,9 +29,9 @@ from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.sample import MARKER
 from tests import dicom_files, fuzz_archives
+from tests.desk import PROFILE, Desk, contents, instance, packed, plain
 from tests.fuzz_archives import tarred
 from tests.test_archive import DICOMDIR, STRICT, TEXT, Bench, patched
-from tests.test_run import PROFILE, Desk, contents, instance, packed, plain
 
 BARE = instance()[132:]  # file meta and data set, without preamble and prefix
 IMPLICIT = dicom_files.encode(dicom_files.IDENTITY, dicom_files.SYNTAXES["implicit"])  # as before PS3.10
@@ -40,11 +40,6 @@ IMPLICIT = dicom_files.encode(dicom_files.IDENTITY, dicom_files.SYNTAXES["implic
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
 
 
 def special(kind: bytes, target: str = "") -> tarfile.TarInfo:

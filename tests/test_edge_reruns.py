@@ -16,11 +16,11 @@ pytest.importorskip("flywheel")
 from fw_gear_deid import api, options
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.stores.flywheel.client import disconnect
+from tests.desk import instance, packed
 from tests.loopback import World, serve
 from tests.test_gear import PROFILE, Site
 from tests.test_platform import child, kept, scan
 from tests.test_platform import held as containers
-from tests.test_run import instance, packed
 
 STRICTER = PROFILE + "    - name: PatientSex\n      remove: true\n"
 FILES = {"P1/V/A/scan.dicom.zip": 1, "P2/V/A/scan.dicom.zip": 2}

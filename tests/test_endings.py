@@ -17,7 +17,7 @@ from fw_gear_deid.runner import run as running
 from fw_gear_deid.runner.signals import SENT, Interrupts
 from fw_gear_deid.runner.told import last_lines
 from fw_gear_deid.stores.folder import FolderSource
-from tests.test_run import ROOT, Desk, forked, instance
+from tests.desk import ROOT, Desk, forked, instance
 
 FILES = {f"S/V/A/{n}": instance(number=n) for n in range(1, 4)} | {"loose/1": instance("P2")}
 

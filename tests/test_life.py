@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests.test_run import PROFILE, Desk, Ran, call, contents, instance, packed
+from tests.desk import PROFILE, Desk, Ran, call, contents, instance, packed
 
 TIME = 1_600_000_000
 STATES = {"released", "skipped", "refused", "failed", "orphan"}

@@ -19,9 +19,8 @@ import pytest
 
 from fw_gear_deid.model.errors import StopRun, UsageError
 from fw_gear_deid.system import cores, lock, private, sync
-from tests.test_run import STORY, Desk, Ran, call, contents, desk, folders, forked, instance, packed
+from tests.desk import STORY, Desk, Ran, call, contents, folders, forked, instance, packed
 
-__all__ = ["desk"]
 ROOT = Path(__file__).resolve().parents[1]
 Patch = pytest.MonkeyPatch
 

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("flywheel")
 
+from tests.desk import instance
 from tests.loopback import World, serve
 from tests.test_gear import PROFILE, Site
-from tests.test_run import instance
 
 MAPPED = PROFILE.replace("- name: PatientID\n      hash: true", '- name: PatientID\n      replace-with: "{{ NEWID }}"')
 

@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from tests.test_run import Desk, call, instance, packed
+from tests.desk import Desk, call, instance, packed
 
 PROFILE = """\
 name: mapped

@@ -11,16 +11,11 @@ import fw_gear_deid
 from fw_gear_deid import options
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.sample import make_sample
-from tests.test_run import Desk, instance
+from tests.desk import Desk, instance
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))
 WORDS = [(name, word, default) for name, word, default in options.words()]
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "word", "default"), WORDS, ids=[name for name, _, _ in WORDS])

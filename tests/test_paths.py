@@ -19,9 +19,8 @@ from fw_gear_deid.runner.setup import PlannedProfile, book_for
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.stores.memory import MemorySink, MemorySource
 from fw_gear_deid.system.root import Outside, Root, lies_in
-from tests.test_run import PROFILE, Desk, Ran, contents, desk, forked, instance, packed, powerless
+from tests.desk import PROFILE, Desk, Ran, contents, forked, instance, packed, powerless
 
-__all__ = ["desk"]
 NASTY = [
     "../../../../elsewhere/x", "/etc/x", "a\0b", "a\nb", "\x1b[31mred", "..", ".hidden", "a\\..\\b", "con", "x" * 300,
     "a/b", "2.25.1.", "C:x", "", " ", "\u202edb", "\x9b2J",

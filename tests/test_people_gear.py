@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("flywheel")
 
+from tests.desk import instance
 from tests.loopback import Container, World, serve
 from tests.test_gear import PROFILE, Site
-from tests.test_run import instance
 
 OTHER = "its birth date contradicts the subject's"
 

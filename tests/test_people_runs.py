@@ -24,18 +24,13 @@ from fw_gear_deid.runner.progress import Manner, Progress
 from fw_gear_deid.runner.told import warned
 from fw_gear_deid.runner.workers import Settings
 from fw_gear_deid.stores.folder import FolderSource
-from tests.test_run import PROFILE, Desk, instance, packed
+from tests.desk import PROFILE, Desk, instance, packed
 
 CONSTANT = PROFILE.replace("PatientID\n      hash: true", "PatientID\n      replace-with: REDACTED")
 JITTER = "".join(
     f"    - name: {name}\n      jitter: true\n      jitter-range: 3000\n" for name in ("StudyDate", "PatientBirthDate")
 )
 BORN = {"PatientBirthDate": "19700115", "StudyDate": "20200301"}
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
 
 
 def subjects(desk: Desk) -> set[str]:

@@ -16,11 +16,11 @@ pytest.importorskip("flywheel")
 from fw_gear_deid.model.ports import Destination, Upload, Wanted
 from fw_gear_deid.stores.flywheel.client import disconnect
 from fw_gear_deid.stores.flywheel.sink import FlywheelSink
+from tests.desk import instance, packed
 from tests.loopback import Container, Request, World, serve
 from tests.loopback.model import StoredFile
 from tests.loopback.wire import parse_form
 from tests.test_gear import PROFILE, Site
-from tests.test_run import instance, packed
 
 OTHER = PROFILE + "    - name: PatientSex\n      remove: true\n"
 RENAME = "zip:\n  filenames:\n    - input-regex: '.*'\n      output: new.dicom.zip\n"

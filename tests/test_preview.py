@@ -7,19 +7,13 @@ import io
 import json
 import os
 import re
-from pathlib import Path
 
 import pytest
 
 from fw_gear_deid.sample import MARKER, make_sample
-from tests.test_run import PROFILE, Desk, Ran, call, contents, folders, instance, packed
+from tests.desk import PROFILE, Desk, Ran, call, contents, folders, instance, packed
 
 FIELDS = ["src_path", "type", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
 
 
 def preview(desk: Desk, *arguments: str, rules: str = PROFILE) -> Ran:

@@ -18,7 +18,7 @@ from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.problems import Problem, ProfileError
 from fw_gear_deid.profile.selectors import BadName, parse_name
 from fw_gear_deid.profile.wrapped import plain_values
-from tests.test_run import Desk, call, instance
+from tests.desk import Desk, call, instance
 from tests.test_shown import with_private
 
 FIELDS = "fields:\n    - name: PatientID\n      remove: true\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,14 +11,9 @@ from fw_gear_deid.model.outcome import kind_of
 from fw_gear_deid.model.ports import Item
 from fw_gear_deid.runner.progress import EVERY, Manner, Progress, counting
 from fw_gear_deid.runner.told import code_of, last_lines
-from tests.test_run import MARKER, PROFILE, Desk, instance, packed
+from tests.desk import MARKER, PROFILE, Desk, instance, packed
 
 PDF = b"%PDF-1.7\n" + b"\xff" * 200
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
 
 
 class Clock:

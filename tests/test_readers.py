@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests.test_run import call
+from tests.desk import call
 
 NEEDED = "FW_GEAR_DEID_NEED_READERS"
 

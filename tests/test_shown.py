@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from fw_gear_deid.model.cells import exact
-from tests.test_run import PROFILE, Desk, Ran, call, contents, instance, packed
+from tests.desk import PROFILE, Desk, Ran, call, contents, instance, packed
 
 NAME = "Dr. Jane Doe"
 KNOWN = "SIEMENS MR HEADER"
@@ -27,11 +27,6 @@ dicom:
     - name: PatientName
       remove: true
 """
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
 
 
 def with_private(creator: str, **values: object) -> bytes:

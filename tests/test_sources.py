@@ -14,7 +14,7 @@ import pytest
 from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.stores.folder import FolderSink
 from fw_gear_deid.system.root import Root
-from tests.test_run import PROFILE, Desk, contents, instance, packed
+from tests.desk import PROFILE, Desk, contents, instance, packed
 
 MORE = PROFILE + "    - name: PatientSex\n      remove: true\n"
 
@@ -34,7 +34,7 @@ def run(desk: Desk, *options: str, source: Path | None = None, dest: Path | None
         del arguments[at : at + 2]
     if not any(option == "--reports" for option in options):
         arguments += ["--reports", str(desk.reports)]
-    from tests.test_run import call
+    from tests.desk import call
 
     done = call(*arguments)
     assert "Traceback" not in done.err

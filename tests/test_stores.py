@@ -17,8 +17,8 @@ import pytest
 from fw_gear_deid.model.ports import LEVELS, Destination, Item, Sink, Source, Upload, Wanted
 from fw_gear_deid.stores.folder import FolderSink, FolderSource
 from fw_gear_deid.stores.memory import MemorySink, MemorySource
+from tests.desk import Ran, contents, folders, forked
 from tests.loopback import World, serve
-from tests.test_run import Ran, contents, folders, forked
 
 TREE = {
     "S1/V1/A1/one.dcm": b"1" * 10, "S1/V1/A1/two.txt": b"2", "S1/V1/A2/one.dcm": b"3" * 5000,
