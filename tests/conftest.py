@@ -1,8 +1,12 @@
 """Settings for all tests: the same examples every time, and no clock that a busy machine could run against."""
 
+from __future__ import annotations
+
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +20,9 @@ settings.load_profile("house")
 
 from fw_gear_deid.sample import Planted, make_sample  # noqa: E402 -- after the settings
 from tests.desk import Desk  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.site import Site
 
 
 @pytest.fixture
@@ -34,3 +41,12 @@ def sampled(desk: Desk, project: tuple[Path, list[Planted]]) -> Desk:
     """A desk with the sample, in the tree and loose."""
     shutil.copytree(project[0], desk.source, dirs_exist_ok=True)
     return desk
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Two projects on a platform, both empty; what is in the source the tests say."""
+    from tests.site import opened  # the SDK is installed with [gear] only
+
+    with opened(tmp_path) as site:
+        yield site

@@ -11,10 +11,8 @@ import pytest
 
 pytest.importorskip("flywheel")
 
-from tests.test_gear import ROOT, Site
-from tests.test_platform import OTHER, kept, scan, site
-
-__all__ = ["site"]  # fixture
+from tests.site import ROOT, Site, kept, scan
+from tests.test_platform import OTHER
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ pytest.importorskip("flywheel")
 
 from fw_gear_deid.sample import MARKER
 from tests.loopback.sdk import ENVIRONMENT
-from tests.test_gear import PROFILE, Site, sample, site
+from tests.site import PROFILE, Site
+from tests.test_gear import sample, site
 
 __all__ = ["sample", "site"]  # fixtures
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,20 @@ from fw_gear_deid import api, options
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.stores.flywheel.client import disconnect
 from tests.desk import instance, packed
-from tests.loopback import World, serve
-from tests.test_gear import PROFILE, Site
-from tests.test_platform import child, kept, scan
-from tests.test_platform import held as containers
+from tests.site import PROFILE, Site, child, kept, scan
+from tests.site import held as containers
 
 STRICTER = PROFILE + "    - name: PatientSex\n      remove: true\n"
 FILES = {"P1/V/A/scan.dicom.zip": 1, "P2/V/A/scan.dicom.zip": 2}
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A folder ``in`` with two archives, an empty source project and an empty destination."""
-    world = World()
-    group = world.add_group("lab")
-    source, destination = world.add_project(group, "Stored"), world.add_project(group, "Clean")
-    world.unique_labels = {"project", "subject"}
-    with serve(world) as server:
-        monkeypatch.setenv("FW_API_KEY", server.key())
-        site = Site(world, server, source, destination, tmp_path)
-        for path, number in FILES.items():
-            put(site, "in", path, number)
-        yield site
-        disconnect()
+    monkeypatch.setenv("FW_API_KEY", site.server.key())
+    for path, number in FILES.items():
+        put(site, "in", path, number)
+    return site
 
 
 def put(site: Site, folder: str, path: str, series: int, **values: Any) -> Path:

@@ -12,7 +12,8 @@ pytest.importorskip("flywheel")
 
 from fw_gear_deid.sample import MARKER
 from tests.loopback import Job
-from tests.test_gear import PROFILE, Site, sample, site
+from tests.site import PROFILE, Site
+from tests.test_gear import sample, site
 
 __all__ = ["sample", "site"]  # fixtures
 SECRET = "0123456789abcdef"

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("flywheel")
 
 from tests.desk import instance
-from tests.loopback import World, serve
-from tests.test_gear import PROFILE, Site
+from tests.site import PROFILE, Site
 
 MAPPED = PROFILE.replace("- name: PatientID\n      hash: true", '- name: PatientID\n      replace-with: "{{ NEWID }}"')
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    world = World()
-    group = world.add_group("lab")
-    source, destination = world.add_project(group, "Stored"), world.add_project(group, "Clean")
-    with serve(world) as server:
-        yield Site(world, server, source, destination, tmp_path)
 
 
 def put(site: Site, patient: str, accession: str, noted: str | None) -> None:

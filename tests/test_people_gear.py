@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,19 +9,10 @@ import pytest
 pytest.importorskip("flywheel")
 
 from tests.desk import instance
-from tests.loopback import Container, World, serve
-from tests.test_gear import PROFILE, Site
+from tests.loopback import Container
+from tests.site import PROFILE, Site
 
 OTHER = "its birth date contradicts the subject's"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    world = World()
-    group = world.add_group("lab")
-    source, destination = world.add_project(group, "Stored"), world.add_project(group, "Clean")
-    with serve(world) as server:
-        yield Site(world, server, source, destination, tmp_path)
 
 
 def subject(site: Site, files: dict[str, str], *, noted: bool = True, born: str = "", **values: Any) -> Container:

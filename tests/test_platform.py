@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,56 +12,16 @@ import pytest
 pytest.importorskip("flywheel")
 
 from fw_gear_deid.model.ports import Destination, Upload, Wanted
-from fw_gear_deid.stores.flywheel.client import disconnect
 from fw_gear_deid.stores.flywheel.sink import FlywheelSink
 from tests.desk import instance, packed
-from tests.loopback import Container, Request, World, serve
+from tests.loopback import Container, Request
 from tests.loopback.model import StoredFile
 from tests.loopback.wire import parse_form
-from tests.test_gear import PROFILE, Site
+from tests.site import PROFILE, Site, child, held, kept, scan
 
 OTHER = PROFILE + "    - name: PatientSex\n      remove: true\n"
 RENAME = "zip:\n  filenames:\n    - input-regex: '.*'\n      output: new.dicom.zip\n"
 LABELS = "flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: '{{ NEWID }}'\n"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A source project and an empty destination; what is in the source the tests say."""
-    world = World()
-    group = world.add_group("lab")
-    source, destination = world.add_project(group, "Stored"), world.add_project(group, "Clean")
-    world.unique_labels = {"project", "subject"}
-    with serve(world) as server:
-        yield Site(world, server, source, destination, tmp_path)
-        disconnect()
-
-
-def scan(site: Site, path: str, number: int = 1, patient: str = "", **values: Any) -> StoredFile:
-    """Add SUBJECT/SESSION/ACQUISITION with one archive to the source; acquisitions are never shared."""
-    world, [subject, session, label] = site.world, path.split("/")
-    at = child(site, site.source, subject) or world.add_subject(site.source, subject)
-    at = child(site, at, session) or world.add_session(at, session)
-    acquisition = world.add_acquisition(at, label)
-    data = instance(patient or subject, series=number, SeriesDescription=label, **values)
-    return world.add_file(acquisition, "scan.dicom.zip", packed({"1.dcm": data}), type="dicom")
-
-
-def child(site: Site, parent: Container, label: str) -> Container | None:
-    return next((one for one in site.world.containers.values() if one.parent is parent and one.label == label), None)
-
-
-def held(site: Site, kind: str) -> list[Container]:
-    """Return the containers of a kind at the destination."""
-    return [
-        one for one in site.world.containers.values() if one.kind == kind and one.above("project") is site.destination
-    ]
-
-
-def kept(site: Site) -> list[StoredFile]:
-    return [
-        file for file in site.world.files.values() if file.versions and file.parent.above("project") is site.destination
-    ]
 
 
 def picture(site: Site) -> object:
