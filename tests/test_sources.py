@@ -366,6 +366,21 @@ def test_withdrawn_sources_are_told_and_taken_back_when_asked(desk: Desk) -> Non
     assert (run(desk), states(desk)) == (0, ["skipped"])
 
 
+def test_orphan_that_somebody_has_changed_stays_and_is_told_every_time(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance(), "T/V/A/1": instance("P2")})
+    assert run(desk) == 0
+    shutil.rmtree(desk.source / "T")
+    assert run(desk) == 0
+    (orphan,) = (row for row in desk.rows() if row["state"] == "orphan")
+    path = desk.dest / orphan["reason"].partition(": ")[0]
+    path.write_bytes(b"mine")
+    for _ in range(2):
+        assert run(desk, "--prune") == 0
+        assert path.read_bytes() == b"mine"
+        assert states(desk) == ["skipped", "orphan"]
+        assert desk.rows()[1]["reason"].endswith("it is not as this program left it: it stays")
+
+
 @pytest.mark.parametrize("trouble", ["empty", "unreadable"])
 def test_prune_needs_a_source_that_was_read(desk: Desk, trouble: str) -> None:
     """A volume that is not mounted is no reason to take everything back."""

@@ -7,10 +7,9 @@ what it takes the place of taken back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,11 @@ from fw_gear_deid.ledger.state import Made, Row, State, name_of
 from fw_gear_deid.model.errors import StopRun, Unfit
 from fw_gear_deid.model.outcome import Edit, Failed, MemberEdits, Refused, Released, Skipped, outcome_of, state_of
 from fw_gear_deid.model.portable import same_name_key
-from fw_gear_deid.model.ports import LEVELS, Destination, Identity, Item, Standing, Upload, Wanted
-from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.model.ports import Destination, Identity, Item, Upload, Wanted
 from fw_gear_deid.runner import policy
+from fw_gear_deid.runner.earlier import Earlier, destination_of
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
 from fw_gear_deid.runner.policy import Act, Situation, Stands
-from fw_gear_deid.runner.sieve import BY_ONLY
 from fw_gear_deid.runner.stale import verdict
 from fw_gear_deid.runner.workers import Worked
 
@@ -35,26 +33,6 @@ if TYPE_CHECKING:
 Told = tuple[str, str]
 """State and a text for whoever watches."""
 NO_PLACE = "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
-_CHANGED = "it is not as this program left it: it stays"
-_STAYS = "what stands under its former name is not as this program left it: it stays"
-
-
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """A file at the destination whose source this run did not see.
-
-    Attributes
-    ----------
-    source : str
-        Where that lay.
-    path : str
-    prune : callable
-        Takes it back; returns why it stays, or nothing.
-    """
-
-    source: str
-    path: str
-    prune: Callable[[], str]
 
 
 class Releaser:
@@ -64,31 +42,30 @@ class Releaser:
     ----------
     job : Job
     state : State
+    earlier : Earlier
+        What was made before; told here what this run makes and leaves.
     identity : Identity
         The destination's, to be written before the first file is put.
     describe : callable
         Item → its metadata as it may travel.
     """
 
-    def __init__(self, job: Job, state: State, identity: Identity, describe: Callable[[Item], CleanContainer]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        state: State,
+        earlier: Earlier,
+        identity: Identity,
+        describe: Callable[[Item], CleanContainer],
+    ) -> None:
         self._job = job
         self._sink = job.sink
         self._state = state
         self._identity = identity
         self._claimed = False
         self._describe = describe
+        self._earlier = earlier
         self._positions = {item.id: number for number, item in enumerate(job.items)}
-        self._listed = {job.source.place(item): item for item in job.items}
-        self._by_store = job.sink.remembers and bool(job.source.origin())
-        """The store itself tells what was made of a source, wherever a run comes from."""
-        self.seen: dict[str, Seen] = {}
-        """Source → what a look found in it."""
-        self.copies: Collection[str] = ()
-        """Sources that are copies of others."""
-        self._settled: set[str] = set()
-        """Sources that can have no earlier result any more: refused."""
-        self._new: set[str] = set()
-        """Sources whose result stands as it should: what else was made of them is older."""
         self._withheld: set[str] = set()
         """Instances that were refused."""
         self.labels: dict[str, str] = {}
@@ -105,8 +82,6 @@ class Releaser:
         """``Made.name`` of what stands of sources that failed."""
         self._refused: set[str] = set()
         """``Made.name`` that several tasks of this run get: none has it."""
-        self.touched: set[str] = set()
-        """``Made.name`` of what this run has made, found in order, or left on purpose."""
 
     # -- what needs no work ----------------------------------------------------------------------------
 
@@ -122,17 +97,17 @@ class Releaser:
         if item.problem:
             return None
         try:
-            return self._known_there(place) if self._by_store else self._known_here(place)
+            return self._known_there(place) if self._earlier.by_store else self._known_here(place)
         except (OSError, ValueError) as error:
             return self.withhold(place, Failed(f"{_cause(error)} (while asking the destination)"))
 
     def _known_here(self, place: Place) -> Told | None:
         """By our own ledger: the same instances made a file that still stands."""
-        candidates = self._made_of(place)
+        candidates = self._earlier.of(place)
         if len(candidates) != 1 or not candidates[0].standing:
             return None  # nothing, or a run was killed before it had taken back what the new one took the place of
         [made] = candidates
-        if self._stands(made) is not Stands.OURS or not (
+        if self._earlier.stands(made) is not Stands.OURS or not (
             _agree(made, place.containers) or self._is_at_home(made, place)
         ):
             return None
@@ -140,20 +115,20 @@ class Releaser:
         as_asked = made.fingerprint == self._fingerprint(place)
         if as_asked and not (same and self._is_told(made)):
             return None  # the work on it may find these very bytes
-        covered = set(made.parts) == set(self._parts(place)) or made.holds <= self._instances(place)
+        covered = set(made.parts) == set(self._earlier.parts(place)) or made.holds <= self._earlier.instances(place)
         if not as_asked and (self._job.exists != "skip" or not covered):
             return None  # made anew; or fewer instances than stand there, and the work on it says so
         self._keep(place, made)
         if not as_asked:
             return self._note(place, "skipped", policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
-        if set(made.parts) != set(self._parts(place)) and not self._job.dry_run:  # it lies elsewhere now
-            self._state.move(made.name, self._parts(place))
+        if set(made.parts) != set(self._earlier.parts(place)) and not self._job.dry_run:  # it lies elsewhere now
+            self._state.move(made.name, self._earlier.parts(place))
         return self._note(place, "skipped", policy.UNCHANGED, made)
 
     def _is_at_home(self, made: Made, place: Place) -> bool:
         """Tell whether a file stays where a run put it that began at another folder on the way to its source."""
         elsewhere = made.root not in ("", self._job.root)
-        return elsewhere and made.person == place.task.person and set(made.places) == set(self._places(place))
+        return elsewhere and made.person == place.task.person and set(made.places) == set(self._earlier.places(place))
 
     def _is_told(self, made: Made) -> bool:
         """Tell whether what was checked and noted of a file is all that this run asks for."""
@@ -162,7 +137,7 @@ class Releaser:
 
     def _known_there(self, place: Place) -> Told | None:
         """By what the store itself keeps with its files, wherever they stand."""
-        found = self._there(place)
+        found = self._earlier.there(place)
         item, fingerprint = place.task.items[0], self._fingerprint(place)
         reason = verdict(found, place.containers, self._version(item), fingerprint)
         if not reason or (reason.startswith(policy.STALE_WORD) and self._job.exists == "replace"):
@@ -212,16 +187,16 @@ class Releaser:
         is_damaged = isinstance(outcome, Refused) and outcome.damaged
         is_whole = not any(item.problem for item in place.task.items)
         if is_whole and not is_damaged and _by_rule(outcome):
-            self._withheld |= self._instances(place)
-            self._settled |= {item.id for item in place.task.items}
+            self._withheld |= self._earlier.instances(place)
+            self._earlier.settled |= {item.id for item in place.task.items}
             try:
-                note = self._take_back(place, self._instances(place))
+                note = self._take_back(place, self._earlier.instances(place))
             except (OSError, ValueError) as error:
                 outcome = Failed(f"what an earlier run released cannot be taken back: {_cause(error)}")
         if isinstance(outcome, Failed) or is_damaged or not is_whole:
-            made = self._made_of(place)
+            made = self._earlier.of(place)
             kept = made[0] if len(made) == 1 else None
-            self.touched |= {one.name for one in made}
+            self._earlier.touched |= {one.name for one in made}
         reason = f"{outcome.reason}; {note}" if note else outcome.reason
         self._note(place, state_of(outcome), reason, None, seconds)
         if kept is not None:
@@ -243,7 +218,7 @@ class Releaser:
             self._withdraw_rival(name)
             return self._note(place, "refused", verdict.reason, None, worked.seconds)
         if verdict.act is Act.REFUSE:
-            self.touched |= {one.name for one in self._made_of(place, worked.holds)}
+            self._earlier.touched |= {one.name for one in self._earlier.of(place, worked.holds)}
             return self._note(place, "refused", verdict.reason, None, worked.seconds)
         if verdict.act is Act.STALE:
             return self._note(place, "skipped", verdict.reason, here)
@@ -273,8 +248,8 @@ class Releaser:
         assert isinstance(released, Released)  # noqa: S101 -- who calls has one
         owner = self._mine.get(name)
         rival = name in self._refused or (owner is not None and owner is not place)
-        if self._by_store:
-            there = self._there(place)
+        if self._earlier.by_store:
+            there = self._earlier.there(place)
             version = self._version(place.task.items[0])
             if verdict(there, destination.containers, version, self._fingerprint(place)) == policy.UNCHANGED:
                 return Situation(Stands.OURS, mine=True, rival=rival, same_bytes=True)
@@ -285,12 +260,12 @@ class Releaser:
             stands = self._foreign(destination)
             same = stands is Stands.FOREIGN and self._sink.digest(destination) == released.sha256
             return Situation(stands, rival=rival, same_bytes=same)
-        stands = self._stands(here)
+        stands = self._earlier.stands(here)
         return Situation(
             stands,
-            mine=self._same(here, place, worked.holds),
+            mine=self._earlier.same(here, place, worked.holds),
             covered=here.holds <= worked.holds
-            or here.holds <= worked.holds | self._readable()
+            or here.holds <= worked.holds | self._earlier.readable
             or here.key != self._job.keyring.fingerprint(),
             rival=rival,
             same_bytes=stands is Stands.OURS and here.sha256 == released.sha256,
@@ -324,7 +299,7 @@ class Releaser:
             self._sink.put(result, destination, upload, replace=replace_)
         except BaseException:
             with suppress(OSError, ValueError):  # where nobody can look now it stays on its way, and the next run looks
-                if here is not None and self._stands(here) is Stands.OURS:
+                if here is not None and self._earlier.stands(here) is Stands.OURS:
                     self._state.put(here)
                 elif not self._sink.exists(destination):
                     self._state.drop(made.name)
@@ -340,14 +315,14 @@ class Releaser:
         """
         note = "dry run: would be released" if self._job.dry_run else ""
         if not self._job.dry_run:
-            made = replace(made, standing=True, stood=self._sink.stood(self._destination(made)))
+            made = replace(made, standing=True, stood=self._sink.stood(destination_of(made)))
             self._state.put(made)
             self._mine[made.name] = place
             try:
                 note = self._take_back(place, worked.holds, made)
             except (OSError, ValueError):
                 if is_new:  # of a failure nothing stays, and what stood before does
-                    self._sink.withdraw(self._destination(made))
+                    self._sink.withdraw(destination_of(made))
                     self._state.drop(made.name)
                     del self._mine[made.name]
                 raise
@@ -383,30 +358,24 @@ class Releaser:
         ------
         OSError
         """
-        if self._by_store:
+        if self._earlier.by_store:
             # what is put there takes the place of the others by itself
-            for standing in () if new is not None or self._job.dry_run else self._there(place):
+            for standing in () if new is not None or self._job.dry_run else self._earlier.there(place):
                 self._sink.remove(standing)
             return ""
         note, known = "", frozenset(instances)
-        for made in self._made_of(place, known):
+        for made in self._earlier.of(place, known):
             owner = self._mine.get(made.name)
             is_whole = self._is_refused(made, place) if new is None else made.holds <= known or made.key != new.key
             if (new is not None and made.name == new.name) or not is_whole or owner not in (None, place):
                 continue
-            stands = self._stands(made)
-            if self._job.dry_run:
-                continue
-            if stands is Stands.OURS:
-                self._sink.withdraw(self._destination(made))
-            elif stands is Stands.CHANGED:
-                note = _STAYS
-            self._state.drop(made.name)
+            if not self._job.dry_run:
+                note = self._earlier.take_back(made) or note
         return note
 
     def _is_refused(self, made: Made, place: Place) -> bool:
         """Tell whether nothing of a file is of another source than what was refused."""
-        return made.holds <= self._withheld or set(made.places) <= set(self._places(place))
+        return made.holds <= self._withheld or set(made.places) <= set(self._earlier.places(place))
 
     def _withdraw_rival(self, name: str) -> None:
         """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
@@ -416,134 +385,13 @@ class Releaser:
         if name in self._refused or owner is None:
             return
         made = self._state.at(name)
-        if made is not None and not self._job.dry_run and self._stands(made) is Stands.OURS:
-            self._sink.withdraw(self._destination(made))
+        if made is not None and not self._job.dry_run and self._earlier.stands(made) is Stands.OURS:
+            self._sink.withdraw(destination_of(made))
         self._state.drop(name)
         self._refused.add(name)
         self._note(owner, "refused", policy.SAME_NAME)
 
-    def _made_of(self, place: Place, instances: frozenset[str] = frozenset()) -> list[Made]:
-        """Return what earlier runs, or this one, made of the same source."""
-        known = self._instances(place) | instances
-        found = {made.name: made for made in self._state.of_places(self._places(place))}
-        found |= {made.name: made for made in self._state.of_instances(known)}
-        mine = set(self._places(place))
-        return [made for made in found.values() if self._same(made, place, known) and not self._has_source(made, mine)]
-
-    def _same(self, made: Made, place: Place, instances: frozenset[str]) -> bool:
-        if made.key != self._job.keyring.fingerprint():  # sealed by another key: nothing but bytes can be compared
-            return set(made.parts) <= set(self._parts(place))
-        return policy.same_source(made, self._places(place), instances, place.task.person or "")
-
-    def _stands(self, made: Made) -> Stands:
-        """Look at the destination for what was made."""
-        destination = self._destination(made)
-        stood = self._sink.stood(destination)
-        if not stood:
-            return Stands.NOTHING
-        if made.standing and stood == made.stood and not self._job.check:
-            return Stands.OURS
-        return Stands.OURS if self._sink.digest(destination) == made.sha256 else Stands.CHANGED
-
-    @staticmethod
-    def _destination(made: Made) -> Destination:
-        *labels, name = made.path.split("/")
-        wanted = [Wanted(level, label) for level, label in zip(LEVELS, labels, strict=False)]
-        if made.inside:
-            wanted[-1] = replace(wanted[-1], origin=made.inside)
-        return Destination(tuple(wanted), name)
-
-    def _there(self, place: Place) -> Sequence[Standing]:
-        """Return what the destination holds of a file of the source, where it knows that."""
-        if place.task.series or not self._by_store:
-            return ()
-        item = place.task.items[0]
-        return self._sink.earlier(self._origin(item.key or item.id), self._origin(item.id, item.version))
-
-    def orphans(self, *, whole: bool) -> Iterator[Orphan]:
-        """Yield what stands at the destination of sources that this run did not see; call after the last task.
-
-        Parameters
-        ----------
-        whole : bool
-            The run saw a whole project: of a part of one a platform cannot tell what is gone.
-        """
-        on_platform = bool(self._job.source.origin())
-        if on_platform and not whole:
-            return
-        if self._by_store:
-            yield from self._orphans_there()
-            return
-        left_out = {
-            one.instance for item in self._job.items if item.problem == BY_ONLY and (one := self.seen.get(item.id))
-        }
-        for made in self._state.all_made():
-            if on_platform and made.root != self._job.root:
-                continue  # of another project
-            is_here = self._has_source(made) or not made.holds.isdisjoint(left_out)
-            if made.name not in self.touched and not is_here and self._stands(made) is not Stands.NOTHING:
-                yield Orphan(made.places[0] if made.parts else "", made.path, partial(self._prune, made))
-
-    def _orphans_there(self) -> Iterator[Orphan]:
-        listed = {self._origin(item.key or item.id) for item in self._job.items}
-        for standing in list(self._sink.standing()):
-            if standing.root == self._origin() and standing.origin not in listed:
-                yield Orphan("", standing.path, partial(self._remove, standing))
-
-    def _remove(self, standing: Standing) -> str:
-        if not standing.whole:  # somebody has put a version on top
-            return _CHANGED
-        self._sink.remove(standing)
-        return ""
-
-    def _has_source(self, made: Made, mine: Collection[str] = ()) -> bool:
-        """Tell whether a source of it, beside some, is in the listing, and holds what it held or cannot be asked."""
-        for part in made.places:
-            item = self._listed.get(part)
-            if (
-                item is None
-                or part in mine
-                or item.id in self.copies
-                or item.id in (self._settled if mine else self._new)
-            ):
-                continue
-            seen = self.seen.get(item.id)
-            if item.problem or seen is None or not seen.instance or seen.instance in made.holds:
-                return True
-        return False
-
-    def _prune(self, made: Made) -> str:
-        """Take back an orphan; return why it stays, or nothing.
-
-        Raises
-        ------
-        OSError
-        """
-        stands = self._stands(made)
-        if stands is Stands.OURS:
-            self._sink.withdraw(self._destination(made))
-        elif stands is Stands.CHANGED:
-            return _STAYS
-        self._state.drop(made.name)
-        return ""
-
     # -- small things ----------------------------------------------------------------------------------
-
-    def _places(self, place: Place) -> tuple[str, ...]:
-        return tuple(self._job.source.place(item) for item in place.task.items)
-
-    def _parts(self, place: Place) -> tuple[tuple[str, str], ...]:
-        return tuple((self._job.source.place(item), item.version) for item in place.task.items)
-
-    def _instances(self, place: Place) -> frozenset[str]:
-        """Return what looks at the source found in it; of an archive the first instance."""
-        found = (self.seen.get(item.id) for item in place.task.items)
-        return frozenset(one.instance for one in found if one is not None and one.instance)
-
-    def _readable(self) -> frozenset[str]:
-        """Return the instances of this run's sources, of archives the first ones."""
-        found = (self.seen.get(item.id) for item in self._job.items if not item.problem)
-        return frozenset(one.instance for one in found if one is not None and one.instance)
 
     def _fingerprint(self, place: Place) -> str:
         return self._job.fingerprint(place.task)
@@ -612,7 +460,7 @@ class Releaser:
             originals=self._job.originals,
             audit=reports.audit_text(path, released.audit, originals=self._job.originals),
             root=self._job.root,
-            parts=self._parts(place),
+            parts=self._earlier.parts(place),
             holds=worked.holds,
         )
 
@@ -620,9 +468,9 @@ class Releaser:
         """Write one row per source; of a series the first row carries its sums."""
         name = made.name if made is not None else ""
         if made is not None:
-            self.touched.add(name)
+            self._earlier.touched.add(name)
         if not self._job.dry_run and (state == "released" or reason.startswith("unchanged")):
-            self._new |= {item.id for item in place.task.items}
+            self._earlier.renewed |= {item.id for item in place.task.items}
         self._state.note(
             Row(
                 self._positions[item.id],

@@ -24,6 +24,7 @@ from fw_gear_deid.model.person import OTHER_BIRTH_DATE
 from fw_gear_deid.model.ports import Branch, Identity, Item, Sink, Source
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.runner.earlier import Earlier
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.people import People, Remark, Sightings
@@ -224,12 +225,12 @@ class _Run:
                 self._people, self._containers = prepared.people, prepared.containers
                 self._sightings = Sightings(prepared.people.known)
                 job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
-                self._releaser = Releaser(job, self._state, job.dest, self._describe)
-                self._releaser.seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
-                self._releaser.copies = prepared.people.copies
+                seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
+                earlier = Earlier(job, self._state, seen, prepared.people.copies)
+                self._releaser = Releaser(job, self._state, earlier, job.dest, self._describe)
                 self._work(pool, places, self._releaser)
                 trouble = not self._finish_containers(places)
-                trouble |= not self._look_for_orphans(self._releaser)
+                trouble |= not self._look_for_orphans(earlier)
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:
@@ -346,7 +347,7 @@ class _Run:
             return False
         return True
 
-    def _look_for_orphans(self, releaser: Releaser) -> bool:
+    def _look_for_orphans(self, earlier: Earlier) -> bool:
         """Note what stands at the destination of sources that are gone, and take it back when asked; return success."""
         unread = sum(bool(item.problem) and item.problem_state != "skipped" for item in self._listed)
         is_safe = bool(self._listed) and not unread
@@ -356,7 +357,7 @@ class _Run:
             of = "a project" if self._job.source.origin() else "SOURCE: see --include, --exclude, --only"
             self._notes.append(f"--prune: nothing was taken back, since this run is of a part of {of}")
         well = True
-        for number, orphan in enumerate(releaser.orphans(whole=self._job.whole), len(self._listed)):
+        for number, orphan in enumerate(earlier.orphans(whole=self._job.whole), len(self._listed)):
             reason = "no source of this run"
             if self._job.prune and is_safe and self._job.whole and not self._job.dry_run:
                 try:
