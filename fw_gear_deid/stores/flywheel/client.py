@@ -10,7 +10,7 @@ from hashlib import sha384
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from fw_gear_deid.model.errors import DeidError, UsageError
+from fw_gear_deid.model.errors import DeidError, StopRun, UsageError
 
 try:
     import flywheel
@@ -46,6 +46,13 @@ class PlatformError(DeidError, OSError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.status, str(self))
+
+
+def refused(error: PlatformError) -> Exception:
+    """Return what a failed write means for the run."""
+    if error.status != 403:
+        return error
+    return StopRun(f"the destination: {error}. Nothing more was tried there; what was released is whole")
 
 
 def _page(page: Callable[..., Any], options: Mapping[str, Any], sdk: Any) -> list[Any]:
@@ -108,6 +115,13 @@ class Platform:
                     raise PlatformError(0, what) from None
             time.sleep(wait(attempt))
         raise AssertionError("unreachable")
+
+    def write(self, what: str, request: Callable[[Any], T], *, tries: int = 1) -> T:
+        """Send a request that changes something; being forbidden once is enough."""
+        try:
+            return self.call(what, request, tries=tries)
+        except PlatformError as error:
+            raise refused(error) from None
 
     def listed(self, what: str, page: Callable[..., Any], **options: Any) -> Iterator[Any]:
         """Yield every result of a list request, page by page.
