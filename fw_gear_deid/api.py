@@ -15,7 +15,7 @@ from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.ports import Identity
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
-from fw_gear_deid.profile.problems import show
+from fw_gear_deid.profile.text.problems import show
 from fw_gear_deid.runner.progress import Manner, counting
 from fw_gear_deid.runner.rows import missing_ids, unused_rows
 from fw_gear_deid.runner.run import Job, Stopped, run

@@ -11,7 +11,7 @@ from fw_gear_deid import __version__
 from fw_gear_deid.commands import COMMANDS
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, UsageError, place_of
-from fw_gear_deid.profile.problems import ProfileError
+from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.runner import signals
 
 OK, SOME_REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130

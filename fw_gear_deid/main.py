@@ -17,7 +17,7 @@ from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.profile import store
-from fw_gear_deid.profile.problems import ProfileError, show
+from fw_gear_deid.profile.text.problems import ProfileError, show
 from fw_gear_deid.runner.rows import unused_rows
 from fw_gear_deid.runner.run import Job, run
 from fw_gear_deid.runner.setup import PlannedProfile, book_for, detail_of

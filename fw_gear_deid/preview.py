@@ -24,8 +24,8 @@ from fw_gear_deid.model.dictionary import keyword_of, tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
-from fw_gear_deid.profile.book import ProfileBook
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
 from fw_gear_deid.runner.sieve import Sieve
 from fw_gear_deid.runner.workers import Settings, Task, silence

@@ -19,8 +19,8 @@ from fw_gear_deid.formats.archive import open_archive, zips
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile import store
-from fw_gear_deid.profile.mapping import plan_profiles
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.values.mapping import plan_profiles
 from fw_gear_deid.sample import make_sample
 from fw_gear_deid.verify import dicom as verify
 

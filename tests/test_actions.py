@@ -20,7 +20,7 @@ from fw_gear_deid.model.action import REMOVE, Action, At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import problem
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import ProfileError
+from fw_gear_deid.profile.text.problems import ProfileError
 
 FOLDER = Path(__file__).parent / "vectors" / "actions"
 TODAY = date(2020, 6, 15)

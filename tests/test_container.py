@@ -16,8 +16,8 @@ from fw_gear_deid.model.action import At
 from fw_gear_deid.model.container import EDITABLE, LEVELS, ContainerRecord
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.profile import Profile
 
 KEYS = Keyring(b"k" * 32)
 TODAY = date(2026, 1, 1)

@@ -15,9 +15,9 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import REMOVE
 from fw_gear_deid.model.container import LEVELS, ContainerRecord, Moment, fit
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import ProfileError
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.text.problems import ProfileError
 
 DICOM = "dicom: {date-increment: -17, fields: [{name: StudyDate, increment-date: true}]}\n"
 SECRET = "ZZCANARY"

@@ -32,12 +32,12 @@ ROOMS = {
     "runner": {"deid", "profile", "ledger", "keys", "system", "model"},
 }
 DOORS = {
-    "yaml": "profile/text.py",
+    "yaml": "profile/text/nodes.py",
     "flywheel": "stores/flywheel/client.py",
     "flywheel_gear_toolkit": "parser.py",
     "tqdm": "runner/progress.py",
     "isal": "formats/archive/flate.py",
-    "pandas": "profile/table.py",
+    "pandas": "profile/values/table.py",
 }
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from fw_gear_deid.actions import IncrementDate, Keep, Replace
 from fw_gear_deid.model.errors import Unfit, UsageError
-from fw_gear_deid.profile import build
-from fw_gear_deid.profile.book import ProfileBook
-from fw_gear_deid.profile.mapping import MappingTable, plan_profiles, read_mapping
-from fw_gear_deid.profile.problems import ProfileError
-from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.profile.variables import Unresolved
+from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.language import build
+from fw_gear_deid.profile.text.problems import ProfileError
+from fw_gear_deid.profile.values.book import ProfileBook
+from fw_gear_deid.profile.values.mapping import MappingTable, plan_profiles, read_mapping
+from fw_gear_deid.profile.values.variables import Unresolved
 
 CANARY = "ZZ^CANARY^7F3A"
 TEXT = """dicom:

@@ -15,8 +15,8 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger.state import State
 from fw_gear_deid.model.person import NO_ID, SEVERAL
 from fw_gear_deid.model.ports import Item
-from fw_gear_deid.profile.book import ProfileBook
 from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.pool import Pool
 from fw_gear_deid.runner.prepare import Eyes, look_at_people

@@ -19,13 +19,14 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, Selector, TagAt
-from fw_gear_deid.profile import requires, store
+from fw_gear_deid.profile import store
+from fw_gear_deid.profile.compiled import Profile, Rule
+from fw_gear_deid.profile.language import requires
+from fw_gear_deid.profile.language.addresses import BadName, parse_name
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import Problem, ProfileError
-from fw_gear_deid.profile.profile import Profile, Rule
-from fw_gear_deid.profile.selectors import BadName, parse_name
-from fw_gear_deid.profile.variables import read_template
-from fw_gear_deid.profile.wrapped import plain_values
+from fw_gear_deid.profile.text.problems import Problem, ProfileError
+from fw_gear_deid.profile.text.wrapped import plain_values
+from fw_gear_deid.profile.values.variables import read_template
 
 EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 Found = tuple[int, int, str]

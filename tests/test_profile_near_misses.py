@@ -14,10 +14,10 @@ import pytest
 from fw_gear_deid.cli import main
 from fw_gear_deid.model.selectors import GroupsAt, PrivateAt, TagAt
 from fw_gear_deid.profile import store
+from fw_gear_deid.profile.language.addresses import BadName, parse_name
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import Problem, ProfileError
-from fw_gear_deid.profile.selectors import BadName, parse_name
-from fw_gear_deid.profile.wrapped import plain_values
+from fw_gear_deid.profile.text.problems import Problem, ProfileError
+from fw_gear_deid.profile.text.wrapped import plain_values
 from tests.desk import Desk, call, instance
 from tests.test_shown import with_private
 

@@ -20,7 +20,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.model.selectors import TagAt
 from fw_gear_deid.profile import store
-from fw_gear_deid.profile.profile import DicomSection
+from fw_gear_deid.profile.compiled import DicomSection
 
 NAMES = sorted(store.shipped())
 CANARY = "ZZ-CANARY-7F3A"

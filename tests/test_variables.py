@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from fw_gear_deid.actions import IncrementDate, Replace
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit, UsageError
-from fw_gear_deid.profile import variables
-from fw_gear_deid.profile.mapping import MappingTable, plan_profiles, read_mapping
+from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import ProfileError
-from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.profile.variables import Unresolved
+from fw_gear_deid.profile.text.problems import ProfileError
+from fw_gear_deid.profile.values import variables
+from fw_gear_deid.profile.values.mapping import MappingTable, plan_profiles, read_mapping
+from fw_gear_deid.profile.values.variables import Unresolved
 
 EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 CANARY = "ZZ^CANARY^7F3A"

@@ -20,10 +20,10 @@ from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Skipped
-from fw_gear_deid.profile import schema
+from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import ProfileError
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.text.problems import ProfileError
 
 TODAY = date.today()  # noqa: DTZ011 -- increment-datetime-min-relative was made in local time
 Json = dict[str, Any]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from fw_gear_deid.model.cells import shown, to_json
 from fw_gear_deid.model.errors import UsageError
-from fw_gear_deid.profile import requires, store
+from fw_gear_deid.profile import store
+from fw_gear_deid.profile.language import requires
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import ProfileError, show
-from fw_gear_deid.profile.variables import read_template
-from fw_gear_deid.profile.wrapped import plain_values
+from fw_gear_deid.profile.text.problems import ProfileError, show
+from fw_gear_deid.profile.text.wrapped import plain_values
+from fw_gear_deid.profile.values.variables import read_template
 from fw_gear_deid.stores import places
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from fw_gear_deid.formats.archive import zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit, MemberEdits, Released, Skipped
 from fw_gear_deid.model.portable import same_name_key, sanitize
-from fw_gear_deid.profile.profile import ZipSection
+from fw_gear_deid.profile.compiled import ZipSection
 
 
 @dataclass(frozen=True, slots=True)

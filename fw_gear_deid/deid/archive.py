@@ -19,7 +19,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
 from fw_gear_deid.model.outcome import OTHER_DICOM, Always, Edit, MemberEdits, Skipped
 from fw_gear_deid.model.portable import same_name_key
-from fw_gear_deid.profile.profile import ZipSection
+from fw_gear_deid.profile.compiled import ZipSection
 
 _LITTER = "system file"
 _COPY = "copy"

@@ -17,7 +17,7 @@ from fw_gear_deid.model.container import DATED, EDITABLE, NEVER, ContainerRecord
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
-from fw_gear_deid.profile.profile import FlywheelSection, KeyRule, LevelRules
+from fw_gear_deid.profile.compiled import FlywheelSection, KeyRule, LevelRules
 
 LABEL_MAX = 64  # characters that the platform takes
 _DIGEST = 12  # hexadecimal digits that tell longer labels apart: 48 bits

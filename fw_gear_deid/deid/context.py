@@ -12,7 +12,7 @@ from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID
-from fw_gear_deid.profile.profile import DicomSection, Profile
+from fw_gear_deid.profile.compiled import DicomSection, Profile
 from fw_gear_deid.verify.rules import DIFFERS, EQUALS, GONE, Promise
 
 _KINDS = {"remove": GONE, "replace-with": EQUALS, "hash": DIFFERS, "hashuid": DIFFERS}

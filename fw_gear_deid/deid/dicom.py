@@ -17,7 +17,7 @@ from fw_gear_deid.model.dictionary import CHARSET_VRS, is_private, private_vr, p
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import PrivateAt, Selector, TagAt
-from fw_gear_deid.profile.profile import DicomSection, Rule
+from fw_gear_deid.profile.compiled import DicomSection, Rule
 
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018

@@ -20,7 +20,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
-from fw_gear_deid.profile.profile import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
 from fw_gear_deid.verify import dicom as verify
 from fw_gear_deid.verify import rules
 

@@ -11,7 +11,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
-from fw_gear_deid.profile.profile import NameTemplate
+from fw_gear_deid.profile.compiled import NameTemplate
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _COMPOUND = (".dicom.zip", ".nii.gz", ".tar.gz")

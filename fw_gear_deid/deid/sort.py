@@ -13,7 +13,7 @@ from fw_gear_deid.formats.dicom.sniff import is_index, lacks_prefix
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
 from fw_gear_deid.model.outcome import OTHER_DICOM
-from fw_gear_deid.profile.profile import DicomSection, FilenameSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, Profile, ZipSection
 
 OTHER = "other file: "
 """How the reason begins why what is nobody's data is skipped."""

@@ -22,8 +22,8 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.seen import Seen
-from fw_gear_deid.profile.book import ProfileBook
-from fw_gear_deid.profile.profile import DicomSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, Profile, ZipSection
+from fw_gear_deid.profile.values.book import ProfileBook
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,8 @@ from collections.abc import Mapping as Values
 from hashlib import sha256
 
 from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
-from fw_gear_deid.profile import lint, requires, schema
-from fw_gear_deid.profile.entries import Entry, execution_order, parse_entries
-from fw_gear_deid.profile.filenames import parse_filenames
-from fw_gear_deid.profile.filling import Filling
-from fw_gear_deid.profile.flywheel import parse_flywheel
-from fw_gear_deid.profile.problems import Problems, ProfileError, did_you_mean
-from fw_gear_deid.profile.profile import (
+from fw_gear_deid.profile.advice import lint
+from fw_gear_deid.profile.compiled import (
     DicomSection,
     FileMatch,
     FilenameSection,
@@ -22,9 +17,15 @@ from fw_gear_deid.profile.profile import (
     Rule,
     ZipSection,
 )
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
-from fw_gear_deid.profile.variables import Template, read_template, settle
+from fw_gear_deid.profile.language import requires, schema
+from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
+from fw_gear_deid.profile.language.filenames import parse_filenames
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.sections.flywheel import parse_flywheel
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
+from fw_gear_deid.profile.values.filling import Filling
+from fw_gear_deid.profile.values.variables import Template, read_template, settle
 
 
 def parse_profile(text: str, file: str, values: Values[str, str] | None = None) -> Profile:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.problems import Problem, ProfileError
-from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.profile.text import MAX_CHARACTERS
+from fw_gear_deid.profile.text.nodes import MAX_CHARACTERS
+from fw_gear_deid.profile.text.problems import Problem, ProfileError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

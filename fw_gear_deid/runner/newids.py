@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.outcome import Refused
-from fw_gear_deid.profile.book import ID_KEYS, ProfileBook
-from fw_gear_deid.profile.spelling import same_id
+from fw_gear_deid.profile.values.book import ID_KEYS, ProfileBook
+from fw_gear_deid.profile.values.spelling import same_id
 from fw_gear_deid.runner.workers import Task, Worked
 
 _LETS = "--allow-shared-ids lets them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fw_gear_deid.profile.book import ID_KEYS, Lookup
+from fw_gear_deid.profile.values.book import ID_KEYS, Lookup
 
 _SHOWN = 20  # rows in one line
 

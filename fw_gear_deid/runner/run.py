@@ -23,7 +23,7 @@ from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Refused, Releas
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE
 from fw_gear_deid.model.ports import Branch, Identity, Item, Sink, Source
 from fw_gear_deid.model.seen import Seen
-from fw_gear_deid.profile.book import ProfileBook
+from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.earlier import Earlier
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.newids import NewIds

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.ports import Branch, Item
-from fw_gear_deid.profile import variables
-from fw_gear_deid.profile.book import ProfileBook
-from fw_gear_deid.profile.mapping import plan_profiles, read_mapping, used_columns
+from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.values import variables
+from fw_gear_deid.profile.values.book import ProfileBook
+from fw_gear_deid.profile.values.mapping import plan_profiles, read_mapping, used_columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Outcome, Refuse
 from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.model.seen import Seen
-from fw_gear_deid.profile.book import ProfileBook
-from fw_gear_deid.profile.profile import Profile
+from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.system import private
 
 

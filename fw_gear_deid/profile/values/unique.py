@@ -6,9 +6,9 @@ from collections import abc
 from dataclasses import dataclass
 
 from fw_gear_deid.model.selectors import TagAt
-from fw_gear_deid.profile.selectors import BadName, parse_name
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
-from fw_gear_deid.profile.variables import Template
+from fw_gear_deid.profile.language.addresses import BadName, parse_name
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.values.variables import Template
 
 PATIENT_ID = TagAt(0x00100020)
 

@@ -9,14 +9,14 @@ from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import DATED, EDITABLE, GROUPS, LEVELS, NEVER, Json, choices, fit
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, TagAt
-from fw_gear_deid.profile import build, schema
-from fw_gear_deid.profile.entries import Entry, execution_order, parse_entries
-from fw_gear_deid.profile.naming import Naming
-from fw_gear_deid.profile.problems import Problems, did_you_mean
-from fw_gear_deid.profile.profile import DicomSection, FlywheelSection, KeyRule, LevelRules
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import BadName, compile_pattern
-from fw_gear_deid.profile.text import Mapping, Node, Scalar
+from fw_gear_deid.profile.compiled import DicomSection, FlywheelSection, KeyRule, LevelRules
+from fw_gear_deid.profile.language import build, schema
+from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
+from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
+from fw_gear_deid.profile.language.naming import Naming
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import Problems, did_you_mean
 
 # Defaults of the json section, profile language §3
 JSON_DATE = "%Y-%m-%d"

@@ -7,7 +7,7 @@ import warnings
 
 from fw_gear_deid.model import dictionary
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
-from fw_gear_deid.profile.problems import did_you_mean
+from fw_gear_deid.profile.text.problems import did_you_mean
 
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8})")
 _TUPLE = re.compile(r"\(\s*([0-9a-fA-F]{4})\s*,\s*([0-9a-fA-F]{4})\s*\)")

@@ -8,10 +8,10 @@ from collections.abc import Mapping as Values
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions.regexsub import VARIABLE as FIELD
-from fw_gear_deid.profile import schema
-from fw_gear_deid.profile.problems import Problem, Problems
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
-from fw_gear_deid.profile.variables import Spot, Template, is_blank, spell
+from fw_gear_deid.profile.language import schema
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import Problem, Problems
+from fw_gear_deid.profile.values.variables import Spot, Template, is_blank, spell
 
 _HALF = re.compile(r"\{\{\s*[^\W\d]")  # braces that were meant to be a variable
 _NUMBER = re.compile(r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)

@@ -11,12 +11,12 @@ from fw_gear_deid.model.dictionary import BINARY_VRS, SINGLE_TEXT_VRS
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import problem
 from fw_gear_deid.model.selectors import AnySelector
-from fw_gear_deid.profile import schema, templates
-from fw_gear_deid.profile.problems import did_you_mean
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import vr_of
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
-from fw_gear_deid.profile.variables import settle
+from fw_gear_deid.profile.language import schema, templates
+from fw_gear_deid.profile.language.addresses import vr_of
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import did_you_mean
+from fw_gear_deid.profile.values.variables import settle
 
 # VRs that hexadecimal text is no legal value of
 _NOT_HASHABLE = (

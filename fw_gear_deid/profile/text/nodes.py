@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from fw_gear_deid.profile import lookalikes
-from fw_gear_deid.profile.problems import Problems
+from fw_gear_deid.profile.text import lookalikes
+from fw_gear_deid.profile.text.problems import Problems
 
 MAX_CHARACTERS = 1_000_000  # both far above any profile; a larger file is none
 MAX_NODES = 200_000  # below what an alias bomb expands to

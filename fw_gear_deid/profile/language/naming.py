@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fw_gear_deid.actions.dates import DEFAULT_DATETIME
 from fw_gear_deid.model.selectors import AnySelector
-from fw_gear_deid.profile.selectors import parse_name, parse_regex
+from fw_gear_deid.profile.language.addresses import parse_name, parse_regex
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fw_gear_deid.profile.book import Values
 from fw_gear_deid.profile.parse import parse_template
-from fw_gear_deid.profile.problems import Problem, ProfileError, show
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
-from fw_gear_deid.profile.variables import Template, scalars_in, spell
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import Problem, ProfileError, show
+from fw_gear_deid.profile.values.book import Values
+from fw_gear_deid.profile.values.variables import Template, scalars_in, spell
 
 
 class Trial:

@@ -8,11 +8,11 @@ from fw_gear_deid.actions import IncrementDate, IncrementDatetime
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.dictionary import is_private, tag_of
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
-from fw_gear_deid.profile.entries import Entry, parse_entries
-from fw_gear_deid.profile.problems import Problems
-from fw_gear_deid.profile.schema import BUILT
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import vr_of
+from fw_gear_deid.profile.language.addresses import vr_of
+from fw_gear_deid.profile.language.entries import Entry, parse_entries
+from fw_gear_deid.profile.language.schema import BUILT
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.text.problems import Problems
 
 
 def warn(sections: dict[str, Section], problems: Problems) -> None:

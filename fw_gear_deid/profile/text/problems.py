@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fw_gear_deid.model.errors import UsageError
-from fw_gear_deid.profile.lookalikes import other_letter
+from fw_gear_deid.profile.text.lookalikes import other_letter
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fw_gear_deid.model.errors import UsageError
-from fw_gear_deid.profile.book import (
+from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.parse import parse_template
+from fw_gear_deid.profile.text.problems import did_you_mean
+from fw_gear_deid.profile.values.book import (
     ID_KEYS,
     LABEL_KEYS,
     Labels,
@@ -16,14 +19,11 @@ from fw_gear_deid.profile.book import (
     agreed,
     compiled,
 )
-from fw_gear_deid.profile.newids import Target, targets
-from fw_gear_deid.profile.parse import parse_template
-from fw_gear_deid.profile.problems import did_you_mean
-from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.profile.spelling import Nearest, same_id
-from fw_gear_deid.profile.table import KEYS, MappingTable, Row, read_mapping
-from fw_gear_deid.profile.trial import Trial
-from fw_gear_deid.profile.variables import PSEUDONYMS, Template, is_blank, names_in, read_template, spell
+from fw_gear_deid.profile.values.spelling import Nearest, same_id
+from fw_gear_deid.profile.values.table import KEYS, MappingTable, Row, read_mapping
+from fw_gear_deid.profile.values.trial import Trial
+from fw_gear_deid.profile.values.unique import Target, targets
+from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, is_blank, names_in, read_template, spell
 
 __all__ = ["KEYS", "MappingTable", "ProfileBook", "Row", "plan_profiles", "read_mapping", "used_columns"]
 

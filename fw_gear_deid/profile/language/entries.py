@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fw_gear_deid.actions import Replace
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
-from fw_gear_deid.profile import build, requires
-from fw_gear_deid.profile.naming import ELEMENTS
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import BadName, spelling_note
-from fw_gear_deid.profile.text import Listing, Mapping, Scalar
+from fw_gear_deid.profile.language import build, requires
+from fw_gear_deid.profile.language.addresses import BadName, spelling_note
+from fw_gear_deid.profile.language.naming import ELEMENTS
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Scalar
 
 
 @dataclass(frozen=True, slots=True)

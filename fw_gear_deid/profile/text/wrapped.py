@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fw_gear_deid.profile.problems import Problems
-from fw_gear_deid.profile.schema import SECTIONS
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar, read
+from fw_gear_deid.profile.language.schema import SECTIONS
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar, read
+from fw_gear_deid.profile.text.problems import Problems
 
 _INGEST = frozenset({"template", "de-identify", "deid-profile", "deid-profiles", "include-dirs", "exclude-dirs"})
 _DEPTH = 6

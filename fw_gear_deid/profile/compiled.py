@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.selectors import KeyAt, KeysAt, PrivateAt, Selector
-from fw_gear_deid.profile.problems import Problem
+from fw_gear_deid.profile.text.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

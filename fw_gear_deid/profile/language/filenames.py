@@ -9,12 +9,12 @@ from fw_gear_deid.actions.regexsub import VARIABLE
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.dictionary import keywords
 from fw_gear_deid.model.selectors import Selector
-from fw_gear_deid.profile.problems import Problems
-from fw_gear_deid.profile.profile import NameTemplate
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import parse_name
-from fw_gear_deid.profile.templates import parse_groups, parse_template
-from fw_gear_deid.profile.text import Listing, Mapping
+from fw_gear_deid.profile.compiled import NameTemplate
+from fw_gear_deid.profile.language.addresses import parse_name
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.language.templates import parse_groups, parse_template
+from fw_gear_deid.profile.text.nodes import Listing, Mapping
+from fw_gear_deid.profile.text.problems import Problems
 
 
 def parse_filenames(section: Section, option: str, *, elements: bool, quiet: bool = False) -> tuple[NameTemplate, ...]:

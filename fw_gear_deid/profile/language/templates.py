@@ -8,11 +8,11 @@ from fw_gear_deid.actions import RegexSub
 from fw_gear_deid.actions.regexsub import VARIABLE, Substitution
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, PathAt, TagAt
-from fw_gear_deid.profile import build, schema
-from fw_gear_deid.profile.problems import did_you_mean
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.selectors import BadName
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.language import build, schema
+from fw_gear_deid.profile.language.addresses import BadName
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import did_you_mean
 
 
 def parse_regex_sub(section: Section, value: Node, where: str, references: dict[str, AnySelector]) -> Action | None:

@@ -9,12 +9,12 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.profile.newids import Target
+from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_template
-from fw_gear_deid.profile.problems import ProfileError
-from fw_gear_deid.profile.profile import Profile
-from fw_gear_deid.profile.spelling import Nearest, same_id
-from fw_gear_deid.profile.variables import Template, is_blank, spell
+from fw_gear_deid.profile.text.problems import ProfileError
+from fw_gear_deid.profile.values.spelling import Nearest, same_id
+from fw_gear_deid.profile.values.unique import Target
+from fw_gear_deid.profile.values.variables import Template, is_blank, spell
 
 Labels = tuple[str, ...]
 Values = Mapping[str, str]

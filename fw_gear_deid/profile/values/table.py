@@ -13,9 +13,9 @@ from pathlib import Path
 from fw_gear_deid.model.cells import exact
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.outcome import ID_COLUMNS
-from fw_gear_deid.profile.book import ID_KEYS, LABEL_KEYS, Labels
-from fw_gear_deid.profile.spelling import damage, looks_dated
-from fw_gear_deid.profile.variables import is_blank
+from fw_gear_deid.profile.values.book import ID_KEYS, LABEL_KEYS, Labels
+from fw_gear_deid.profile.values.spelling import damage, looks_dated
+from fw_gear_deid.profile.values.variables import is_blank
 
 KEYS = (LABEL_KEYS[0], *ID_KEYS)
 """A table goes by the first of these that its header has."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fw_gear_deid.profile.problems import Problems
-from fw_gear_deid.profile.section import Section
-from fw_gear_deid.profile.text import Listing, Mapping, Node, Scalar
-from fw_gear_deid.profile.variables import PSEUDONYMS, Template, names_in, spell
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import Problems
+from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from fw_gear_deid.actions import HashUid
 from fw_gear_deid.actions.dates import format_problem
 from fw_gear_deid.model.legal import problem
-from fw_gear_deid.profile.naming import ELEMENTS, Naming
-from fw_gear_deid.profile.problems import Problems, did_you_mean
-from fw_gear_deid.profile.selectors import BadName, compile_pattern
-from fw_gear_deid.profile.text import Mapping, Node, Scalar
+from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
+from fw_gear_deid.profile.language.naming import ELEMENTS, Naming
+from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
+from fw_gear_deid.profile.text.problems import Problems, did_you_mean
 
 _TYPES = {
     "bool": ("bool",),

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.profile import schema
-from fw_gear_deid.profile.problems import Problem, Problems
-from fw_gear_deid.profile.text import BREAK, Listing, Mapping, Node, Scalar, read
-from fw_gear_deid.profile.wrapped import unwrap
+from fw_gear_deid.profile.language import schema
+from fw_gear_deid.profile.text.nodes import BREAK, Listing, Mapping, Node, Scalar, read
+from fw_gear_deid.profile.text.problems import Problem, Problems
+from fw_gear_deid.profile.text.wrapped import unwrap
 
 PSEUDONYMS = ("subject.pseudonym", "session.pseudonym")
 """Variables that need no mapping: who takes a page hands their texts in."""

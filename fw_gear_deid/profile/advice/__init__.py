@@ -1,0 +1,1 @@
+"""What a profile leaves in place, told to its author."""

@@ -1,0 +1,1 @@
+"""One file per section that has more than fields."""

@@ -1,0 +1,1 @@
+"""Variables, mapping tables and pseudonyms: a name → its value for a person."""
