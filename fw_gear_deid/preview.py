@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.deid import Context, dicom, instances, sort
+from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.formats.dicom import part10
-from fw_gear_deid.formats.dicom.draft import Draft
-from fw_gear_deid.formats.dicom.select import select
+from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.cells import cell, shown
-from fw_gear_deid.model.dictionary import keyword_of, tag_of
+from fw_gear_deid.model.dictionary import tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
-from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.compiled import DicomSection, Profile
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
 from fw_gear_deid.runner.sieve import Sieve
@@ -163,14 +163,18 @@ def _columns(profile: Profile) -> Columns:
 
 
 def _one(name: str, task: Task, data: bytes, book: ProfileBook, keyring: Keyring, columns: Columns) -> list[list[str]]:
-    draft = part10.read(data)
-    profile = book.for_file(task.labels, ids_of(draft), task.pseudonyms)
+    fields = part10.look(data, dicom.WATCHED)
+    profile = book.for_file(task.labels, ids_of(fields), task.pseudonyms)
     section = profile.dicom
     assert section is not None  # noqa: S101 -- _instances yields what the section takes
-    draft.named = section.creators
-    before = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
-    edited = dicom.edit(draft, section, Context(profile, keyring, task.person, datetime.now(UTC).date(), "off"))
-    after = [_cell(draft, selector, recurse=section.recurse) for _, selector in columns]
+    parts = dicom.open_file(data, section)
+    before = [_cell(parts, section, selector) for _, selector in columns]
+    ctx = Context(profile, keyring, task.person, datetime.now(UTC).date(), "off")
+    person = ctx.person or person_of(fields, keyring)
+    edited = dicom.edit(parts, section, ctx.draw(person), (keyring, person), ctx.today)
+    pieces, _ = part10.write(parts, edited.meta, edited.body)
+    result = dicom.open_file(b"".join(pieces), section)
+    after = [_cell(result, section, selector) for _, selector in columns]
     for edit in edited.edits:
         becomes = "(removed)" if edit.action == "remove" else edit.after
         change = f"'{shown(edit.before)}' -> '{shown(becomes)}'"
@@ -178,15 +182,9 @@ def _one(name: str, task: Task, data: bytes, book: ProfileBook, keyring: Keyring
     return [[cell(text) for text in row] for row in ([name, "before", *before], [name, "after", *after])]
 
 
-def _cell(draft: Draft, selector: Selector, *, recurse: bool) -> str:
+def _cell(parts: Parts, section: DicomSection, selector: Selector) -> str:
     """Return the text of a field; several places, or a regex, as a JSON object of path to value."""
-    places = select(draft, selector, recurse=recurse)
-    found = {
-        (keyword_of(tag) if ds is draft.body and keyword_of(tag) else draft.path(ds, tag)): draft.shown(
-            ds.elements[tag]
-        )
-        for ds, tag in places
-    }
+    found = dict(dicom.shown(parts, section, selector))
     if isinstance(selector, RegexAt):
         return json.dumps(found, ensure_ascii=False)
     if len(found) > 1:

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 import pydicom
 from pydicom import datadict
@@ -17,8 +18,14 @@ from pydicom.filewriter import write_data_element
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 
-from fw_gear_deid.formats.dicom import part10, scan
-from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.actions import Keep, Remove, Replace
+from fw_gear_deid.deid import dicom
+from fw_gear_deid.formats.dicom import part10, walk
+from fw_gear_deid.formats.dicom.part10 import Parts
+from fw_gear_deid.model.selectors import PathAt, TagAt
+from fw_gear_deid.profile.compiled import DicomSection, Rule
+from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.verify.promises import EQUALS, GONE, Promise
 from tests.dicom_files import SYNTAXES, Item, Leaf, Node, Seq, Syntax
 
 Step = tuple[int, int]
@@ -39,46 +46,81 @@ class Change:
     texts: tuple[str, ...] | None = None
 
 
-# -- the codec's way -----------------------------------------------------------------------------------
+# -- the engine's way ----------------------------------------------------------------------------------
 
 
-def apply(draft: Draft, changes: Sequence[Change]) -> None:
-    """Carry out changes on a draft as rules do."""
-    for change in changes:
-        ds = draft.dataset_for(change.tag) if not change.path else draft.body
-        for tag, index in change.path:
-            ds = draft.item(ds, tag, index, "replace-with", "test")
-        if change.texts is None:
-            draft.remove(ds, change.tag, "remove", "test")
-        else:
-            draft.put(ds, change.tag, change.vr, change.texts, "replace-with", "test")
+class Everything(walk.Place):
+    """A place where every element is wanted."""
+
+    def want(self, tag: int, vr: str, wire: str) -> walk.Want:
+        return walk.Want(tag, vr, wire, wanted=True)
+
+    def below(self, tag: int, index: int, encoding: walk.Encoding) -> walk.Place:
+        return Everything(encoding)
 
 
-def written(draft: Draft) -> bytes:
-    """Return the bytes of a draft."""
-    return b"".join(part10.write(draft))
+def opened(data: bytes) -> Parts:
+    """Walk a file with an eye on every element."""
+    return part10.read(data, Everything(walk.EXPLICIT_LITTLE), Everything)
 
 
 def unedited(data: bytes) -> bytes:
-    """Return the bytes of a file that went through scan and splice without a change."""
-    return written(part10.read(data))
+    """Return the bytes of a file that went through walk and write without a change."""
+    pieces, _ = part10.write(opened(data), [], [])
+    return b"".join(pieces)
 
 
-def places(ds: scan.Dataset, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], scan.Element]]:
+def rules_of(changes: Sequence[Change]) -> tuple[Rule, ...]:
+    """Return changes as rules; what is always signed in the file meta stays."""
+    rules: list[Rule] = [
+        Rule(TagAt(tag), Keep(), f"{tag:08X}", f"test:{tag}", index, insert=False)
+        for index, tag in enumerate((0x00020012, 0x00020013, 0x00020016))
+    ]
+    for change in changes:
+        selector = PathAt(change.path, change.tag) if change.path else TagAt(change.tag)
+        action = Remove() if change.texts is None else Replace(change.texts)
+        rules.append(Rule(selector, action, "test", f"test:{len(rules)}", len(rules), insert=change.texts is not None))
+    return tuple(rules)
+
+
+def section_of(changes: Sequence[Change]) -> DicomSection:
+    """Return a section that makes some changes and nothing else."""
+    section = parse_profile("dicom:\n  fields:\n    - name: Modality\n", "test.yaml").dicom
+    assert section is not None
+    return replace(section, rules=rules_of(changes))
+
+
+def edited(data: bytes, changes: Sequence[Change]) -> tuple[dicom.Edited, bytes]:
+    """Carry out changes; return what was done, and the file."""
+    section = section_of(changes)
+    parts = dicom.open_file(data, section)
+    done = dicom.edit(parts, section, lambda purpose: 0, "nobody", date(2026, 1, 1))
+    pieces, _ = part10.write(parts, done.meta, done.body)
+    return done, b"".join(pieces)
+
+
+def check(done: dicom.Edited, data: bytes) -> None:
+    """Ask the verifier about a result."""
+    _, meta = part10.write(done.parts, done.meta, done.body)
+    promises = tuple(
+        Promise(rule.selector, kind, rule.action.values if isinstance(rule.action, Replace) else (), rule.label)
+        for rule in done.section.rules
+        # what an emptied sequence gets by a later rule stays
+        if (
+            kind := {"remove": GONE, "replace-with": EQUALS if rule.action != Replace(()) else ""}.get(
+                rule.action.key, ""
+            )
+        )
+    )
+    dicom.check(done, data, meta, promises)
+
+
+def places(level: walk.Level, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], walk.Found]]:
     """Yield path and element of everything in a data set."""
-    for tag, el in list(ds.elements.items()):
-        yield path, el
-        for index, item in enumerate(el.items or ()):
-            yield from places(item, (*path, (tag, index)))
-
-
-def path_of(ds: scan.Dataset, tag: int) -> str:
-    """Return a path as differences have it: private elements by number."""
-    here = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-    if ds.parent is None:
-        return here
-    index = [item is ds for item in ds.parent.items or ()].index(True)
-    return f"{path_of(ds.parent.owner, ds.parent.tag)}[{index}]{here}"
+    for one in level.found:
+        yield path, one
+        for index, item in enumerate(one.items or ()):
+            yield from places(item, (*path, (one.want.tag, index)))
 
 
 # -- pydicom's way -------------------------------------------------------------------------------------

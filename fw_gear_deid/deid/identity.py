@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE, SEVERAL, Born, Identity, Person, contradict
@@ -19,9 +19,9 @@ _PATIENT = {
 _UIDS = {"study": 0x0020000D, "series": SERIES_UID, "instance": 0x00080018}
 
 
-def identity_of(draft: Draft, keyring: Keyring) -> Identity:
+def identity_of(fields: Fields, keyring: Keyring) -> Identity:
     """Seal what a data set says of its patient."""
-    return _sealed(keyring, tuple(_text(draft, tag) for tag in _PATIENT.values()))
+    return _sealed(keyring, tuple(_text(fields, tag) for tag in _PATIENT.values()))
 
 
 @lru_cache(maxsize=256)  # files of one patient follow one another
@@ -39,28 +39,25 @@ def identity_of_metadata(header: Mapping[str, object], keyring: Keyring) -> Iden
     return _sealed(keyring, tuple(str(header.get(keyword) or "") for keyword in _PATIENT))
 
 
-def seen_of(draft: Draft, keyring: Keyring) -> Seen:
+def seen_of(fields: Fields, keyring: Keyring) -> Seen:
     """Return what a look at one instance finds."""
-    uids = {name: _text(draft, tag).strip("\0 ") for name, tag in _UIDS.items()}
+    uids = {name: _text(fields, tag).strip("\0 ") for name, tag in _UIDS.items()}
     study, series, instance = (_stamp(keyring, name, uid) for name, uid in uids.items())
-    return Seen("instance", (identity_of(draft, keyring),), study, series, instance)
+    return Seen("instance", (identity_of(fields, keyring),), study, series, instance)
 
 
-def person_of(draft: Draft, keyring: Keyring) -> str | None:
+def person_of(fields: Fields, keyring: Keyring) -> str | None:
     """Return the person that the PatientID tells; None without a usable one."""
-    known = identity_of(draft, keyring).id
+    known = identity_of(fields, keyring).id
     return Person("id", (known,)).text if known else None
 
 
-def _text(draft: Draft, tag: int) -> str:
+def _text(fields: Fields, tag: int) -> str:
     """Return a text, in whatever letters when it cannot be read: it is compared, not shown."""
-    el = draft.body.elements.get(tag)
-    if el is None or el.items is not None:
-        return ""
     try:
-        return "\\".join(draft.texts(el))
+        return "\\".join(fields.texts(tag))
     except Unfit:
-        return draft.raw(el).decode("iso8859")
+        return (fields.raw(tag) or b"").decode("iso8859")
 
 
 @dataclass(slots=True)
@@ -91,12 +88,12 @@ class Watch:
     holds: set[str] = field(default_factory=set)
     _own: list[Identity] = field(default_factory=list)
 
-    def see(self, draft: Draft, keyring: Keyring) -> bool:
+    def see(self, fields: Fields, keyring: Keyring) -> bool:
         """Look at a data set as it came; as ``meet``."""
-        instance = seen_of(draft, keyring).instance
+        instance = seen_of(fields, keyring).instance
         if instance:
             self.holds.add(instance)
-        return self.meet(identity_of(draft, keyring))
+        return self.meet(identity_of(fields, keyring))
 
     def meet(self, identity: Identity) -> bool:
         """Look at one; return whether it is of the person that the others are of.

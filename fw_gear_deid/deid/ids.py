@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import IDS, Ids
 
@@ -33,20 +33,19 @@ class Notes:
     ids: dict[Ids, None] = field(default_factory=dict)
     collect: bool = False
 
-    def add(self, before: Mapping[str, str], after: Draft) -> None:
+    def add(self, before: Mapping[str, str], after: Fields) -> None:
         """Note the ids of one data set."""
         if self.collect:
             new = ids_of(after)
             self.ids[(*(before[key] for key in IDS), *(new[key] for key in IDS))] = None
 
 
-def ids_of(draft: Draft) -> dict[str, str]:
+def ids_of(fields: Fields) -> dict[str, str]:
     """Return the ids of a data set without the padding of DICOM (PS3.5 §6.2); empty where absent or no text."""
     found = {}
     for keyword, tag in TAGS.items():
-        el = draft.body.elements.get(tag)
         try:
-            texts = draft.texts(el) if el is not None and el.items is None else ()
+            texts = fields.texts(tag)
         except Unfit:
             texts = ()
         found[keyword] = "\\".join(texts).strip(" \0")

@@ -12,8 +12,7 @@ from fw_gear_deid.deid.ids import check_ids, ids_of
 from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
-from fw_gear_deid.formats.dicom.draft import Draft
-from fw_gear_deid.formats.dicom.select import select
+from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.sniff import lacks_prefix
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
@@ -21,10 +20,9 @@ from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
 from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
-from fw_gear_deid.verify import dicom as verify
-from fw_gear_deid.verify import rules
 
 MODALITY = 0x00080060
+SOP_INSTANCE_UID = 0x00080018
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -122,71 +120,58 @@ def deidentify_member(data: bytes, name: str, ctx: Context) -> Done:
 
 
 def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
-    draft = part10.read(data)
-    before = ids_of(draft)
+    also = tuple(selector for one in ctx.profile.zip.filenames for _, selector in one.fields)
+    parts = dicom.open_file(data, section, also)
+    fields = dicom.fields_of(parts)
+    before = ids_of(fields)
     check_ids(before, ctx.ids)
-    if not ctx.watch.see(draft, ctx.keyring):
+    if not ctx.watch.see(fields, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
-    person = None if ctx.person else person_of(draft, ctx.keyring)
-    edited = dicom.edit(draft, section, ctx)
-    ctx.notes.add(before, draft)
-
-    def read(selector: Selector) -> str | None:
-        return _text(draft, selector)
-
+    person = ctx.person or person_of(fields, ctx.keyring)
+    edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    ctx.notes.add(before, edited.after)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "")
     if section.filenames:
-        written, rule = from_templates(section.filenames, name, read, at), section.filenames[0].label
+        written, rule = from_templates(section.filenames, name, edited.read, at), section.filenames[0].label
     else:
-        written, rule = _default_name(draft, name, ctx), "default name"
-    written_bytes = b"".join(part10.write(draft))
+        written, rule = _default_name(edited.after, name, ctx), "default name"
+    pieces, meta = part10.write(parts, edited.meta, edited.body)
+    written_bytes = b"".join(pieces)
     edits = (*edited.edits, *renamed(name, written, rule))
     if ctx.verify != "off":
-        result = verify.check(draft, written_bytes)
-        source = part10.read(data) if any(one.kind == rules.DIFFERS for one in ctx.promises) else None
-        rules.check(source, result, ctx.promises, recurse=section.recurse)
+        dicom.check(edited, written_bytes, meta, ctx.promises)
     return Done(
         name=written,
         data=written_bytes,
         edits=edits,
-        unmatched=frozenset(edited.unmatched),
-        sorting=sorting_texts(draft),
-        ruled=ruled_keywords(section, draft, edits),
-        read=read,
+        unmatched=frozenset(rule.index for rule in section.rules) - edited.matched,
+        sorting=sorting_texts(edited.after),
+        ruled=ruled_keywords(section, edited.after, edits),
+        read=edited.read,
     )
 
 
-def sorting_texts(draft: Draft) -> dict[str, str]:
-    """Return the texts of the sorting tags; empty where a draft has none that can be read."""
+def sorting_texts(fields: Fields) -> dict[str, str]:
+    """Return the texts of the sorting tags; empty where there are none that can be read."""
     texts = {}
     for keyword, tag in SORTING.items():
         try:
-            texts[keyword] = draft.text(tag)
+            texts[keyword] = fields.text(tag)
         except Unfit:
             texts[keyword] = ""
     return texts
 
 
-def ruled_keywords(section: DicomSection, draft: Draft, edits: tuple[Edit, ...]) -> frozenset[str]:
+def ruled_keywords(section: DicomSection, after: Fields, edits: tuple[Edit, ...]) -> frozenset[str]:
     """Return the sorting tags that a rule sets, changes or keeps on purpose."""
-    named = {
-        tag for rule in section.rules for ds, tag in select(draft, rule.selector, recurse=False) if ds is draft.body
-    }
+    named = {tag for tag in dicom.plan_of(section).named_top(SORTING.values()) if after.raw(tag) is not None}
     edited = {edit.keyword for edit in edits if "[" not in edit.path}
     return frozenset(keyword for keyword, tag in SORTING.items() if tag in named or keyword in edited)
 
 
-def _text(draft: Draft, selector: Selector) -> str | None:
-    for ds, tag in select(draft, selector, recurse=False):
-        el = ds.elements[tag]
-        if el.items is None:
-            return ",".join(draft.texts(el)) or None
-    return None
-
-
-def _default_name(draft: Draft, name: str, ctx: Context) -> str:
+def _default_name(after: Fields, name: str, ctx: Context) -> str:
     """Return ``<SOPInstanceUID>.<Modality>.dcm`` of the de-identified data set (profile language §6.7)."""
-    uid, modality = draft.text(dicom.SOP_INSTANCE_UID), draft.text(MODALITY)
+    uid, modality = after.text(SOP_INSTANCE_UID), after.text(MODALITY)
     stem = uid or ctx.keyring.name("dicom", name)
     return sanitize(f"{stem}.{modality or 'NA'}.dcm")
 

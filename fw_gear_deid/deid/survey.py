@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, seen_of
+from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
 from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.deid.member import ruled_keywords, sorting_texts, takes
 from fw_gear_deid.deid.sort import Found, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
-from fw_gear_deid.formats.dicom.draft import Draft
+from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import Unfit
@@ -82,30 +83,38 @@ def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: 
 def _instance(source: Path, found: Found, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
     if not whole and not found.packing:
         with source.open("rb") as stream:
-            return _seen(part10.read_head(stream, PATIENT_ID, SERIES_UID), book, keyring)
+            return _seen(head_of(stream), book, keyring)
     ((_, _, data),) = instances(source, found, book.base)
     digest = "" if found.packing else sha256(data).hexdigest()
-    return replace(_seen(part10.read(data), book, keyring), sha256=digest)
+    return replace(_seen(part10.look(data, dicom.WATCHED), book, keyring), sha256=digest)
 
 
-def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Iterator[Draft]:
+def head_of(stream: IO[bytes]) -> Fields:
+    """Return what a header says of patient, study and series, without reading on."""
+    return part10.look_at_head(stream, _HEAD, PATIENT_ID, SERIES_UID)
+
+
+_HEAD = frozenset(tag for tag in dicom.WATCHED if tag <= SERIES_UID)
+
+
+def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Iterator[Fields]:
     """Yield the headers of the members, or the first that can be read; the work on it tells of the others."""
     for _, base, data in instances(source, found, book.base):
         section = takes(book.base, base, data[:HEAD])
         if isinstance(section, DicomSection) and not book.used and not _is_named(base, section):
             continue  # left out
         try:
-            yield part10.read_head(io.BytesIO(data), PATIENT_ID, SERIES_UID)
+            yield head_of(io.BytesIO(data))
         except Unfit:
             continue
         if not whole:
             return
 
 
-def _seen(draft: Draft, book: ProfileBook, keyring: Keyring) -> Seen:
+def _seen(fields: Fields, book: ProfileBook, keyring: Keyring) -> Seen:
     """Return what a header tells, and of whom the mapping says it is."""
-    one = seen_of(draft, keyring)
-    ids = ids_of(draft)
+    one = seen_of(fields, keyring)
+    ids = ids_of(fields)
     number = book.lookup.row((), ids) if book.by_header and book.lookup is not None else None
     if book.lookup is None or number is None:
         return one
@@ -149,11 +158,11 @@ def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | Non
     found = sort(source, name, profile)
     if isinstance(found.section, DicomSection) and not found.packing:
         with source.open("rb") as stream:
-            return ids_of(part10.read_head(stream, PATIENT_ID, SERIES_UID))
+            return ids_of(head_of(stream))
     kind, first = _first(source, name, profile)
     if first is None:
         return None if kind == "nothing" else {}
-    return ids_of(part10.read_head(io.BytesIO(first[0]), PATIENT_ID, SERIES_UID))
+    return ids_of(head_of(io.BytesIO(first[0])))
 
 
 def _first(source: Path, name: str, profile: Profile) -> tuple[str, tuple[bytes, str, DicomSection] | None]:
@@ -175,16 +184,18 @@ def _is_named(name: str, section: DicomSection) -> bool:
 
 
 def _of(data: bytes, name: str, section: DicomSection, ctx: Context) -> Surveyed:
-    draft = part10.read(data)
+    parts = dicom.open_file(data, section)
     if not _is_named(name, section):
         return NOTHING
-    before = sorting_texts(draft)
+    fields = dicom.fields_of(parts)
+    before = sorting_texts(fields)
+    person = ctx.person or person_of(fields, ctx.keyring)
     try:
-        edited = dicom.edit(draft, section, ctx)
+        edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     except Unfit:
         return Surveyed(before, {}, frozenset())  # its series must not go without it
-    ruled = ruled_keywords(section, draft, edited.edits)
-    return Surveyed(before, sorting_texts(draft), ruled, _labels(before, ctx))
+    ruled = ruled_keywords(section, edited.after, edited.edits)
+    return Surveyed(before, sorting_texts(edited.after), ruled, _labels(before, ctx))
 
 
 _NAMED_BY = {"subject": "PatientID", "session": "StudyInstanceUID", "acquisition": "SeriesDescription"}

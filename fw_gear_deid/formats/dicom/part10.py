@@ -1,30 +1,29 @@
-"""Bytes of a file → Draft, and Draft → bytes: preamble, file meta, data set (PS3.10 §7.1)."""
+"""Bytes of a DICOM file ⇄ its parts: preamble, file meta, data set (PS3.10 §7.1)."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import IO
 
 from fw_gear_deid.formats.dicom import careful
-from fw_gear_deid.formats.dicom.draft import Draft
-from fw_gear_deid.formats.dicom.scan import (
+from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of
+from fw_gear_deid.formats.dicom.walk import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
-    Dataset,
+    Cut,
     Encoding,
+    Level,
+    Place,
+    Walker,
     is_explicit,
-    scan,
-    scan_head,
-    scan_meta,
 )
-from fw_gear_deid.formats.dicom.splice import Pieces, splice
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
-from fw_gear_deid.model.outcome import Always
 
-TRANSFER_SYNTAX = 0x00020010
 META_LENGTH = 0x00020000
-MEDIA_CLASS = 0x00020002
+TRANSFER_SYNTAX = 0x00020010
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _ENCODING = {
     "1.2.840.10008.1.2": IMPLICIT_LITTLE,
@@ -34,6 +33,50 @@ _ENCODING = {
 # A data set deflates to a fiftieth at best in practice; a bomb to a thousandth.
 _INFLATE_RATIO = 200
 _INFLATE_FREE = 64 << 20
+# SOPClassUID, SOPInstanceUID, Modality: one of them must be in a data set that has no file meta to name it
+_IDENTITY = frozenset({0x00080016, 0x00080018, 0x00080060})
+_FIRST = 1 << 15  # bytes; the identifiers of most files stand in the first eight thousand
+Splice = tuple[int, int, bytes]
+Top = Callable[[Encoding], Place]
+
+
+@dataclass(slots=True)
+class Parts:
+    """One DICOM file, walked.
+
+    Attributes
+    ----------
+    src : bytes
+        What ``meta`` was walked in: the whole file, or its beginning.
+    meta : Level
+        Group 0002; with nothing found when the file has none.
+    body_src : bytes
+        What ``body`` was walked in: ``src``, or the inflated data set.
+    body : Level
+    total : int
+        Length of ``body_src``, to its end where only a beginning is at hand.
+    """
+
+    src: bytes
+    meta: Level
+    body_src: bytes
+    body: Level
+    total: int
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether the file has a preamble."""
+        return looks_like_dicom(self.src)
+
+    @property
+    def trailing(self) -> int:
+        """Number of bytes that follow the last element."""
+        return self.total - self.body.end
+
+    @property
+    def deflated(self) -> bool:
+        """Whether the data set was inflated."""
+        return self.body_src is not self.src
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -41,110 +84,82 @@ def looks_like_dicom(head: bytes) -> bool:
     return head[128:132] == b"DICM"
 
 
-def read(src: bytes) -> Draft:
-    """Scan a DICOM file; what the scanner does not know goes through pydicom once, or is refused.
+def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
+    """Walk a file; what is not encoded as DICOM demands is first made plain by pydicom.
+
+    Parameters
+    ----------
+    src : bytes
+        The whole file, or its beginning.
+    meta : Place
+    top : callable
+        Encoding of the data set → its place.
+    total : int, optional
+        Length of the whole file.
 
     Raises
     ------
     Malformed
-        Truncated or damaged.
+        It is no DICOM, or damaged.
     Odd
-        Not even pydicom reads it without a doubt.
+        It is not encoded as DICOM demands, and pydicom does not read it without a doubt either.
+    Cut
+        More of the file is needed.
     """
     try:
-        return _read(src)
+        return read_plain(src, meta, top, total)
     except Odd:
-        return _read(careful.rewrite(src))
+        if total not in (None, len(src)):
+            raise Cut from None
+        return read_plain(careful.rewrite(src), meta, top)
 
 
-def _read(src: bytes) -> Draft:
+def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
+    """Walk a file that is encoded as DICOM demands.
+
+    Raises
+    ------
+    Malformed, Odd, Cut
+        As ``read``; nothing is made plain.
+    """
+    size = len(src) if total is None else total
     if looks_like_dicom(src):
         start = 132
     elif src[:2] in (b"\x02\0", b"\x08\0") and len(src) > 8:
         start = 0  # file meta or data set without preamble, as before PS3.10
     else:
         raise Malformed("it is not DICOM: no prefix 'DICM' and no data set at its start")
-    meta = scan_meta(src, start)
-    length = meta.elements.get(META_LENGTH)
-    if length is not None and (length.wire != "UL" or length.end - length.value != 4):
+    walked = Walker(src, size).meta(meta, start)
+    length = next((one for one in walked.found if one.want.tag == META_LENGTH), None)
+    if length is not None and (length.want.wire != "UL" or length.end - length.value != 4):
         raise Odd("the length of its file meta information is no number")
-    body_src, start, tail = src, meta.end, b""
-    syntax = transfer_syntax(src, meta)
+    body_src, start, tail = src, walked.end, b""
+    syntax = transfer_syntax(src, walked)
     if syntax == DEFLATED:
-        body_src, tail = _inflate(src, meta.end)
-        start = 0
+        if size != len(src):
+            raise Cut
+        body_src, tail = _inflate(src, walked.end)
+        start, size = 0, len(body_src)
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, encoding)
-    body, end = scan(body_src, start, Encoding(explicit, encoding.little))
-    if not body.elements:
+    body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
+    if body.end == start:
         raise Malformed("its data set is empty")
-    if not looks_like_dicom(src) and (end != len(body_src) or not _IDENTITY & body.elements.keys()):
+    if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, body)):
         raise Malformed("it is not DICOM: no prefix 'DICM', and its bytes are no complete data set")
-    return Draft(src, meta, body_src + tail if tail else body_src, body)
+    return Parts(src, walked, body_src + tail if tail else body_src, body, size + len(tail))
 
 
-_FIRST = 1 << 15  # bytes; the identifiers of most files stand in the first eight thousand
+def _is_identified(src: bytes, body: Level) -> bool:
+    """Tell whether a data set names its class, instance or modality."""
+    watched = Walker(src).top(Watch(body.place.encoding, _IDENTITY), body.start)
+    return bool(watched.found)
 
 
-def read_head(stream: IO[bytes], needed: int, last: int) -> Draft:
-    """Scan a file's elements up to a tag, without reading the rest where its beginning is plain.
-
-    Parameters
-    ----------
-    stream : binary file
-        At its beginning.
-    needed : int
-        A tag below ``last``. Where it is not found on the way, the whole file is read: it may be out of order.
-    last : int
-        The first element after this tag ends the reading.
-
-    Raises
-    ------
-    Malformed, Odd
-        As ``read``.
-    """
-    src, size = b"", _FIRST
-    while True:
-        more = stream.read(size)
-        src += more
-        draft = _head(src, last)
-        if draft is not None and needed in draft.body.elements:
-            return draft
-        if len(more) < size:
-            return read(src)
-        if draft is not None:
-            return read(src + stream.read())
-        size = 3 * len(src)
-
-
-def _head(src: bytes, last: int) -> Draft | None:
-    if not looks_like_dicom(src):
-        return None
-    try:
-        meta = scan_meta(src, 132)
-    except Unfit:
-        return None
-    body_src, start = src, meta.end
-    syntax = transfer_syntax(src, meta)
-    if syntax == DEFLATED:
-        try:
-            body_src, start = zlib.decompressobj(-15).decompress(src[meta.end :], 8 * len(src)), 0
-        except zlib.error:
-            return None
-    encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
-    explicit = is_explicit(body_src, start, encoding)
-    body = scan_head(body_src, start, Encoding(explicit, encoding.little), last)
-    return None if body is None else Draft(src, meta, body_src, body)
-
-
-# SOPClassUID, SOPInstanceUID, Modality: one of them must be in a data set that has no file meta to name it
-_IDENTITY = frozenset({0x00080016, 0x00080018, 0x00080060})
-
-
-def transfer_syntax(src: bytes, meta: Dataset) -> str:
+def transfer_syntax(src: bytes, meta: Level) -> str:
     """Return the UID of (0002,0010), empty when there is none."""
-    el = meta.elements.get(TRANSFER_SYNTAX)
-    return "" if el is None else src[el.value : el.end].decode("ascii", "replace").strip("\0 ")
+    one = next((one for one in meta.found if one.want.tag == TRANSFER_SYNTAX), None)
+    return "" if one is None else src[one.value : one.end].decode("ascii", "replace").strip("\0 ")
 
 
 def _inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
@@ -162,53 +177,129 @@ def _inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
     return out, stream.unused_data if stream.unused_data.strip(b"\0") else b""
 
 
-def clean_preamble(draft: Draft) -> bytes:
-    """Return what stands before the file meta at the destination: 128 zero bytes and the prefix."""
-    return bytes(128) + b"DICM" if looks_like_dicom(draft.src) else b""
+# -- looking -------------------------------------------------------------------------------------------
+
+_META = Watch(EXPLICIT_LITTLE, frozenset({META_LENGTH, TRANSFER_SYNTAX}))
 
 
-def write(draft: Draft) -> Pieces:
-    """Return the bytes of an edited file as pieces: clean preamble, file meta, data set, nothing after it."""
-    out: Pieces = []
-    prefix = clean_preamble(draft)
-    if prefix:
-        out.append(prefix)
-    if draft.meta.elements:
-        el = draft.meta.elements.get(META_LENGTH)
-        probe: Pieces = []
-        size = splice(memoryview(draft.src), draft.meta, probe)
-        if el is None:
-            size += 12
-        size -= 12
-        draft.put_raw(draft.meta, META_LENGTH, "UL", size.to_bytes(4, "little"), "keep", Always.FILE_META.value)
-        splice(memoryview(draft.src), draft.meta, out)
-    if draft.body_src is draft.src:
-        splice(memoryview(draft.src), draft.body, out)
-        return out
-    if not draft.body.dirty and draft.body.end == len(draft.body_src):
-        out.append(memoryview(draft.src)[draft.meta.end :])
-        return out
-    body: Pieces = []
-    splice(memoryview(draft.body_src), draft.body, body)
-    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-    deflated = b"".join(stream.compress(piece) for piece in body) + stream.flush()
-    out.append(deflated + b"\0" * (len(deflated) % 2))
-    return out
-
-
-def has_trailing_bytes(draft: Draft) -> bool:
-    """Tell whether bytes follow the last element."""
-    return draft.body.end != len(draft.body_src)
-
-
-def check_readable(data: bytes) -> Draft:
-    """Scan a result by the scanner alone: what we wrote must not need pydicom's leniency.
+def look(src: bytes, tags: frozenset[int]) -> Fields:
+    """Return some elements of a file's top level; all of it must be readable.
 
     Raises
     ------
-    Unfit
+    Malformed, Odd
+        As ``read``.
     """
+    parts = read(src, _META, lambda encoding: Watch(encoding, tags | {0x00080005}))
+    return fields_of(parts.body_src, parts.body, tags)
+
+
+def look_at_head(stream: IO[bytes], tags: frozenset[int], needed: int, last: int) -> Fields:
+    """Return some elements of a file's top level, without reading the rest where its beginning is plain.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its beginning.
+    tags : frozenset of int
+        None above ``last``.
+    needed : int
+        One of the tags. Where it is not found on the way, the whole file is read: it may be out of order.
+    last : int
+        The first element after this tag ends the reading.
+
+    Raises
+    ------
+    Malformed, Odd
+        As ``read``.
+    """
+    src, size = b"", _FIRST
+    while True:
+        more = stream.read(size)
+        src += more
+        found = _head(src, tags, last)
+        if found is not None and needed in found.raws:
+            return found
+        if len(more) < size:
+            return look(src, tags)
+        if found is not None:
+            return look(src + stream.read(), tags)
+        size = 3 * len(src)
+
+
+def _head(src: bytes, tags: frozenset[int], last: int) -> Fields | None:
+    if not looks_like_dicom(src):
+        return None
     try:
-        return _read(data)
-    except Unfit as error:
-        raise Unfit(f"the result does not parse: {error}") from None
+        meta = Walker(src).meta(_META, 132)
+    except Unfit:
+        return None
+    body_src, start = src, meta.end
+    syntax = transfer_syntax(src, meta)
+    if syntax == DEFLATED:
+        try:
+            body_src, start = zlib.decompressobj(-15).decompress(src[meta.end :], 8 * len(src)), 0
+        except zlib.error:
+            return None
+    encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
+    explicit = is_explicit(body_src, start, encoding)
+    place = Watch(Encoding(explicit, encoding.little), tags | {0x00080005})
+    body = Walker(body_src).head(place, start, last)
+    return None if body is None else fields_of(body_src, body, tags)
+
+
+# -- writing -------------------------------------------------------------------------------------------
+
+Pieces = list[bytes | memoryview]
+
+
+def write(parts: Parts, meta: Sequence[Splice], body: Sequence[Splice]) -> tuple[Pieces, list[Splice]]:
+    """Return the bytes of an edited file: clean preamble, file meta, data set, nothing after it.
+
+    Returns
+    -------
+    list of bytes or memoryview, list of Splice
+        The pieces, and the splices of the file meta with its new length.
+    """
+    out: Pieces = []
+    if parts.has_prefix:
+        out.append(bytes(128) + b"DICM")
+    told = list(meta)
+    if parts.meta.found:
+        told = _with_length(parts, meta)
+        join(parts.src, parts.meta.start, parts.meta.end, told, out)
+    if not parts.deflated:
+        join(parts.src, parts.body.start, parts.body.end, body, out)
+        return out, told
+    if not body and not parts.trailing:
+        out.append(memoryview(parts.src)[parts.meta.end :])
+        return out, told
+    pieces: Pieces = []
+    join(parts.body_src, parts.body.start, parts.body.end, body, pieces)
+    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
+    deflated = b"".join(stream.compress(piece) for piece in pieces) + stream.flush()
+    out.append(deflated + b"\0" * (len(deflated) % 2))
+    return out, told
+
+
+def _with_length(parts: Parts, meta: Sequence[Splice]) -> list[Splice]:
+    """Return splices of the file meta with (0002,0000) as it must be after them: the number of bytes behind it."""
+    one = next((one for one in parts.meta.found if one.want.tag == META_LENGTH), None)
+    start, end = (parts.meta.start,) * 2 if one is None else (one.start, one.end)
+    others = [splice for splice in meta if splice[:2] != (start, end) or start == end]
+    size = parts.meta.end - parts.meta.start - (end - start)
+    size += sum(len(new) - stop + begin for begin, stop, new in others)
+    return sorted([(start, end, b"\x02\0\0\0UL\x04\0" + size.to_bytes(4, "little")), *others], key=lambda one: one[:2])
+
+
+def join(src: bytes, start: int, end: int, splices: Sequence[Splice], out: Pieces) -> None:
+    """Append a span of the source with its splices carried out."""
+    view = memoryview(src)
+    for begin, stop, new in splices:
+        if begin > start:
+            out.append(view[start:begin])
+        if new:
+            out.append(new)
+        start = stop
+    if end > start:
+        out.append(view[start:end])

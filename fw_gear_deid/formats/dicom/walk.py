@@ -1,0 +1,584 @@
+"""Bytes of a data set and a place → the elements that somebody wants; all others are passed over unread (PS3.5 §7).
+
+The first eight bytes of an element (tag, VR, length) are looked up in its place, which decodes them once and asks once
+whether the element is wanted. Files of a series repeat nearly all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import NamedTuple
+
+from fw_gear_deid.model import dictionary
+from fw_gear_deid.model.dictionary import format_tag
+from fw_gear_deid.model.errors import Malformed, Odd, Unfit
+
+UNDEFINED = 0xFFFFFFFF
+CHARACTER_SET = 0x00080005
+PIXEL_TAGS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})  # PixelData, Float-, DoubleFloatPixelData
+MAX_DEPTH = 64  # deepest real nesting seen is 6; deeper is an attack on the stack
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM_LITTLE = b"\xfe\xff\x00\xe0"
+_LONG = frozenset(vr.encode() for vr in dictionary.LONG_VRS)
+_VR_OF = {vr.encode(): vr for vr in dictionary.VRS}
+_ROWS = 0x00280010
+_NO_TAG = 1 << 32
+# What is remembered is bounded: a hostile file could fill the memory with lengths
+_KNOWN_MAX = 50_000
+_CLEAN_MAX, _CLEAN_BYTES = 2_000, 2_048
+# The command set and the file meta have no place in a data set, PS3.7 §6.3, PS3.10 §7.1
+_FORBIDDEN_GROUPS = frozenset({0x0000, 0x0002})
+
+
+class Encoding(NamedTuple):
+    """How elements of a data set are written: VR on the wire or not, byte order."""
+
+    explicit: bool
+    little: bool
+
+
+EXPLICIT_LITTLE = Encoding(explicit=True, little=True)
+IMPLICIT_LITTLE = Encoding(explicit=False, little=True)
+EXPLICIT_BIG = Encoding(explicit=True, little=False)
+
+# tag (two halves), VR, 16-bit length · tag, 32-bit length · 32-bit length
+_HEAD = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
+_PLAIN = {True: Struct("<HHL"), False: Struct(">HHL")}
+_LENGTH = {True: Struct("<L"), False: Struct(">L")}
+
+
+class Want:
+    """An element as its header tells it, and what somebody wants of it.
+
+    Attributes
+    ----------
+    tag : int
+    vr : str
+        VR for rules: a known public element that stands as UN has the dictionary's VR (PS3.5 §6.2.2).
+    wire : str
+        VR as written; kept on writing.
+    wanted : bool
+        It is to be noted. Else it is read only where its end must be found, or what it holds.
+    blind : bool
+        Where it stands is wanted, its value is not.
+    """
+
+    __slots__ = ("blind", "tag", "vr", "wanted", "wire")
+
+    def __init__(self, tag: int, vr: str, wire: str, *, wanted: bool, blind: bool = False) -> None:
+        self.tag = tag
+        self.vr = vr
+        self.wire = wire
+        self.wanted = wanted
+        self.blind = blind
+
+
+_END = Want(_ITEM_END, "", "", wanted=False)
+
+
+class Place:
+    """Where elements stand: the file meta, the top level, or inside items. Subclasses say what is wanted there.
+
+    Attributes
+    ----------
+    encoding : Encoding
+    inserts : tuple of int
+        Tags in ascending order whose place is noted where they are absent.
+    """
+
+    __slots__ = ("clean", "encoding", "inserts", "known")
+
+    def __init__(self, encoding: Encoding, inserts: tuple[int, ...] = ()) -> None:
+        self.encoding = encoding
+        self.inserts = inserts
+        self.known: dict[bytes, tuple[int, int, Want | None]] = {}
+        """First eight bytes → tag, length with header (-1: read it behind them), element (None: pass over)."""
+        self.clean: set[tuple[Want, bytes]] = set()
+        """Short sequences in which nothing is wanted."""
+
+    def want(self, tag: int, vr: str, wire: str) -> Want:
+        """Return what is wanted of an element."""
+        raise NotImplementedError
+
+    def below(self, tag: int, index: int, encoding: Encoding) -> Place:
+        """Return the place inside an item."""
+        raise NotImplementedError
+
+
+class Found(NamedTuple):
+    """A wanted element, or one that holds wanted ones.
+
+    Attributes
+    ----------
+    want : Want
+    start, value, end : int
+        Offsets of header, value and the byte after, delimiters included. All equal: it is not in the source.
+    items : list of Level, or None
+        Of a sequence.
+    """
+
+    want: Want
+    start: int
+    value: int
+    end: int
+    items: list[Level] | None
+
+
+class Level:
+    """The file meta, the top level or one item.
+
+    Attributes
+    ----------
+    place : Place
+    parent : Level or None
+    tag, index : int
+        Of the sequence that holds it, and its position there.
+    number : int
+        Among all data sets of the file, parents first.
+    start, end : int
+        Span of the elements, without item header and delimiter.
+    undefined : bool
+        Item of undefined length.
+    found : list of Found
+        In the order of the source.
+    creators : dict
+        ``gggg00bb`` → what the block is reserved for, of the creators that are wanted.
+    charset : bytes or None
+        Value of its own (0008,0005), where it is wanted.
+    gaps : dict
+        Tag of ``place.inserts`` → where it would stand; the end for those that are not in it.
+    """
+
+    __slots__ = (
+        "charset", "creators", "end", "found", "gaps", "index", "number", "parent", "place", "start", "tag", "undefined"
+    )  # fmt: skip
+
+    def __init__(self, place: Place, start: int, parent: Level | None = None, tag: int = 0, index: int = 0) -> None:
+        self.place = place
+        self.start = start
+        self.end = start
+        self.parent = parent
+        self.tag = tag
+        self.index = index
+        self.number = 0
+        self.undefined = False
+        self.found: list[Found] = []
+        self.creators: dict[int, str] = {}
+        self.charset: bytes | None = None
+        self.gaps: dict[int, int] = {}
+
+    def creator_of(self, tag: int) -> str:
+        """Return the creator of a private element, empty when its block is not reserved."""
+        return self.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, "")
+
+    def levels(self) -> Iterator[Level]:
+        """Yield this data set and every one below that was kept."""
+        yield self
+        for one in self.found:
+            for item in one.items or ():
+                yield from item.levels()
+
+
+class Cut(Exception):
+    """The bytes at hand end before what is needed: give more."""
+
+
+class _Stop(Exception):
+    """The next bytes are no element: where, and what the caller may raise."""
+
+    def __init__(self, at: int, error: Exception) -> None:
+        super().__init__()
+        self.at = at
+        self.error = error
+
+
+class Walker:
+    """One pass over the bytes of a file.
+
+    Parameters
+    ----------
+    src : bytes
+        All of it, or its beginning.
+    total : int, optional
+        Length of all.
+    """
+
+    __slots__ = ("_count", "src", "total")
+
+    def __init__(self, src: bytes, total: int | None = None) -> None:
+        self.src = src
+        self.total = len(src) if total is None else total
+        self._count = 0
+
+    def meta(self, place: Place, start: int) -> Level:
+        """Walk the file meta information: explicit VR little endian, group 0002 (PS3.10 §7.1).
+
+        Raises
+        ------
+        Malformed, Odd, Cut
+        """
+        level = Level(place, start)
+        try:
+            level.end = self._elements(level, start, self.total, 0, meta=True)
+        except _Stop as stop:
+            raise stop.error from None
+        return level
+
+    def top(self, place: Place, start: int) -> Level:
+        """Walk a data set; its end is where bytes begin that belong to no element.
+
+        Raises
+        ------
+        Malformed
+            A value or a sequence runs past the end.
+        Odd
+            The encoding is not one that is known here.
+        Cut
+        """
+        level = Level(place, start)
+        self._count = 0
+        try:
+            level.end = self._elements(level, start, self.total, 0)
+        except _Stop as stop:
+            if not self._is_complete(level, stop.at):
+                raise stop.error from None
+            level.end = stop.at
+        return level
+
+    def head(self, place: Place, start: int, last: int) -> Level | None:
+        """Walk the top level up to an element after ``last``; None when the bytes end, or make no sense, before it."""
+        level = Level(place, start)
+        try:
+            level.end = self._elements(level, start, self.total, 0, last=last)
+        except (_Stop, Cut):
+            return None
+        return level if level.end < self.total else None
+
+    def position(self, level: Level, tag: int) -> int:
+        """Return where an absent element of a walked data set goes: before the first of a higher tag."""
+        passed = Level(_Anything(level.place.encoding), level.start)
+        self._elements(passed, level.start, level.end, 1)
+        return next((one.start for one in passed.found if one.want.tag > tag), level.end)
+
+    def _is_complete(self, level: Level, at: int) -> bool:
+        """Tell whether what follows belongs to no element: after the pixels or padding, or itself padding."""
+        tags = set(self._tags(level, at))
+        if any(tag >= 0x7FE00000 for tag in tags):
+            return True
+        # with Rows pixels are due, so what is there instead is damage
+        return bool(tags) and not self.src[at : None if _ROWS in tags else at + 8].strip(b"\0")
+
+    def _tags(self, level: Level, end: int) -> Iterator[int]:
+        """Yield the tags of the top level up to an offset that is known to end an element."""
+        passed = Level(_Anything(level.place.encoding), level.start)
+        self._elements(passed, level.start, end, 0)
+        for one in passed.found:
+            yield one.want.tag
+
+    def _elements(
+        self,
+        level: Level,
+        pos: int,
+        end: int,
+        depth: int,
+        *,
+        meta: bool = False,
+        last: int = _NO_TAG,
+        seen: set[int] | None = None,
+    ) -> int:
+        """Fill ``level`` from ``pos``; return where it ended (after its delimiter when of undefined length)."""
+        src, place, begin, before = self.src, level.place, pos, -1
+        known = place.known
+        inserts = iter(place.inserts)
+        gap = next(inserts, _NO_TAG)
+        while pos < end:
+            entry = known.get(src[pos : pos + 8])
+            if entry is None:
+                entry = self._learn(level, pos, end, before, meta=meta)
+            tag, length, want = entry
+            if tag > last:
+                return pos
+            if not length:
+                if meta:
+                    return pos
+                level.end = pos
+                return self._end(level, pos, tag, before, want)
+            if seen is not None:
+                if tag in seen:
+                    raise _Stop(pos, Odd(f"{format_tag(tag)} stands twice"))
+                seen.add(tag)
+            elif tag <= before:  # out of order: once more, with an eye on what stands twice
+                level.found, level.creators, level.charset, level.gaps = [], {}, None, {}
+                return self._elements(level, begin, end, depth, meta=meta, last=last, seen=set())
+            while tag >= gap:
+                if tag > gap:
+                    level.gaps.setdefault(gap, pos)
+                gap = next(inserts, _NO_TAG)
+            if length > 0:
+                value, stop = pos + 8, pos + length
+            else:
+                value, stop = self._long(level, pos, end, before)
+            before = tag
+            if stop > end:
+                raise _Stop(pos, Malformed(f"{format_tag(tag)} runs past the end"))
+            if want is None:
+                pos = stop
+            elif stop < 0:
+                pos = self._undefined(level, want, pos, value, end, depth)
+            else:
+                if want.vr == "SQ":
+                    self._sequence(level, want, pos, value, stop, depth)
+                elif want.wire == "UN" and stop - value >= 8 and src[value : value + 4] == _ITEM_LITTLE:
+                    self._perhaps_items(level, want, pos, value, stop, depth)
+                elif want.wanted:
+                    self._note(level, want, pos, value, stop)
+                pos = stop
+        if level.undefined:
+            raise _Stop(pos, Malformed("an item of undefined length has no end"))
+        level.end = pos
+        return pos
+
+    def _end(self, level: Level, pos: int, tag: int, before: int, want: Want | None) -> int:
+        """Return the end of an item of undefined length, which its delimiter tells; all else is out of place here."""
+        if want is _END and level.undefined:
+            return pos + 8
+        if tag >> 16 == 0xFFFE:
+            raise _Stop(pos, Odd(f"an item delimiter stands after {_named(before)}"))
+        if tag >> 16 in _FORBIDDEN_GROUPS:
+            raise _Stop(pos, Odd(f"{format_tag(tag)} does not belong in a data set"))
+        raise _Stop(pos, Odd(f"the element after {_named(before)} has no known VR"))
+
+    def _learn(self, level: Level, pos: int, end: int, before: int, *, meta: bool) -> tuple[int, int, Want | None]:
+        """Decode the first eight bytes of an element; a length of 0 says that they are none."""
+        if end - pos < 8:
+            raise _Stop(pos, Malformed(f"cut off after {_named(before)}"))
+        key = self.src[pos : pos + 8]
+        if len(key) < 8:
+            raise Cut
+        place = level.place
+        explicit, little = place.encoding
+        group, element, code, short = _HEAD[little].unpack(key)
+        tag = group << 16 | element
+        if meta and group != 2:
+            return tag, 0, None
+        if group == 0xFFFE:
+            return tag, 0, _END if tag == _ITEM_END and key[4:] == bytes(4) else None
+        if group in _FORBIDDEN_GROUPS and not meta:
+            return tag, 0, None
+        if explicit:
+            wire = _VR_OF.get(code, "")
+            if not wire:
+                return tag, 0, None
+            length = -1 if code in _LONG else 8 + short
+            vr = wire if wire != "UN" else dictionary.public_vr(tag) or "UN"
+        else:
+            (number,) = _LENGTH[little].unpack_from(key, 4)
+            length = -1 if number == UNDEFINED else 8 + number
+            wire = vr = dictionary.public_vr(tag) or ("LO" if dictionary.is_private_creator(tag) else "UN")
+        want: Want | None = place.want(tag, vr, wire)
+        assert want is not None  # noqa: S101 -- for the type checker
+        if length > 0 and not (want.wanted or vr == "SQ" or wire == "UN"):
+            want = None
+        if len(place.known) >= _KNOWN_MAX:
+            place.known.clear()
+        entry = place.known[key] = tag, length, want
+        return entry
+
+    def _long(self, level: Level, pos: int, end: int, before: int) -> tuple[int, int]:
+        """Return where a value with a 32-bit length begins and ends; -1 for an undefined length."""
+        explicit, little = level.place.encoding
+        value = pos + 12 if explicit else pos + 8
+        if value > len(self.src):
+            if value > end:
+                raise _Stop(pos, Malformed(f"cut off after {_named(before)}"))
+            raise Cut
+        (number,) = _LENGTH[little].unpack_from(self.src, value - 4)
+        return value, -1 if number == UNDEFINED else value + number
+
+    def _note(self, level: Level, want: Want, pos: int, value: int, stop: int) -> None:
+        if stop > len(self.src) and not want.blind:
+            raise Cut
+        level.found.append(Found(want, pos, value, stop, None))
+        tag = want.tag
+        if tag == CHARACTER_SET:
+            level.charset = self.src[value:stop]
+        elif dictionary.is_private_creator(tag):
+            level.creators[tag] = self.src[value:stop].decode("iso8859").strip("\0 ")
+
+    def _undefined(self, level: Level, want: Want, start: int, value: int, end: int, depth: int) -> int:
+        """Read a value of undefined length: sequence items, or the fragments of encapsulated pixel data."""
+        if want.vr in ("SQ", "UN"):
+            items, stop = self._items(level, want, start, value, end, depth, undefined=True)
+            self._keep(level, want, start, value, stop, items)
+            return stop
+        if want.wire not in ("OB", "OW") or not level.place.encoding.little:
+            raise _Stop(start, Odd(f"{format_tag(want.tag)} {want.wire} has an undefined length"))
+        pos = value
+        while end - pos >= 8:
+            if pos + 8 > len(self.src):
+                raise Cut
+            group, element, length = _PLAIN[True].unpack_from(self.src, pos)
+            pos += 8
+            tag = group << 16 | element
+            if tag == _SEQUENCE_END and length == 0:
+                if want.wanted:
+                    self._note(level, want, start, value, pos)
+                return pos
+            if tag != _ITEM:
+                raise _Stop(start, Odd(f"a fragment of {format_tag(want.tag)} is no item"))
+            pos += length
+        raise _Stop(start, Malformed(f"the fragments of {format_tag(want.tag)} have no end"))
+
+    def _sequence(self, level: Level, want: Want, start: int, value: int, stop: int, depth: int) -> None:
+        """Read a sequence of defined length; a short one in which nothing is wanted is read once."""
+        if stop > len(self.src):
+            raise Cut
+        key = want, self.src[value:stop] if stop - value <= _CLEAN_BYTES else b""
+        clean = level.place.clean
+        if key[1] and key in clean:
+            return
+        items, _ = self._items(level, want, start, value, stop, depth, undefined=False)
+        if not self._keep(level, want, start, value, stop, items) and key[1] and len(clean) < _CLEAN_MAX:
+            clean.add(key)
+
+    def _perhaps_items(self, level: Level, want: Want, start: int, value: int, stop: int, depth: int) -> None:
+        """Read a private UN value as a sequence when it is one from its first byte to its last."""
+        if stop > len(self.src):
+            raise Cut
+        try:
+            items, _ = self._items(level, want, start, value, stop, depth, undefined=False)
+        except _Stop:
+            if want.wanted:
+                self._note(level, want, start, value, stop)
+        else:
+            self._keep(level, want, start, value, stop, items)
+
+    @staticmethod
+    def _keep(level: Level, want: Want, start: int, value: int, stop: int, items: list[Level]) -> bool:
+        """Note a sequence that is wanted, or that holds what is."""
+        kept = want.wanted or any(item.found or item.gaps for item in items)
+        if kept:
+            level.found.append(Found(want, start, value, stop, items))
+        return kept
+
+    def _items(
+        self, level: Level, want: Want, start: int, value: int, end: int, depth: int, *, undefined: bool
+    ) -> tuple[list[Level], int]:
+        """Read the items of a sequence (PS3.5 §7.5); return them, and where the sequence ended."""
+        src, tag = self.src, want.tag
+        where = format_tag(tag)
+        if depth >= MAX_DEPTH:
+            raise _Stop(start, Malformed(f"{where}: sequences are nested deeper than {MAX_DEPTH}"))
+        # PS3.5 §6.2.2: what stands as UN is implicit VR little endian inside
+        encoding = IMPLICIT_LITTLE if want.wire == "UN" else level.place.encoding
+        plain = _PLAIN[encoding.little].unpack_from
+        items: list[Level] = []
+        pos = value
+        while pos != end or undefined:
+            if end - pos < 8:
+                raise _Stop(start, Malformed(f"{where}: the sequence has no end"))
+            if pos + 8 > len(src):
+                raise Cut
+            group, element, length = plain(src, pos)
+            delimiter = group << 16 | element
+            if delimiter == _SEQUENCE_END and undefined and length == 0:
+                return items, pos + 8
+            if delimiter != _ITEM:
+                raise _Stop(start, Odd(f"{where}: something else stands where an item is due"))
+            pos += 8
+            inside = level.place.below(tag, len(items), _peek(src, pos, end, encoding))
+            item = Level(inside, pos, level, tag, len(items))
+            self._count += 1
+            item.number = self._count
+            item.undefined = length == UNDEFINED
+            if not item.undefined and length > end - pos:
+                raise _Stop(start, Malformed(f"{where}: an item runs past the end"))
+            try:
+                pos = self._elements(item, pos, end if item.undefined else pos + length, depth + 1)
+            except _Stop as stop:
+                # the sequence as a whole is what cannot be read
+                raise _Stop(start, stop.error) from None
+            items.append(item)
+        return items, pos
+
+
+class _Anything(Place):
+    """A place where every element is wanted, and no value."""
+
+    __slots__ = ()
+
+    def want(self, tag: int, vr: str, wire: str) -> Want:
+        return Want(tag, vr, wire, wanted=True, blind=True)
+
+    def below(self, tag: int, index: int, encoding: Encoding) -> Place:
+        return _Anything(encoding)
+
+
+def is_explicit(src: bytes, pos: int, encoding: Encoding) -> bool:
+    """Tell whether a data set starts with a VR on the wire, whatever its transfer syntax claims."""
+    return _peek(src, pos, len(src), encoding).explicit
+
+
+def _peek(src: bytes, pos: int, end: int, encoding: Encoding) -> Encoding:
+    """Return how an item is really encoded: some writers change between explicit and implicit VR inside."""
+    if end - pos < 8 or pos + 8 > len(src):
+        return encoding
+    group, _, code, _ = _HEAD[encoding.little].unpack_from(src, pos)
+    if group == 0xFFFE:
+        return encoding
+    explicit = code in _VR_OF
+    if explicit and not encoding.explicit:
+        # a 32-bit length such as 0x4C46 spells a VR, too: the element after must have one as well
+        explicit = _has_vr_after(src, pos, end, encoding)
+    return EXPLICIT_LITTLE if explicit and encoding.little else Encoding(explicit, encoding.little)
+
+
+def _has_vr_after(src: bytes, pos: int, end: int, encoding: Encoding) -> bool:
+    """Tell whether an element, read with its VR, is followed by another with a VR, an item or the end."""
+    _, _, code, length = _HEAD[encoding.little].unpack_from(src, pos)
+    pos += 8
+    if code in _LONG:
+        if end - pos < 4:
+            return False
+        if pos + 4 > len(src):
+            raise Cut
+        (length,) = _LENGTH[encoding.little].unpack_from(src, pos)
+        if length == UNDEFINED:
+            return True
+        pos += 4
+    pos += length
+    if end - pos < 8:
+        return bool(pos == end)
+    if pos + 8 > len(src):
+        raise Cut
+    group, _, code, _ = _HEAD[encoding.little].unpack_from(src, pos)
+    return group == 0xFFFE or code in _VR_OF
+
+
+def _named(tag: int) -> str:
+    return format_tag(tag) if tag >= 0 else "the start"
+
+
+def header(tag: int, wire: str, encoding: Encoding, length: int) -> bytes:
+    """Return the header of an element: tag, VR when explicit, length (PS3.5 §7.1.2, §7.1.3).
+
+    Raises
+    ------
+    Unfit
+        The value is too long for a 16-bit length.
+    """
+    explicit, little = encoding
+    if not explicit:
+        return _PLAIN[little].pack(tag >> 16, tag & 0xFFFF, length)
+    code = wire.encode()
+    if code in _LONG:
+        return _HEAD[little].pack(tag >> 16, tag & 0xFFFF, code, 0) + _LENGTH[little].pack(length)
+    if length > 0xFFFE:
+        raise Unfit(f"{format_tag(tag)}: the new value is too long for VR {wire}")
+    return _HEAD[little].pack(tag >> 16, tag & 0xFFFF, code, length)
+
+
+def item_header(encoding: Encoding, length: int) -> bytes:
+    """Return the header of an item (PS3.5 §7.5)."""
+    return _PLAIN[encoding.little].pack(_ITEM >> 16, _ITEM & 0xFFFF, length)

@@ -1,0 +1,572 @@
+"""Source, written bytes and the splices asked for → nothing, or why a DICOM file may not leave (interfaces §4).
+
+A reader of its own, which shares nothing with what wrote the file: it finds every element of the result by its bytes,
+and asks whether each place holds what the rules promise. What was asked once of eight bytes at a place is remembered.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from struct import Struct
+from typing import NamedTuple
+
+from fw_gear_deid.formats.dicom import values
+from fw_gear_deid.model.dictionary import (
+    LONG_VRS,
+    VRS,
+    format_tag,
+    is_private,
+    is_private_creator,
+    knows_creator,
+    private_vr,
+    public_vr,
+)
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.verify.promises import EQUALS, GONE, WANTED, Promise, Promises, Way
+
+Splice = tuple[int, int, bytes]
+Told = tuple[Sequence[Splice], Sequence[Splice], int]
+_UNDEFINED = b"\xff\xff\xff\xff"
+_SHORT = 2_048  # bytes of a sequence that is remembered
+_KNOWN_MAX, _CLEAN_MAX, _EXPECTED_MAX = 50_000, 2_000, 10_000
+_LONG = frozenset(vr.encode() for vr in LONG_VRS)
+_VRS = {vr.encode(): vr for vr in VRS}
+_CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
+_IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
+_WATCHED = _IDENTITY | {_CHARACTER_SET, _MEDIA, _SYNTAX}
+_NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
+_NOT_EXPLICIT_LITTLE = {
+    "1.2.840.10008.1.2": (False, True),
+    "1.2.840.10008.1.2.2": (True, False),
+    "1.2.840.113619.5.2": (False, True),
+}
+# byte order → tag, VR and short length · tag and long length
+_HEADS = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
+_PLAINS = {True: Struct("<HHL"), False: Struct(">HHL")}
+_LENGTHS = {True: Struct("<L"), False: Struct(">L")}
+
+
+class Form(NamedTuple):
+    """How a data set is encoded."""
+
+    explicit: bool
+    little: bool
+
+
+class Span(NamedTuple):
+    """Where the parts of a file stand.
+
+    Attributes
+    ----------
+    data, body : bytes
+        The file, or its beginning, and what its data set stands in: the same, or the inflated data set.
+    meta, meta_end : int
+        The file meta in ``data``.
+    start, end : int
+        The data set in ``body``.
+    """
+
+    data: bytes
+    body: bytes
+    meta: int
+    meta_end: int
+    start: int
+    end: int
+
+
+class Must(NamedTuple):
+    """What is to be asked of an element."""
+
+    vr: str
+    wire: str
+    promise: Promise | None
+    late: bool
+    """It depends on the creator of its block."""
+
+
+class Spot:
+    """A place: first eight bytes of an element → tag, length with header (-1: behind them), and what is to be asked."""
+
+    __slots__ = ("below", "clean", "form", "known", "way")
+
+    def __init__(self, way: Way, form: Form) -> None:
+        self.way = way
+        self.form = form
+        self.known: dict[bytes, tuple[int, int, Must | None]] = {}
+        self.below: dict[tuple[int, int, Form], Spot] = {}
+        self.clean: set[bytes] = set()
+        """Short sequences in which there is nothing to ask."""
+
+
+class _State:
+    """A data set while it is read.
+
+    Attributes
+    ----------
+    spot : Spot
+    encodings : tuple of str
+        Text codecs.
+    creators : dict
+        ``gggg00bb`` → what the block is reserved for.
+    """
+
+    __slots__ = ("creators", "encodings", "spot")
+
+    def __init__(self, spot: Spot, encodings: tuple[str, ...]) -> None:
+        self.spot = spot
+        self.encodings = encodings
+        self.creators: dict[int, str] = {}
+
+    def creator_of(self, tag: int) -> str:
+        """Return the creator of a private element, empty when its block is not reserved."""
+        return self.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, "")
+
+
+def _fails(what: str) -> Unfit:
+    return Unfit(f"verification: {what}")
+
+
+class Checker:
+    """The checks of one section's results.
+
+    Parameters
+    ----------
+    promises : Promises
+    creators : frozenset of str
+        Private creators that the profile names: their text may be shown.
+    """
+
+    def __init__(self, promises: Promises, creators: frozenset[str]) -> None:
+        self.promises = promises
+        self.creators = creators
+        self.meta = Spot(Way(meta=True), Form(explicit=True, little=True))
+        self._top: dict[Form, Spot] = {}
+        self._inside: dict[Form, Spot] = {}
+        self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
+
+    def check(self, source: Span, data: bytes, told: Told, total: int | None = None) -> None:
+        """Compare a result with its source.
+
+        Parameters
+        ----------
+        source : Span
+        data : bytes
+            The file as it would leave, or its beginning.
+        told : sequence of Splice, sequence of Splice, int
+            Of file meta and data set: offsets in the source, in order, and what was put there; and how many changes
+            the audit tells.
+        total : int, optional
+            Length of the whole result.
+
+        Raises
+        ------
+        Unfit
+            It does not parse, a change is missing, something that no rule asked for is different, or a promise is
+            not kept.
+        """
+        try:
+            _Check(self, source, data, len(data) if total is None else total).run(*told)
+        except struct.error:
+            raise _fails("the result does not parse") from None
+
+    def top(self, form: Form) -> Spot:
+        """Return the top level in an encoding."""
+        known = self._top.get(form)
+        if known is None:
+            known = self._top[form] = Spot(Way(), form)
+        return known
+
+    def inside(self, spot: Spot, tag: int, index: int, form: Form) -> Spot:
+        """Return the place inside an item: one for all where no rule goes by a path."""
+        if not self.promises.by_path:
+            known = self._inside.get(form)
+            if known is None:
+                known = self._inside[form] = Spot(Way(((0, 0),)), form)
+            return known
+        key = tag, index, form
+        known = spot.below.get(key)
+        if known is None:
+            known = spot.below[key] = Spot(Way((*spot.way.steps, (tag, index))), form)
+        return known
+
+    def expected(self, promise: Promise, vr: str, encodings: tuple[str, ...], *, little: bool) -> bytes:
+        """Return the value that a constant has."""
+        key = promise, vr, encodings, little
+        known = self._expected.get(key)
+        if known is None:
+            if len(self._expected) >= _EXPECTED_MAX:
+                self._expected.clear()
+            known = self._expected[key] = values.encode(promise.texts, vr, encodings, little=little)
+        return known
+
+
+class _Check:
+    """One result."""
+
+    def __init__(self, checker: Checker, source: Span, data: bytes, total: int) -> None:
+        self._checker = checker
+        self._source = source
+        self._data = data
+        self._total = total
+        self._src = data
+        self._at: dict[int, Splice] = {}
+        self._was = b""
+        self._asked = 0
+        self._trail: list[str] = []
+        self._media: bytes | None = None
+        self._instance: bytes | None = None
+        self._identified = False
+        self._syntax = ""
+
+    def run(self, meta: Sequence[Splice], body: Sequence[Splice], rows: int) -> None:
+        source, data = self._source, self._data
+        prefix = source.data[128:132] == b"DICM"
+        if (data[128:132] == b"DICM") != prefix:
+            raise _fails("the prefix 'DICM' is not where it was")
+        if prefix and data[:128].strip(b"\0"):
+            raise _fails("the preamble is not empty")
+        if not prefix and data[:2] not in (b"\x02\0", b"\x08\0"):
+            raise Unfit(f"the result does not parse: {_NOT_DICOM} and no data set at its start")
+        start = 132 if prefix else 0
+        self._src, self._was = data, source.data
+        end = start + self._same(source.data, source.meta, source.meta_end, data, start, meta)
+        form = self._meta(start, end)
+        now, total = data, self._total
+        if source.body is not source.data:
+            now, end = _inflated(data, end), 0
+            total = len(now)
+        length = self._same(source.body, source.start, source.end, now, end, body)
+        if end + length != total:
+            raise _fails("bytes follow the last element")
+        if not length:
+            raise Unfit("the result does not parse: its data set is empty")
+        self._src, self._was = now, source.body
+        form = self._really(end, total, form)
+        if self._level(end, total, _State(self._checker.top(form), ()), undefined=False) != total:
+            raise _fails("bytes follow the last element")
+        if not prefix and not self._identified:
+            raise Unfit(f"the result does not parse: {_NOT_DICOM}, and its bytes are no complete data set")
+        if self._instance and source.meta_end > source.meta and self._media != self._instance:
+            raise _fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
+        if sum(map(_tells, (*meta, *body))) > rows:
+            raise _fails("the audit does not tell every change")
+
+    def _same(self, src: bytes, start: int, end: int, now: bytes, at: int, splices: Sequence[Splice]) -> int:
+        """Compare a span with its source; return its length. What no splice names is as it was, byte for byte."""
+        self._at = {}
+        begin = at
+        for first, last, new in splices:
+            length = first - start
+            if length < 0:
+                raise _fails("changes lie over each other")
+            if now[at : at + length] != src[start:first]:
+                raise _fails("something changed without a rule")
+            at += length
+            if new:
+                if now[at : at + len(new)] != new:
+                    raise _fails("a change is missing")
+                self._at[at] = first, last, new
+                at += len(new)
+            start = last
+        if end < start:
+            raise _fails("changes lie over each other")
+        shown = min(len(src), end) - start
+        if now[at : at + shown] != src[start : start + shown]:
+            raise _fails("something changed without a rule")
+        return at + end - start - begin
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def _meta(self, pos: int, end: int) -> Form:
+        """Read the file meta; return the encoding that it tells."""
+        if self._level(pos, end, _State(self._checker.meta, ()), undefined=False) != end:
+            raise _fails("the result does not parse")
+        return Form(*_NOT_EXPLICIT_LITTLE.get(self._syntax, (True, True)))
+
+    def _really(self, pos: int, end: int, form: Form) -> Form:
+        """Return how elements are really encoded: some writers change between explicit and implicit VR."""
+        src = self._src
+        if end - pos < 8 or src[pos : pos + 2] in (b"\xfe\xff", b"\xff\xfe"):
+            return form
+        explicit = src[pos + 4 : pos + 6] in _VRS
+        if explicit and not form.explicit:
+            explicit = self._is_followed(pos, end, form)
+        return form if explicit == form.explicit else Form(explicit, form.little)
+
+    def _is_followed(self, pos: int, end: int, form: Form) -> bool:
+        """Tell whether an element, read with its VR, is followed by another with a VR, an item or the end."""
+        src = self._src
+        _, _, code, length = _HEADS[form.little].unpack_from(src, pos)
+        pos += 8
+        if code in _LONG:
+            if end - pos < 4:
+                return False
+            if src[pos : pos + 4] == _UNDEFINED:
+                return True
+            length = 4 + _LENGTHS[form.little].unpack_from(src, pos)[0]
+        pos += length
+        if end - pos < 8:
+            return bool(pos == end)
+        group, _, code, _ = _HEADS[form.little].unpack_from(src, pos)
+        return group == 0xFFFE or code in _VRS
+
+    def _level(self, pos: int, end: int, state: _State, *, undefined: bool) -> int:
+        """Read the elements of a data set; return where it ended, behind its delimiter if there is one."""
+        src, spot = self._src, state.spot
+        known = spot.known
+        explicit, little = spot.form
+        begin, last = pos, -1
+        while pos < end:
+            entry = known.get(src[pos : pos + 8]) or self._learn(src[pos : pos + 8], spot)
+            tag, length, must = entry
+            if not length:
+                if not undefined:
+                    raise _fails("the result does not parse")
+                return pos + 8
+            if tag <= last:
+                self._no_twins(begin, pos, tag, spot)
+            last = max(tag, last)
+            if length > 0:
+                value, stop = pos + 8, pos + length
+            else:
+                value = pos + 12 if explicit else pos + 8
+                if src[value - 4 : value] == _UNDEFINED:
+                    assert must is not None  # noqa: S101 -- of undefined length nothing is passed over
+                    pos = self._open(pos, value, end, tag, must, state)
+                    continue
+                stop = value + _LENGTHS[little].unpack_from(src, value - 4)[0]
+            if stop > end:
+                raise _fails("the result does not parse")
+            if must is not None:
+                if must.vr == "SQ" or (must.wire == "UN" and src[value : value + 4] == b"\xfe\xff\x00\xe0"):
+                    self._closed(pos, value, stop, tag, must, state)
+                else:
+                    if tag == _CHARACTER_SET and not spot.way.meta:
+                        state.encodings = values.encodings_of(src[value:stop])
+                    elif is_private_creator(tag):
+                        state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
+                    elif spot.way.top:
+                        self._take(tag, src[value:stop], meta=spot.way.meta)
+                    self._ask(pos, value, stop, tag, must, state)
+            pos = stop
+        if undefined:
+            raise _fails("the result does not parse")
+        return pos
+
+    def _take(self, tag: int, raw: bytes, *, meta: bool) -> None:
+        if meta and tag == _SYNTAX:
+            self._syntax = raw.decode("ascii", "replace").strip("\0 ")
+        elif meta and tag == _MEDIA:
+            self._media = raw
+        elif not meta and tag in _IDENTITY:
+            self._identified = True
+            if tag == _INSTANCE:
+                self._instance = raw
+
+    def _no_twins(self, begin: int, pos: int, tag: int, spot: Spot) -> None:
+        """Make sure that a tag which is out of order stands once."""
+        other = _Check(Checker(Promises((), recurse=False), frozenset()), self._source, self._data, self._total)
+        other._src = self._src
+        if tag in other._tags(begin, pos, spot.form):
+            raise _fails(f"{format_tag(tag)} stands twice")
+
+    def _tags(self, pos: int, end: int, form: Form) -> set[int]:
+        """Return the tags of a span of elements."""
+        found = set()
+        spot = Spot(Way(((0, 0),)), form)
+        while pos < end:
+            tag, length, must = self._learn(self._src[pos : pos + 8], spot)
+            found.add(tag)
+            if length > 0:
+                pos += length
+                continue
+            value = pos + 12 if form.explicit else pos + 8
+            if self._src[value - 4 : value] == _UNDEFINED:
+                assert must is not None  # noqa: S101 -- of undefined length nothing is passed over
+                pos = self._open(pos, value, end, tag, must, _State(spot, ()))
+            else:
+                pos = value + _LENGTHS[form.little].unpack_from(self._src, value - 4)[0]
+        return found
+
+    def _learn(self, key: bytes, spot: Spot) -> tuple[int, int, Must | None]:
+        """Decode the first eight bytes of an element; length 0 is the end of an item."""
+        if len(key) < 8:
+            raise _fails("the result does not parse")
+        explicit, little = spot.form
+        group, element, code, short = _HEADS[little].unpack(key)
+        tag = group << 16 | element
+        if tag == 0xFFFEE00D and key[4:] == bytes(4):
+            return tag, 0, None
+        if group == 0xFFFE or (group == 2) != spot.way.meta or group == 0:
+            raise _fails("the result does not parse")
+        if explicit:
+            wire = _VRS.get(code, "")
+            if not wire:
+                raise _fails("the result does not parse")
+            length = -1 if code in _LONG else 8 + short
+            vr = wire if wire != "UN" else public_vr(tag) or "UN"
+        else:
+            length = -1 if key[4:] == _UNDEFINED else 8 + _LENGTHS[little].unpack_from(key, 4)[0]
+            wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
+        must = self._must(tag, vr, wire, spot)
+        if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN":
+            watched = tag in _WATCHED or is_private_creator(tag)
+            if not watched:
+                entry: tuple[int, int, Must | None] = tag, length, None
+                return self._keep(spot, key, entry)
+        return self._keep(spot, key, (tag, length, must))
+
+    @staticmethod
+    def _keep(spot: Spot, key: bytes, entry: tuple[int, int, Must | None]) -> tuple[int, int, Must | None]:
+        if len(spot.known) >= _KNOWN_MAX:
+            spot.known.clear()
+        spot.known[key] = entry
+        return entry
+
+    def _must(self, tag: int, vr: str, wire: str, spot: Spot) -> Must:
+        promises = self._checker.promises
+        spared = tag == (_MEDIA if spot.way.meta else _INSTANCE) and spot.way.top
+        private = is_private(tag) and not is_private_creator(tag)
+        if private and promises.by_creator:
+            return Must(vr, wire, None, late=True)
+        promise = None if spared else promises.at(spot.way, tag, "")
+        return Must(vr, wire, promise, late=private and vr == "UN" and promise is not None)
+
+    # -- sequences and fragments -----------------------------------------------------------------------
+
+    def _open(self, pos: int, value: int, end: int, tag: int, must: Must, state: _State) -> int:
+        """Read what has no length: items, or the fragments of pixel data; return where it ends."""
+        src = self._src
+        if must.vr in ("SQ", "UN"):
+            stop, count = self._items(value, end, tag, must, state, undefined=True)
+            self._ask_items(count, tag, must, state)
+            return stop
+        stop = value
+        while src[stop : stop + 8] != b"\xfe\xff\xdd\xe0\0\0\0\0":
+            if src[stop : stop + 4] != b"\xfe\xff\x00\xe0" or stop >= end:
+                raise _fails("the result does not parse")
+            stop += 8 + _LENGTHS[True].unpack_from(src, stop + 4)[0]
+        self._ask(pos, value, stop + 8, tag, must, state)
+        return stop + 8
+
+    def _closed(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
+        """Read a sequence of a length; a short one in which there is nothing to ask is read once."""
+        key = self._src[value:stop] if stop - value <= _SHORT else b""
+        asked = self._asked
+        if not key or key not in state.spot.clean:
+            try:
+                _, count = self._items(value, stop, tag, must, state, undefined=False)
+            except Unfit:
+                if must.vr == "SQ":
+                    raise
+                self._ask(pos, value, stop, tag, must, state)  # it only began like items
+                return
+            if key and asked == self._asked and must.vr == "SQ" and len(state.spot.clean) < _CLEAN_MAX:
+                state.spot.clean.add(key)
+        else:
+            count = 1
+        self._ask_items(count, tag, must, state)
+
+    def _items(self, pos: int, end: int, tag: int, must: Must, state: _State, *, undefined: bool) -> tuple[int, int]:
+        """Read the items of a sequence; return where it ends, and how many there are."""
+        src, spot = self._src, state.spot
+        form = Form(explicit=False, little=True) if must.wire == "UN" else spot.form
+        count = 0
+        while pos < end or undefined:
+            group, element, length = _PLAINS[form.little].unpack_from(src, pos)
+            item = group << 16 | element
+            pos += 8
+            if item == 0xFFFEE0DD and undefined and not length:
+                return pos, count
+            if item != 0xFFFEE000:
+                raise _fails("the result does not parse")
+            ends = length == 0xFFFFFFFF
+            stop = end if ends else pos + length
+            if stop > end:
+                raise _fails("the result does not parse")
+            below = self._checker.inside(spot, tag, count, self._really(pos, stop, form))
+            self._trail.append(f"{self._here(tag, state)}[{count}]")
+            pos = self._level(pos, stop, _State(below, state.encodings), undefined=ends)
+            self._trail.pop()
+            count += 1
+        if pos != end:
+            raise _fails("the result does not parse")
+        return pos, count
+
+    # -- promises --------------------------------------------------------------------------------------
+
+    def _held(self, tag: int, must: Must, state: _State) -> tuple[Promise | None, str]:
+        """Return the promise of an element and the VR that rules go by."""
+        promise, vr = must.promise, must.vr
+        if must.late:
+            creator = state.creator_of(tag)
+            promise = self._checker.promises.at(state.spot.way, tag, creator)
+            if vr == "UN":
+                vr = private_vr(tag, creator) or "UN"
+        return promise, vr
+
+    def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
+        promise, vr = self._held(tag, must, state)
+        if promise is None:
+            return
+        self._asked += 1
+        if promise.kind == GONE:
+            raise self._broken(promise, tag, state)
+        now = self._src[value:stop]
+        if promise.kind == EQUALS:
+            little = state.spot.form.little or must.wire == "UN"
+            if vr != "SQ" and now != self._checker.expected(promise, vr, state.encodings, little=little):
+                raise self._broken(promise, tag, state)
+            return
+        before = self._before(pos, value, stop, state.spot)
+        if before.strip(b"\0 ") and before == now:
+            raise self._broken(promise, tag, state)
+
+    def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
+        """Return the value that an element had in the source."""
+        splice = self._at.get(pos)
+        if splice is None:
+            return self._src[value:stop]
+        start, end, _ = splice
+        if start == end:
+            return b""
+        code = self._was[start + 4 : start + 6]
+        return self._was[start + (12 if spot.form.explicit and code in _LONG else 8) : end]
+
+    def _ask_items(self, count: int, tag: int, must: Must, state: _State) -> None:
+        promise, _ = self._held(tag, must, state)
+        if promise is None:
+            return
+        self._asked += 1
+        if promise.kind == GONE or (promise.kind == EQUALS and count):
+            raise self._broken(promise, tag, state)
+
+    def _broken(self, promise: Promise, tag: int, state: _State) -> Unfit:
+        path = "".join(self._trail) + self._here(tag, state)
+        return _fails(f"{promise.label}: {path} is not {WANTED[promise.kind]}")
+
+    def _here(self, tag: int, state: _State) -> str:
+        if is_private(tag) and not is_private_creator(tag):
+            creator = state.creator_of(tag)
+            if creator in self._checker.creators or knows_creator(creator):
+                return f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
+        return format_tag(tag)
+
+
+def _tells(splice: Splice) -> bool:
+    """Tell whether a splice changes an element, and not only the length of what holds one."""
+    start, end, new = splice
+    return not (end - start == 4 == len(new)) and new[:8] != b"\x02\0\0\0UL\x04\0"
+
+
+def _inflated(data: bytes, start: int) -> bytes:
+    stream = zlib.decompressobj(-15)
+    try:
+        body = stream.decompress(memoryview(data)[start:]) + stream.flush()
+    except zlib.error:
+        raise _fails("the result does not parse") from None
+    if not stream.eof or stream.unused_data.strip(b"\0"):
+        raise _fails("bytes follow the last element, or are missing")
+    return body

@@ -1,0 +1,118 @@
+"""What rules promise of a result: gone, equal to a constant, or different from the source (interfaces §4, point 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fw_gear_deid.model.dictionary import is_private, keyword_of
+from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
+
+GONE, EQUALS, DIFFERS = "gone", "equals", "differs"
+WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source"}
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What must hold of the places that a rule points at, unless a later rule speaks about them.
+
+    Attributes
+    ----------
+    selector : Selector
+    kind : str
+        ``gone``; ``equals`` one of the texts; ``differs`` from the source where that was not empty; or empty: nothing.
+    texts : tuple of str
+    label : str
+        Place in the profile.
+    """
+
+    selector: Selector
+    kind: str
+    texts: tuple[str, ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a data set stands: the tags and item indices that lead to it.
+
+    Attributes
+    ----------
+    steps : tuple of (int, int)
+    meta : bool
+        The file meta.
+    """
+
+    steps: tuple[tuple[int, int], ...] = ()
+    meta: bool = False
+
+    @property
+    def top(self) -> bool:
+        """Whether it is no item."""
+        return not self.steps
+
+    def path(self, tag: int, *, by_name: bool) -> str:
+        """Return the dotted path of keywords, empty where one has none, or of tags in lower case."""
+        parts: list[str] = []
+        for step, index in (*self.steps, (tag, -1)):
+            name = keyword_of(step) if by_name else f"{step:08x}"
+            if not name:
+                return ""
+            parts += [name] if index < 0 else [name, str(index)]
+        return ".".join(parts)
+
+
+class Promises:
+    """The promises of a section by what they go by: the last one that speaks of a place holds there.
+
+    Parameters
+    ----------
+    promises : sequence of Promise
+        In the order in which the rules ran.
+    recurse : bool
+        Rules count inside sequences.
+    """
+
+    def __init__(self, promises: Sequence[Promise], *, recurse: bool) -> None:
+        self.recurse = recurse
+        telling = [(number, promise) for number, promise in enumerate(promises) if promise.kind]
+        self._by_tag: dict[int, list[tuple[int, Promise]]] = {}
+        self._others: list[tuple[int, Promise]] = []
+        for number, promise in telling:
+            match promise.selector:
+                case TagAt(tag) | PathAt(_, tag):
+                    self._by_tag.setdefault(tag, []).append((number, promise))
+                case _:
+                    self._others.append((number, promise))
+        self.by_path = any(isinstance(one.selector, PathAt | RegexAt) for _, one in telling)
+        self.by_creator = any(isinstance(one.selector, PrivateAt) for _, one in telling)
+
+    def at(self, way: Way, tag: int, creator: str) -> Promise | None:
+        """Return what must hold of an element."""
+        candidates: Iterable[tuple[int, Promise]] = (*self._by_tag.get(tag, ()), *self._others)
+        held = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
+        return max(held, key=lambda pair: pair[0])[1] if held else None
+
+    def _points(self, selector: Selector, way: Way, tag: int, creator: str) -> bool:
+        counts = way.top or self.recurse
+        match selector:
+            case TagAt(other):
+                return other == tag and counts and (tag >> 16 == 2) == way.meta
+            case GroupsAt(group, element):
+                return counts and not way.meta and not is_private(tag) and tag & 0xFF00FFFF == group << 16 | element
+            case PrivateAt(group, name, element):
+                same = tag >> 16 == group and tag & 0xFFFF > 0xFF and tag & 0xFF == element
+                return same and counts and not way.meta and name == creator
+            case PathAt(steps, other):
+                return other == tag and not way.meta and _leads(steps, way.steps)
+            case RegexAt(pattern, hex_pattern):
+                if way.meta:
+                    return False
+                name = way.path(tag, by_name=True)
+                return bool(name and pattern.match(name)) or bool(hex_pattern.match(way.path(tag, by_name=False)))
+
+
+def _leads(steps: Sequence[tuple[int, int | None]], way: Sequence[tuple[int, int]]) -> bool:
+    return len(steps) == len(way) and all(
+        mine == its and wanted in (None, index) for (mine, wanted), (its, index) in zip(steps, way, strict=True)
+    )
