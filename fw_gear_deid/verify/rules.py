@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.draft import Draft
 from fw_gear_deid.formats.dicom.select import Place, select
+from fw_gear_deid.model.action import DIFFERS as DIFFERS  # who compares needs the source as well
+from fw_gear_deid.model.action import EQUALS, GONE
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.selectors import Selector
 from fw_gear_deid.verify.dicom import MEDIA_INSTANCE_UID, SOP_INSTANCE_UID, find
-
-GONE, EQUALS, DIFFERS = "gone", "equals", "differs"
 
 
 @dataclass(frozen=True, slots=True)

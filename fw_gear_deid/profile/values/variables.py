@@ -7,6 +7,7 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 
+from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.language import schema
@@ -18,15 +19,6 @@ PSEUDONYMS = ("subject.pseudonym", "session.pseudonym")
 """Variables that need no mapping: who takes a page hands their texts in."""
 _BRACES = re.compile(r"\{\{[ \t]*([^{}\n]*?)[ \t]*\}\}")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
-# action → options of its section that it works with
-_READS = {
-    "increment-date": ("date-increment", "date-format"),
-    "increment-datetime": ("date-increment", "datetime-format"),
-    "jitter": ("jitter-range", "jitter-type"),
-    "hash": ("salt", "hash-digits"),
-    "hashuid": ("salt", "uid-prefix-fields", "uid-suffix-fields", "uid-numeric-name"),
-    "replace-with": ("replace-with-insert",),
-}
 _UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")  # controls, formats, separators
 _HIGH, _LOW = 0xF0000, 0x8000  # indexes are written as two private-use characters of plane 15
 
@@ -177,7 +169,7 @@ def settle(action: Action, options: Mapping, *entry: Node) -> Action:
     *entry : Node
         The entry that the action comes from.
     """
-    read_too = [node for option in _READS.get(action.key, ()) if (node := options.get(option)) is not None]
+    read_too = [node for option in ACTIONS[action.key].shared if (node := options.get(option)) is not None]
     scalars = [scalar for node in (*entry, *read_too) for scalar in scalars_in(node) if scalar.unknown]
     names = tuple(dict.fromkeys(name for scalar in scalars for name in scalar.variables))
     return Unresolved(action, names) if scalars else action
