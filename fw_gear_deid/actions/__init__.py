@@ -12,7 +12,7 @@ from fw_gear_deid.actions.regexsub import RegexSub
 from fw_gear_deid.actions.remove import Remove
 from fw_gear_deid.actions.replace import Replace
 
-SPECS = (
+TABLE = (
     keep.SPEC,
     remove.SPEC,
     replace.SPEC,
@@ -25,12 +25,15 @@ SPECS = (
     encrypt.ENCRYPT,
     encrypt.DECRYPT,
 )
-ACTIONS = {name: spec for spec in SPECS if spec.build is not None for name in spec.names}
-"""Those that this version carries out, by every name that they have."""
+SPECS = {name: spec for spec in TABLE for name in spec.names}
+"""Every action that the language knows, by every name that it has."""
+ACTIONS = {name: spec for name, spec in SPECS.items() if spec.build is not None}
+"""Those that this version carries out."""
 
 __all__ = [
     "ACTIONS",
     "SPECS",
+    "TABLE",
     "Hash",
     "HashUid",
     "IncrementDate",

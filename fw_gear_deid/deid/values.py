@@ -43,7 +43,10 @@ def changed(value: Json, action: Action, at: At, *, is_moment: bool = False) -> 
         return value
     if not ACTIONS[action.key].numbers or isinstance(value, bool) or not isinstance(value, int | float):
         return new
-    return int(new) if new.lstrip("+-").isdecimal() else float(new)
+    try:
+        return int(new) if new.lstrip("+-").isdecimal() else float(new)
+    except ValueError:
+        raise Unfit("what comes out of a number is none") from None
 
 
 def constant(action: Replace) -> Json:

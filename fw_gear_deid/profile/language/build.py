@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fw_gear_deid.actions import SPECS, Keep, hashuid
+from fw_gear_deid.actions import SPECS, TABLE, Keep, hashuid
 from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.language import schema
-from fw_gear_deid.profile.language.given import Entry
+from fw_gear_deid.profile.language.given import FromEntry
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import did_you_mean
@@ -37,7 +37,7 @@ def action_keys(section: Section, item: Mapping, where: str) -> list[Scalar]:
 
 
 _OTHER_WORDS = (
-    {word: ours for spec in SPECS for word, ours in spec.words.items()}
+    {word: ours for spec in TABLE for word, ours in spec.words.items()}
     | dict.fromkeys(("tag", "keyword", "field", "element", "attribute"), "name")
     | {"pattern": "regex"}
 )
@@ -81,7 +81,7 @@ def parse_action(
         section.problems.error(found[1].line, found[1].column, where, f"several actions, {listed}: keep one")
         return None
     key = found[0].text
-    spec = schema.SPECS[key]
+    spec = SPECS[key]
     value = item.get(key)
     assert value is not None  # noqa: S101 -- key comes from the entries of item
     for option, node in item.entries:
@@ -93,7 +93,7 @@ def parse_action(
     if spec.build is None:
         section.problems.error(found[0].line, found[0].column, where, f"{key!r} is not supported by this version")
         return None
-    given = Entry(spec, section, item, where, key, name, selector, references)
+    given = FromEntry(spec, section, item, where, key, name, selector, references)
     action = spec.build(given)
     wrong = spec.misfit(action, given.vr) if action is not None and given.vr is not None else ""
     if wrong:
@@ -106,6 +106,6 @@ def hashuid_of(section: Section) -> Action:
     """Return the ``hashuid`` of a section, for UIDs that no entry names."""
     spec = hashuid.SPEC
     assert spec.build is not None  # noqa: S101 -- this version has it
-    action = spec.build(Entry(spec, section, section.options, section.key, spec.key))
+    action = spec.build(FromEntry(spec, section, section.options, section.key, spec.key))
     assert action is not None  # noqa: S101 -- it complains and goes on
     return settle(action, section.options)

@@ -14,7 +14,7 @@ from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FromEntry:
     """The ``Given`` of an entry: its options first, then those of its section, then defaults.
 
     Attributes
@@ -60,9 +60,9 @@ class Entry:
 
     def number(self, option: str) -> float | None:
         """Return a number option."""
+        found = next((float(node.text) for node in self._scalars(option) if node.kind in ("int", "float")), None)
         default = self.spec.options[option].default
-        found = next((node.text for node in self._scalars(option) if node.kind in ("int", "float")), default)
-        return None if found is None else float(found)
+        return default if found is None and isinstance(default, int | float) else found
 
     def flag(self, option: str) -> bool:
         """Return a boolean option."""

@@ -9,7 +9,7 @@ COMMON = {
     "fields": "list",
     "file-filter": "str|list",
     "enforce-file-filter": "bool",
-    **{name: option.kind for spec in actions.SPECS for name, option in spec.shared.items()},
+    **{name: option.kind for spec in actions.TABLE for name, option in spec.shared.items()},
     "filenames": "list",
     "alter_pixels": "any",
     "alter-pixels": "any",
@@ -59,11 +59,9 @@ LEVEL = {
     if key not in ("file-filter", "enforce-file-filter", "filenames", "alter_pixels", "alter-pixels")
 } | {"all": "bool", "include-info-header": "bool", "separator": "str"}
 
-SPECS = {name: spec for spec in actions.SPECS for name in spec.names}
-"""Every action that the language knows, by every name that it has."""
-ACTIONS = {name: {option: found.kind for option, found in spec.own.items()} for name, spec in SPECS.items()}
-BOOLEAN_ACTIONS = frozenset(name for name, spec in SPECS.items() if spec.alone)
-OPTIONS = {name: option for spec in actions.SPECS for name, option in spec.options.items()}
+ACTIONS = {name: {option: found.kind for option, found in spec.own.items()} for name, spec in actions.SPECS.items()}
+BOOLEAN_ACTIONS = frozenset(name for name, spec in actions.SPECS.items() if spec.alone)
+OPTIONS = {name: option for spec in actions.TABLE for name, option in spec.options.items()}
 """What actions work with; one name means one kind of value everywhere."""
 FILENAME_KEYS = {"output": "str", "input-regex": "str", "groups": "list"}
 SECTION_OPTIONS = frozenset(key for options in SECTIONS.values() for key in options) - TOP.keys()
