@@ -283,6 +283,17 @@ def test_a_profile_is_valid_without_values_and_then_refuses_to_act() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("action", "option"), [("jitter", "date-format"), ("increment-date", "date-format"), ("hash", "salt")]
+)
+def test_an_action_waits_for_the_options_of_its_section(action: str, option: str) -> None:
+    text = f"dicom: {{date-increment: 5, {option}: '{{{{ v }}}}', fields: [{{name: StudyDate, {action}: true}}]}}"
+    text = text.replace("StudyDate", "PatientID") if action == "hash" else text
+    profile = parse_profile(text, "p.yaml")
+    assert profile.dicom is not None
+    assert isinstance(profile.dicom.rules[0].action, Unresolved)
+
+
 def test_every_variable_without_a_value_is_told_with_its_line() -> None:
     with pytest.raises(UsageError) as caught:
         plan_profiles(EVERYWHERE, "p.yaml", None, [("S1",)])
