@@ -288,9 +288,8 @@ def _build_datetime(given: Given) -> IncrementDatetime | None:
 
 def _shift(given: Given, key: str) -> Shift | None:
     """Return by how much an entry moves dates, or complain and return None."""
-    days = given.number("date-increment-override")
-    if days is None:
-        days = given.number("date-increment")
+    own, days = given.number("date-increment-override"), given.number("date-increment")
+    days = days if own is None else own
     if days is None:
         given.complain(f"{key} needs a 'date-increment' (days) in the section, or 'date-increment-override'")
         return None

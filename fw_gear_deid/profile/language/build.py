@@ -99,13 +99,14 @@ def parse_action(
     if wrong:
         given.complain(wrong)
         return None
-    return action and settle(action, section.options, item)
+    return action and settle(action, item, *given.from_section())
 
 
 def hashuid_of(section: Section) -> Action:
     """Return the ``hashuid`` of a section, for UIDs that no entry names."""
     spec = hashuid.SPEC
     assert spec.build is not None  # noqa: S101 -- this version has it
-    action = spec.build(FromEntry(spec, section, section.options, section.key, spec.key))
+    given = FromEntry(spec, section, section.options, section.key, spec.key)
+    action = spec.build(given)
     assert action is not None  # noqa: S101 -- it complains and goes on
-    return settle(action, section.options)
+    return settle(action, *given.from_section())

@@ -41,6 +41,7 @@ class FromEntry:
     name: str = ""
     selector: AnySelector | None = None
     references: dict[str, AnySelector] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
 
     @property
     def vr(self) -> str | None:
@@ -97,6 +98,12 @@ class FromEntry:
             node = next(iter(self._nodes(at)), self.item) if at else self.item
             self.section.problems.error(node.line, node.column, f"{self.where}.{at}" if at else self.where, message)
 
+    def from_section(self) -> list[Node]:
+        """Return the options of the section that the builder has asked for: what the action depends on."""
+        options = self.section.options
+        asked = [name for name in self.spec.shared if name in self._asked]
+        return [node for name in asked if (node := options.get(name)) is not None]
+
     def _value(self) -> Node:
         node = self.item.get(self.key)
         assert node is not None  # noqa: S101 -- key comes from the entries of item
@@ -104,6 +111,7 @@ class FromEntry:
 
     def _nodes(self, option: str) -> list[Node]:
         declared = self.spec.options[option]
+        self._asked.add(option)
         places = [self.item] * declared.entry + [self.section.options] * declared.section
         return [node for place in places if (node := place.get(option)) is not None]
 

@@ -7,7 +7,6 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 
-from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.language import schema
@@ -158,18 +157,15 @@ class Unresolved:
         raise Unfit(f"{spell(*self.names) or 'a variable of the profile'} has no value here")
 
 
-def settle(action: Action, options: Mapping, *entry: Node) -> Action:
+def settle(action: Action, *nodes: Node) -> Action:
     """Return an action, or its refusal when it depends on a value that is not known.
 
     Parameters
     ----------
     action : Action
-    options : Mapping
-        Those of the section.
-    *entry : Node
-        The entry that the action comes from.
+    *nodes : Node
+        What it is made from: its entry, and options of its section.
     """
-    read_too = [node for option in ACTIONS[action.key].shared if (node := options.get(option)) is not None]
-    scalars = [scalar for node in (*entry, *read_too) for scalar in scalars_in(node) if scalar.unknown]
+    scalars = [scalar for node in nodes for scalar in scalars_in(node) if scalar.unknown]
     names = tuple(dict.fromkeys(name for scalar in scalars for name in scalar.variables))
     return Unresolved(action, names) if scalars else action
