@@ -22,10 +22,11 @@ from fw_gear_deid.actions import Keep, Remove, Replace
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.formats.dicom import part10, walk
 from fw_gear_deid.formats.dicom.part10 import Parts
+from fw_gear_deid.model.action import EQUALS, GONE
 from fw_gear_deid.model.selectors import PathAt, TagAt
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.verify.promises import EQUALS, GONE, Promise
+from fw_gear_deid.verify.promises import Promise
 from tests.dicom_files import SYNTAXES, Item, Leaf, Node, Seq, Syntax
 
 Step = tuple[int, int]

@@ -137,6 +137,35 @@ def test_fields_draw_apart_and_dates_together() -> None:
     } == {True}
 
 
+@pytest.mark.parametrize(
+    ("field", "options", "purpose"),
+    [
+        ("PatientWeight", {"jitter": True}, "jitter PatientWeight 2 False"),
+        ("PatientWeight", {"jitter": True, "jitter-range": 2}, "jitter PatientWeight 2.0 False"),
+        ("PatientSize", {"jitter": True, "jitter-type": "int"}, "jitter PatientSize 2 True"),
+        ("StudyDate", {"jitter": True}, "jitter-date 2 days"),
+        ("StudyDate", {"increment-date": True, "jitter-date": True}, "jitter-date 10 days"),
+        (
+            "StudyDate",
+            {"increment-date": True, "jitter-date": True, "jitter-range": 3, "jitter-unit": "weeks"},
+            "jitter-date 3 weeks",
+        ),
+    ],
+)
+def test_purposes_stay(field: str, options: dict[str, Any], purpose: str) -> None:
+    """They decide what is drawn: with other words the same key would move everything elsewhere."""
+    asked: list[str] = []
+
+    def draw(what: str) -> int:
+        asked.append(what)
+        return 0
+
+    action = build({"field": {"name": field}, "section": {"date-increment": 5}, "options": options})
+    value = "20200229" if field == "StudyDate" else "100"
+    action((value,), At("DS", draw, TODAY, lambda name: ""))
+    assert asked == [purpose]
+
+
 @EXAMPLES
 @given(number=st.integers(0, 2**256 - 1), reach=st.integers(1, 50), value=st.integers(-(10**9), 10**9))
 def test_whole_jitter_is_never_zero_and_within_reach(number: int, reach: int, value: int) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import fw_gear_deid
 from fw_gear_deid import options
+from fw_gear_deid.cli import parser
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.sample import make_sample
 from tests.desk import Desk, instance
@@ -16,6 +19,25 @@ from tests.desk import Desk, instance
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))
 WORDS = [(name, word, default) for name, word, default in options.words()]
+GEAR_ALONE = {
+    "project_path", "builtin_profile", "profile_source", "delete_reason", "match_by_id", "validate", "deid_log",
+    "public_key", "private_key", "secret_key", "debug", "fan_out",
+}  # fmt: skip
+OTHERWISE = {("preview", "--profile"), ("sample", "--check")}
+"""Options that have the name of one of the table and another meaning: a preview has no DEST, a sample is compared."""
+
+
+def told(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[str, argparse.Action]]:
+    """Yield the options of all commands, in any depth."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from told(below, f"{command} {name}".strip())
+        elif action.option_strings and "--help" not in action.option_strings:
+            yield command, action
+
+
+ON_THE_LINE = [(command, action.option_strings[-1], action) for command, action in told(parser())]
 
 
 @pytest.mark.parametrize(("name", "word", "default"), WORDS, ids=[name for name, _, _ in WORDS])
@@ -32,6 +54,36 @@ def test_gear_has_what_the_table_says(name: str, word: options.Word, default: ob
         assert (tuple(found["enum"]), found["default"]) == (word.choices, default)
     elif isinstance(default, bool):
         assert (found["type"], found["default"]) == ("boolean", default)
+
+
+def test_gear_has_no_option_of_its_own_that_nobody_listed() -> None:
+    ours = {word.gear for _, word, _ in WORDS if word.gear}
+    assert MANIFEST["config"].keys() - ours == GEAR_ALONE
+    assert ours - MANIFEST["config"].keys() <= MANIFEST["inputs"].keys()
+
+
+def test_run_has_the_options_of_the_table_and_no_other() -> None:
+    listed = [option for command, option, _ in ON_THE_LINE if command == "run"]
+    assert listed == [f"--{name.replace('_', '-')}" for name, _, _ in WORDS]
+    assert {(command, option) for command, option, _ in ON_THE_LINE} >= OTHERWISE
+
+
+@pytest.mark.parametrize(("command", "option", "action"), ON_THE_LINE, ids=[f"{c} {o}" for c, o, _ in ON_THE_LINE])
+def test_an_option_is_that_of_the_table_in_every_command_and_documented(
+    command: str, option: str, action: argparse.Action
+) -> None:
+    table = {f"--{name.replace('_', '-')}": word for name, word, _ in WORDS}
+    if option in table and (command, option) not in OTHERWISE:
+        assert action.help == table[option].help
+        assert tuple(action.choices or ()) == table[option].choices
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    if command == "run":
+        assert f"`{option}" in readme
+    elif command and option in table and (command, option) not in OTHERWISE:
+        assert f"`{option}" in readme, "told with those of run"
+    elif command:
+        rows = [line for line in readme.splitlines() if line.startswith("|") and f"`{command}" in line]
+        assert any(option in row for row in rows)
 
 
 def test_python_call_is_the_command(tmp_path: Path) -> None:

@@ -283,6 +283,26 @@ def test_a_profile_is_valid_without_values_and_then_refuses_to_act() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "action", "option", "waits"),
+    [
+        ("StudyDate", "increment-date", "date-format", True),
+        ("StudyDate", "jitter", "date-format", True),
+        ("StudyDate", "jitter", "datetime-format", False),
+        ("PatientWeight", "jitter", "date-format", False),
+        ("PatientWeight", "jitter", "jitter-range", True),
+        ("PatientID", "hash", "salt", True),
+        ("PatientID", "hash", "uid-numeric-name", False),
+        ("StudyInstanceUID", "hashuid", "uid-numeric-name", True),
+    ],
+)
+def test_an_action_waits_for_the_options_that_it_is_made_from(name: str, action: str, option: str, waits: bool) -> None:
+    text = f"dicom: {{date-increment: 5, {option}: '{{{{ v }}}}', fields: [{{name: {name}, {action}: true}}]}}"
+    profile = parse_profile(text, "p.yaml")
+    assert profile.dicom is not None
+    assert isinstance(profile.dicom.rules[0].action, Unresolved) is waits
+
+
 def test_every_variable_without_a_value_is_told_with_its_line() -> None:
     with pytest.raises(UsageError) as caught:
         plan_profiles(EVERYWHERE, "p.yaml", None, [("S1",)])

@@ -1,7 +1,8 @@
-"""The actions of the profile language, one file each: key as users write it → class."""
+"""The actions of the profile language: one file each, one row here."""
 
 from __future__ import annotations
 
+from fw_gear_deid.actions import dates, encrypt, hash, hashuid, jitter, keep, regexsub, remove, replace
 from fw_gear_deid.actions.dates import IncrementDate, IncrementDatetime
 from fw_gear_deid.actions.hash import Hash
 from fw_gear_deid.actions.hashuid import HashUid
@@ -11,23 +12,28 @@ from fw_gear_deid.actions.regexsub import RegexSub
 from fw_gear_deid.actions.remove import Remove
 from fw_gear_deid.actions.replace import Replace
 
-ACTIONS = {
-    "keep": Keep,
-    "identity": Keep,
-    "remove": Remove,
-    "replace-with": Replace,
-    "hash": Hash,
-    "hashuid": HashUid,
-    "increment-date": IncrementDate,
-    "increment-datetime": IncrementDatetime,
-    "jitter": Jitter,
-    "regex-sub": RegexSub,
-}
-LATER = ("encrypt", "decrypt")  # known to the language, refused by this version
+TABLE = (
+    keep.SPEC,
+    remove.SPEC,
+    replace.SPEC,
+    hash.SPEC,
+    hashuid.SPEC,
+    dates.DATE,
+    dates.DATETIME,
+    jitter.SPEC,
+    regexsub.SPEC,
+    encrypt.ENCRYPT,
+    encrypt.DECRYPT,
+)
+SPECS = {name: spec for spec in TABLE for name in spec.names}
+"""Every action that the language knows, by every name that it has."""
+ACTIONS = {name: spec for name, spec in SPECS.items() if spec.build is not None}
+"""Those that this version carries out."""
 
 __all__ = [
     "ACTIONS",
-    "LATER",
+    "SPECS",
+    "TABLE",
     "Hash",
     "HashUid",
     "IncrementDate",

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from fw_gear_deid.actions.jitter import whole_offset
-from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
+from fw_gear_deid.model.action import Action, At, Texts
 from fw_gear_deid.model.errors import Unfit
 
-DEFAULT_DATETIME = "%Y%m%d%H%M%S.%f"  # the profile language's default for DICOM
+DEFAULT_DATE, DEFAULT_DATETIME = "%Y%m%d", "%Y%m%d%H%M%S.%f"  # the profile language's defaults for DICOM
 UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", "weeks")  # of timedelta
 _SINGLE = frozenset({"LT", "ST", "UR", "UT"})  # VRs in which a comma or backslash is text
 _ZONE = re.compile(r"[+-]\d{2}:?\d{2}$")
@@ -23,6 +23,16 @@ _NO_DAY = (
 )
 _NO_DATE = "the value is no date in the format that the rule expects; see date-format, or regex-sub for odd ones"
 _LIMIT = re.compile(r"([+-]?\d+)\s*(years?|weeks?|days?)")
+
+
+def whole_offset(number: int, reach: int) -> int:
+    """Return a whole number in [-reach, reach] that is not 0, spread evenly over ``number``.
+
+    >>> sorted(whole_offset(n, 2) for n in range(4))
+    [-2, -1, 1, 2]
+    """
+    at = number % (2 * reach)
+    return at - reach if at < reach else at - reach + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,7 @@ class IncrementDate:
     """
 
     shift: Shift
-    form: str = "%Y%m%d"
+    form: str = DEFAULT_DATE
     low: str = ""
     high: str = ""
     key: str = "increment-date"
@@ -253,3 +263,125 @@ def _write(moment: datetime, form: str) -> str:
         seconds = moment.timestamp()
         return str(int(seconds)) if seconds == int(seconds) else str(seconds)
     return moment.strftime(form.replace("%Y", f"{moment.year:04d}"))  # strftime does not pad years below 1000
+
+
+# -- in the language -----------------------------------------------------------------------------------
+
+_DAYS_MAX = 3_700_000  # the years 1 to 9999
+
+
+def _build_date(given: Given) -> IncrementDate | None:
+    shift = _shift(given, "increment-date")
+    if shift is None or not _are_limits(given) or not _is_format(given, "date-format"):
+        return None
+    low, high = given.text("datetime-min"), given.text("datetime-max")
+    return IncrementDate(shift, given.text("date-format"), low, high)
+
+
+def _build_datetime(given: Given) -> IncrementDatetime | None:
+    shift = _shift(given, "increment-datetime")
+    if shift is None or not _are_limits(given) or not _is_format(given, "datetime-format"):
+        return None
+    low, high = given.text("datetime-min"), given.text("datetime-max")
+    return IncrementDatetime(shift, given.text("datetime-format"), low, high)
+
+
+def _shift(given: Given, key: str) -> Shift | None:
+    """Return by how much an entry moves dates, or complain and return None."""
+    own, days = given.number("date-increment-override"), given.number("date-increment")
+    days = days if own is None else own
+    if days is None:
+        given.complain(f"{key} needs a 'date-increment' (days) in the section, or 'date-increment-override'")
+        return None
+    if abs(days) > _DAYS_MAX:
+        given.complain("the increment leaves the calendar")
+        return None
+    if not given.flag("jitter-date"):
+        return Shift(days)
+    reach, unit = given.number("jitter-range"), given.written("jitter-unit")
+    unit = given.text("jitter-unit") if unit is None else unit
+    if reach is None or reach < 1 or reach != int(reach):
+        given.complain("must be a whole number from 1", "jitter-range")
+        return None
+    if unit not in UNITS:
+        given.complain(f"not a unit; write one of {', '.join(UNITS)}", "jitter-unit")
+        return None
+    if reach * (timedelta(**{unit: 1}) / timedelta(days=1)) > _DAYS_MAX:
+        given.complain("the jitter-range leaves the calendar")
+        return None
+    return Shift(days, int(reach), unit)
+
+
+def _are_limits(given: Given) -> bool:
+    for option in ("datetime-min", "datetime-max"):
+        written = given.written(option)
+        if written is not None and not _is_limit(written):
+            given.complain("write YYYYMMDD in quotes, or a distance from today like '-2years'", option)
+            return False
+    return True
+
+
+def _is_limit(text: str) -> bool:
+    try:
+        limit(text, date(2000, 1, 1))
+    except Unfit:
+        return False
+    return True
+
+
+def _is_format(given: Given, option: str) -> bool:
+    written = given.written(option)
+    wrong = "" if written is None else format_problem(written)
+    if wrong:
+        given.complain(wrong, option)
+    return not wrong
+
+
+def _warns(action: Action, kind: str | None, settled: bool) -> str:
+    """Warn of dates that come out as they went in: a fraction of a day has no effect on a date without a time."""
+    if not settled or kind == RECORD or not isinstance(action, IncrementDate | IncrementDatetime):
+        return ""
+    if action.shift.jitter:
+        return ""
+    days = action.shift.days
+    lost = isinstance(action, IncrementDate) and 0 < days < 1 and action.form == DEFAULT_DATE
+    return "moves by less than a day: the value stays as it is" if not days or lost else ""
+
+
+DATE_FORMAT = Option("str", DEFAULT_DATE, section=True, stand_in=DEFAULT_DATE, problem=format_problem)
+DATETIME_FORMAT = Option("str", DEFAULT_DATETIME, section=True, stand_in="%Y%m%d%H%M%S", problem=format_problem)
+_SHIFT = {
+    "date-increment": Option("number", entry=False, section=True),
+    "date-increment-override": Option("number"),
+    "jitter-date": Option("bool", False),
+    "jitter-range": Option("number", 10),
+    "jitter-unit": Option("str", "days", stand_in="days"),
+    "datetime-min": Option("str", "", stand_in="20000101"),
+    "datetime-max": Option("str", "", stand_in="20000101"),
+}
+_HOW_FAR = (
+    "must be true; the number of days goes into 'date-increment' of the section, "
+    "or 'date-increment-override' of this entry"
+)
+
+DATE = Spec(
+    key="increment-date",
+    does="moves a date in `date-format` by `date-increment` days",
+    build=_build_date,
+    options=_SHIFT | {"date-format": DATE_FORMAT},
+    not_true={"int": _HOW_FAR, "float": _HOW_FAR},
+    warns=_warns,
+    moves=True,
+    numbers=True,
+    words=dict.fromkeys(("shift-date", "shift", "offset"), "increment-date"),
+)
+DATETIME = Spec(
+    key="increment-datetime",
+    does="moves a date with a time in `datetime-format` by `date-increment` days",
+    build=_build_datetime,
+    options=_SHIFT | {"datetime-format": DATETIME_FORMAT},
+    not_true={"int": _HOW_FAR, "float": _HOW_FAR},
+    warns=_warns,
+    moves=True,
+    numbers=True,
+)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.actions.spec import Given, Option, Spec
+from fw_gear_deid.model.action import DIFFERS, Action, At, Texts
+from fw_gear_deid.model.dictionary import BINARY_VRS
+from fw_gear_deid.model.legal import problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +43,47 @@ class Hash:
         """Return the digest of one value."""
         full = sha256((self.salt + text).encode("utf-8", "surrogatepass")).hexdigest()
         return full[: self.digits] if self.digits > 0 else full
+
+
+# VRs that hexadecimal text is no legal value of; what UN holds nobody knows
+_NOT_HASHABLE = (
+    frozenset(
+        {"AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SQ", "SS", "SV", "TM", "UI", "UL", "US", "UV"}
+    )
+    | BINARY_VRS
+) - {"UN"}
+_DIGEST = 64  # digits of SHA-256
+_HOW_LONG = "must be true; its length is 'hash-digits' of the section, and it is always SHA-256"
+SALT = Option("str", "", entry=False, section=True)
+
+
+def _build(given: Given) -> Hash:
+    return Hash(int(given.number("hash-digits") or 0), given.text("salt"))
+
+
+def _misfit(action: Action, vr: str) -> str:
+    length = action.digits if isinstance(action, Hash) and 0 < action.digits < _DIGEST else _DIGEST
+    if vr in _NOT_HASHABLE:
+        return f"VR {vr} cannot hold a hash; replace, shift or remove the value instead"
+    if problem("a" * length, vr):
+        return f"a hash of {length} digits is too long for VR {vr}; lower hash-digits"
+    return ""
+
+
+def _warns(action: Action, kind: str | None, settled: bool) -> str:
+    unsalted = isinstance(action, Hash) and not action.salt
+    return "a hash without a salt can be undone by trying all likely values" if unsalted else ""
+
+
+SPEC = Spec(
+    key="hash",
+    does="the first `hash-digits` (16) hexadecimal digits of SHA-256 over `salt` and value",
+    build=_build,
+    options={"salt": SALT, "hash-digits": Option("int", 16, entry=False, section=True)},
+    not_true={"int": _HOW_LONG, "str": _HOW_LONG},
+    promise=DIFFERS,
+    misfit=_misfit,
+    warns=_warns,
+    digest=True,
+    words={"pseudonymize": "hash"},
+)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.actions.hash import SALT
+from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
+from fw_gear_deid.model.action import DIFFERS, Action, At, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.legal import problem
 
 UID_MAX = 64  # characters, PS3.5 §9.1
 _BLOCKS, _BLOCK = 6, 6  # of six digits each, as the reference engine cuts them
 _TAIL = 6  # characters kept of each suffix component
+_PREFIX, _SUFFIX = 4, 1  # components kept, of themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,8 @@ class HashUid:
     ('1.2.840.113619.372221.241301.462222.229617.113318.311712.542805',)
     """
 
-    prefix: int = 4
-    suffix: int = 1
+    prefix: int = _PREFIX
+    suffix: int = _SUFFIX
     numeric_name: str = ""
     salt: str = ""
     key: str = "hashuid"
@@ -77,3 +81,53 @@ def _no_leading_zero(block: str, instead: str) -> str:
 def _component(text: str) -> str:
     """A kept component without leading zeros, which PS3.5 §9.1 forbids."""
     return text.lstrip("0") or "0" if text.isdigit() else text
+
+
+_OUR_ROOT, _OUR_BRANCH = "2.16.840.1.114570", "2.16.840.1.114570.2.2"
+
+
+def _build(given: Given) -> HashUid:
+    prefix, suffix = _count(given, "uid-prefix-fields", _PREFIX), _count(given, "uid-suffix-fields", _SUFFIX)
+    numeric = given.text("uid-numeric-name")
+    wrong = ""
+    if numeric and problem(numeric, "UI"):
+        wrong = "not a UID prefix: numbers and dots, in quotes"
+    elif numeric and len(numeric.split(".")) != prefix and not given.is_unknown("uid-prefix-fields"):
+        wrong = f"has {len(numeric.split('.'))} components and uid-prefix-fields is {prefix}: they must agree"
+    elif numeric.startswith(_OUR_ROOT) and numeric != _OUR_BRANCH:
+        wrong = f"under Flywheel's root only {_OUR_BRANCH} may be used"
+    if wrong:
+        given.complain(wrong, "uid-numeric-name")
+    return HashUid(prefix, suffix, numeric, given.text("salt"))
+
+
+def _count(given: Given, option: str, default: int) -> int:
+    value = given.number(option)
+    if value is None or value < 0 or value != int(value):
+        given.complain("must be 0 or more", option)
+        return default
+    return int(value)
+
+
+def _warns(action: Action, kind: str | None, settled: bool) -> str:
+    if kind == RECORD:
+        return ""
+    kept = "the first and last components" if kind in (None, "UI") else "the last six characters of the value"
+    return f"hashuid keeps {kept} as they are"
+
+
+SPEC = Spec(
+    key="hashuid",
+    does="another UID, always the same for one; `uid-prefix-fields` (4) and `uid-suffix-fields` (1) components stay",
+    build=_build,
+    options={
+        "salt": SALT,
+        "uid-prefix-fields": Option("int", _PREFIX, entry=False, section=True),
+        "uid-suffix-fields": Option("int", _SUFFIX, entry=False, section=True),
+        "uid-numeric-name": Option("str", "", entry=False, section=True, stand_in=""),
+    },
+    promise=DIFFERS,
+    warns=_warns,
+    digest=True,
+    words=dict.fromkeys(("uid", "hash-uid"), "hashuid"),
+)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
-from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.actions.dates import (
+    DATE_FORMAT,
+    DATETIME_FORMAT,
+    IncrementDate,
+    IncrementDatetime,
+    Shift,
+    whole_offset,
+)
+from fw_gear_deid.actions.spec import Given, Option, Spec
+from fw_gear_deid.model.action import Action, At, Texts
 from fw_gear_deid.model.errors import Unfit
 
 INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DS_MAX = 16  # characters, PS3.5 Table 6.2-1
 _EXPONENT_MAX = 300  # about what FD holds; beyond it lie hours of arithmetic
-
-
-def whole_offset(number: int, reach: int) -> int:
-    """Return a whole number in [-reach, reach] that is not 0, spread evenly over ``number``.
-
-    >>> sorted(whole_offset(n, 2) for n in range(4))
-    [-2, -1, 1, 2]
-    """
-    at = number % (2 * reach)
-    return at - reach if at < reach else at - reach + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +100,44 @@ class Jitter:
         if self.high is not None:
             number = min(number, type(number)(self.high))
         return number
+
+
+def _build(given: Given) -> Action | None:
+    kind, reach = given.text("jitter-type"), given.number("jitter-range")
+    if kind not in ("int", "float"):
+        given.complain("must be int or float", "jitter-type")
+        return None
+    if not reach or reach < 0 or (kind == "int" and reach < 1):
+        given.complain("must be above 0, and at least 1 for int", "jitter-range")
+        return None
+    low, high = given.number("jitter-min"), given.number("jitter-max")
+    if given.vr not in ("DA", "DT"):
+        return Jitter(given.name, reach, kind == "int", low, high)
+    # a date is moved by whole days: published profiles ask for it, and the reference engine fails on every file
+    if reach < 1 or reach != int(reach) or low is not None or high is not None:
+        given.complain("jitter of a date takes whole days as jitter-range, and no limits")
+        return None
+    shift = Shift(0, int(reach))
+    if given.vr == "DA":
+        return IncrementDate(shift, given.text("date-format"), key="jitter")
+    return IncrementDatetime(shift, given.text("datetime-format"), key="jitter")
+
+
+_HOW_FAR = "must be true; the number goes into 'jitter-range' of this entry"
+
+SPEC = Spec(
+    key="jitter",
+    does="adds an offset within `jitter-range` (2) that is never 0, the same in every file of a subject",
+    build=_build,
+    options={
+        "jitter-range": Option("number", 2, section=True),
+        "jitter-type": Option("str", "float", section=True, stand_in="float"),
+        "jitter-min": Option("number"),
+        "jitter-max": Option("number"),
+        "date-format": replace(DATE_FORMAT, entry=False),
+        "datetime-format": replace(DATETIME_FORMAT, entry=False),
+    },
+    not_true={"int": _HOW_FAR, "float": _HOW_FAR},
+    moves=True,
+    numbers=True,
+)

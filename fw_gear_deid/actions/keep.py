@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import At, Texts
 
 
@@ -16,3 +17,13 @@ class Keep:
     def __call__(self, texts: Texts, at: At) -> Texts:
         """Return the values unchanged."""
         return texts
+
+
+SPEC = Spec(
+    key="keep",
+    old=("identity",),
+    does="leaves the value as it is, and protects it from allow-lists",
+    build=lambda given: Keep(),
+    keeps=True,
+    words=dict.fromkeys(("retain", "preserve", "include"), "keep"),
+)

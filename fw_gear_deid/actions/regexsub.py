@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fw_gear_deid.actions.spec import Given, Spec
 from fw_gear_deid.model.action import Action, At, Gone, Texts
 from fw_gear_deid.model.errors import Unfit
 
@@ -77,3 +78,17 @@ class RegexSub:
             if filled is not None:
                 return (filled,)
         raise Unfit("no input-regex of regex-sub matches the value; a last one, '.*', would take what is left")
+
+
+def _build(given: Given) -> RegexSub | None:
+    templates = given.templates()
+    return None if templates is None else RegexSub(tuple(Substitution(*template) for template in templates))
+
+
+SPEC = Spec(
+    key="regex-sub",
+    does="fills the `output` of the first `input-regex` that matches, from its captures and other fields",
+    build=_build,
+    alone=False,
+    early=True,
+)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
+from fw_gear_deid.actions.spec import Spec
+from fw_gear_deid.model.action import GONE, REMOVE, At, Gone, Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,12 @@ class Remove:
     def __call__(self, texts: Texts, at: At) -> Gone:
         """Return REMOVE."""
         return REMOVE
+
+
+SPEC = Spec(
+    key="remove",
+    does="takes the field away",
+    build=lambda given: Remove(),
+    promise=GONE,
+    words=dict.fromkeys(("delete", "drop", "erase", "strip", "exclude", "action"), "remove"),
+)

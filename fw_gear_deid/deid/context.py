@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from fw_gear_deid.actions.replace import Replace
+from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.compiled import DicomSection, Profile
-from fw_gear_deid.verify.promises import DIFFERS, EQUALS, GONE, Promise
-
-_KINDS = {"remove": GONE, "replace-with": EQUALS, "hash": DIFFERS, "hashuid": DIFFERS}
+from fw_gear_deid.verify.promises import Promise
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,8 @@ def _promises(section: DicomSection) -> tuple[Promise, ...]:
     return tuple(
         Promise(
             rule.selector,
-            _KINDS.get(rule.action.key, ""),
-            rule.action.values if isinstance(rule.action, Replace) else (),
+            ACTIONS[rule.action.key].promise,
+            ACTIONS[rule.action.key].texts(rule.action),
             f"{rule.label} {rule.action.key}",
         )
         for rule in section.rules

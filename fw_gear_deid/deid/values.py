@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import date
 from enum import Enum
 
-from fw_gear_deid.actions import IncrementDate, IncrementDatetime, Replace
+from fw_gear_deid.actions import ACTIONS, IncrementDate, IncrementDatetime, Replace
 from fw_gear_deid.formats.record import Record
 from fw_gear_deid.model.action import Action, At, Gone
 from fw_gear_deid.model.container import Json, Moment
 from fw_gear_deid.model.errors import Unfit
 
-_NUMBERS_STAY = frozenset({"jitter", "increment-date", "increment-datetime"})
 _MICROSECOND = 6  # digits; finer ones are kept as they are
 
 
@@ -42,9 +41,12 @@ def changed(value: Json, action: Action, at: At, *, is_moment: bool = False) -> 
     new = ",".join(result)
     if new == text:
         return value
-    if action.key not in _NUMBERS_STAY or isinstance(value, bool) or not isinstance(value, int | float):
+    if not ACTIONS[action.key].numbers or isinstance(value, bool) or not isinstance(value, int | float):
         return new
-    return int(new) if new.lstrip("+-").isdecimal() else float(new)
+    try:
+        return int(new) if new.lstrip("+-").isdecimal() else float(new)
+    except ValueError:
+        raise Unfit("what comes out of a number is none") from None
 
 
 def constant(action: Replace) -> Json:

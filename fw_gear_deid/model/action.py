@@ -20,6 +20,9 @@ class Gone(Enum):
 REMOVE = Gone.REMOVE
 Result = Texts | Gone
 
+NOTHING, GONE, EQUALS, DIFFERS = "", "gone", "equals", "differs"
+"""What an action may promise of every place it works on; verification holds the result to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class At:

@@ -18,6 +18,7 @@ from fw_gear_deid.profile.compiled import (
     ZipSection,
 )
 from fw_gear_deid.profile.language import requires, schema
+from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
@@ -25,7 +26,7 @@ from fw_gear_deid.profile.sections.flywheel import parse_flywheel
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.values.filling import Filling
-from fw_gear_deid.profile.values.variables import Template, read_template, settle
+from fw_gear_deid.profile.values.variables import Template, read_template
 
 
 def parse_profile(text: str, file: str, values: Values[str, str] | None = None) -> Profile:
@@ -227,7 +228,7 @@ def _dicom(section: Section) -> DicomSection:
         age_units=units,
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
-        uid=settle(section.hashuid(node), node),
+        uid=hashuid_of(section),
     )
 
 

@@ -19,12 +19,12 @@ from pydicom.uid import (
 )
 
 from fw_gear_deid.model.errors import UsageError
-from fw_gear_deid.sample import images, reports
+from fw_gear_deid.sample import documents, images
 from fw_gear_deid.sample.archive import pack
 from fw_gear_deid.sample.canaries import MARKER, MAX_SUBJECTS, Part, Planted, in_text
+from fw_gear_deid.sample.encode import encode
 from fw_gear_deid.sample.headers import UID_ROOT, Series, Visit
 from fw_gear_deid.sample.images import MR_PHYSICS
-from fw_gear_deid.sample.part10 import encode
 
 __all__ = ["MARKER", "MAX_SUBJECTS", "MR_PHYSICS", "NAMED", "UID_ROOT", "Planted", "make_sample"]
 
@@ -84,16 +84,16 @@ def _first_visit(visit: Visit) -> Files:
     family, sender = visit.canary("FAMILY"), visit.canary("SENDER")
     anatomy = Series(visit, 1, "MR", "T1_MPRAGE")
     yield f"T1_MPRAGE/T1_{family}.dicom.zip", _anatomy(anatomy)
-    yield f"T1_MPRAGE/T1_{family}.json", _text(reports.sidecar(visit))
+    yield f"T1_MPRAGE/T1_{family}.json", _text(documents.sidecar(visit))
     diffusion = Series(visit, 2, "MR", "DTI")
     slices = {
         f"{diffusion.uid}/{n}.dcm": encode(images.ge_mr(diffusion, n), ImplicitVRLittleEndian, sender=sender)
         for n in (1, 2)
     }
     yield "DTI/dti.dicom.zip", pack(slices, zipfile.ZIP_STORED)
-    report = reports.structured_report(Series(visit, 3, "SR", "Report"))
+    report = documents.structured_report(Series(visit, 3, "SR", "Report"))
     yield "Report/report.dcm", encode(report, DeflatedExplicitVRLittleEndian, sender=sender)
-    yield f"Report/report_{family}.txt", _text(reports.letter(visit))
+    yield f"Report/report_{family}.txt", _text(documents.letter(visit))
 
 
 def _second_visit(visit: Visit) -> Files:

@@ -7,8 +7,8 @@ from struct import pack
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
+from fw_gear_deid.sample.encode import nested_as_un
 from fw_gear_deid.sample.headers import Series, common, dataset
-from fw_gear_deid.sample.part10 import nested_as_un
 
 SIDE = 16  # pixels
 MR_PHYSICS = {"EchoTime": "2.98", "RepetitionTime": "2300", "MagneticFieldStrength": "3"}

@@ -13,6 +13,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom import values
+from fw_gear_deid.model.action import EQUALS, GONE
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     VRS,
@@ -24,7 +25,7 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify.promises import EQUALS, GONE, WANTED, Promise, Promises, Way
+from fw_gear_deid.verify.promises import WANTED, Promise, Promises, Way
 
 Splice = tuple[int, int, bytes]
 Told = tuple[Sequence[Splice], Sequence[Splice], int]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE
 from fw_gear_deid.model.dictionary import is_private, keyword_of
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 
-GONE, EQUALS, DIFFERS = "gone", "equals", "differs"
 WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source"}
 
 

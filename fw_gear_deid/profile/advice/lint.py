@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fw_gear_deid.actions import IncrementDate, IncrementDatetime
-from fw_gear_deid.model.action import Action
+from fw_gear_deid.actions import ACTIONS, hashuid
+from fw_gear_deid.model.action import GONE
 from fw_gear_deid.model.dictionary import is_private, tag_of
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
 from fw_gear_deid.profile.language.addresses import vr_of
@@ -13,6 +13,7 @@ from fw_gear_deid.profile.language.entries import Entry, parse_entries
 from fw_gear_deid.profile.language.schema import BUILT
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.problems import Problems
+from fw_gear_deid.profile.values.variables import Unresolved
 
 
 def warn(sections: dict[str, Section], problems: Problems) -> None:
@@ -45,7 +46,7 @@ def _dicom(section: Section, problems: Problems) -> None:
         _at(section, "ages above 89 years are written as they are", problems)
     if (
         entries
-        and all(entry.action.key == "keep" for entry in entries)
+        and all(_keeps(entry) for entry in entries)
         and not any(
             section.flag(key) for key in ("remove-undefined", "remove-private-tags", "patient-age-from-birthdate")
         )
@@ -57,17 +58,9 @@ def _dicom(section: Section, problems: Problems) -> None:
     if not keep_list:
         _references(entries, problems, nested=section.flag("recurse-sequence"))
     for entry in entries:
-        kind = entry.action.key
-        if _stands_still(entry.action):
-            problems.warn(entry.line, entry.column, entry.where, "moves by less than a day: the value stays as it is")
-        if kind == "hashuid":
-            vr = vr_of(entry.selector) if entry.selector is not None else None
-            kept = "the last six characters of the value" if vr not in (None, "UI") else "the first and last components"
-            problems.warn(entry.line, entry.column, entry.where, f"hashuid keeps {kept} as they are")
-        elif kind == "hash" and not section.text("salt", ""):
-            problems.warn(
-                entry.line, entry.column, entry.where, "a hash without a salt can be undone by trying all likely values"
-            )
+        vr = vr_of(entry.selector) if entry.selector is not None else None
+        if warning := warning_of(entry, vr):
+            problems.warn(entry.line, entry.column, entry.where, warning)
         if isinstance(entry.selector, TagAt) and not entry.selector.tag >> 16 & 1 and vr_of(entry.selector) is None:
             problems.warn(entry.line, entry.column, entry.where, "no element of this tag is in the DICOM dictionary")
 
@@ -85,8 +78,8 @@ def _private(entries: list[Entry], problems: Problems) -> None:
                 how = '(gggg, "CREATOR", ee)'
             case _:
                 continue
-        if entry.action.key != "remove":
-            what = "keep protects nothing" if entry.action.key == "keep" else f"{entry.action.key} does nothing"
+        if not _removes(entry):
+            what = f"{entry.action.key} {'protects' if _keeps(entry) else 'does'} nothing"
             message = f"{what} here: remove-private-tags goes first; address the element by its creator: {how}"
             problems.warn(entry.line, entry.column, entry.where, message)
 
@@ -96,7 +89,6 @@ _MOMENTS = (
     "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "AcquisitionDateTime", "InstanceCreationDate",
     "PerformedProcedureStepStartDate", "PerformedProcedureStepEndDate", "FrameAcquisitionDateTime",
 )  # fmt: skip
-_MOVES = frozenset({"increment-date", "increment-datetime", "jitter"})
 
 
 def _moments(entries: list[Entry], problems: Problems, *, others_go: bool) -> None:
@@ -108,11 +100,9 @@ def _moments(entries: list[Entry], problems: Problems, *, others_go: bool) -> No
         What no field names is removed.
     """
     ruled = {keyword: [entry for entry in entries if _reaches(entry, keyword)] for keyword in _MOMENTS}
-    moving = {key: found for key, found in ruled.items() if any(entry.action.key in _MOVES for entry in found)}
+    moving = {key: found for key, found in ruled.items() if any(ACTIONS[one.action.key].moves for one in found)}
     stays = [
-        key
-        for key, found in ruled.items()
-        if all(entry.action.key == "keep" for entry in found) and not (others_go and not found)
+        key for key, found in ruled.items() if all(_keeps(entry) for entry in found) and not (others_go and not found)
     ]
     if moving and stays:
         key, (first, *_) = next(iter(moving.items()))
@@ -131,13 +121,21 @@ _REFERRED = {
 def _references(entries: list[Entry], problems: Problems, *, nested: bool) -> None:
     """Warn where a UID is hashed and what refers to it stays: a broken link, and the original in clear."""
     for uid, reference in _REFERRED.items():
-        hashing = [entry for entry in entries if entry.action.key == "hashuid" and _reaches(entry, uid)]
-        gone = any(entry.action.key == "remove" and _reaches(entry, uid) for entry in entries)
-        follows = any(entry.action.key != "keep" and _reaches_below(entry, reference, nested) for entry in entries)
+        hashing = [entry for entry in entries if entry.action.key == hashuid.SPEC.key and _reaches(entry, uid)]
+        gone = any(_removes(entry) and _reaches(entry, uid) for entry in entries)
+        follows = any(not _keeps(entry) and _reaches_below(entry, reference, nested) for entry in entries)
         if hashing and not follows and not gone:
             how = "name it, too" if nested else "name it, too, with recurse-sequence: true"
             message = f"{uid} is hashed, and {reference} stays: it still tells the original; {how}"
             problems.warn(hashing[0].line, hashing[0].column, hashing[0].where, message)
+
+
+def _keeps(entry: Entry) -> bool:
+    return ACTIONS[entry.action.key].keeps
+
+
+def _removes(entry: Entry) -> bool:
+    return ACTIONS[entry.action.key].promise == GONE
 
 
 def _reaches_below(entry: Entry, keyword: str, nested: bool) -> bool:
@@ -157,12 +155,7 @@ def _reaches(entry: Entry, keyword: str) -> bool:
             return False
 
 
-def _stands_still(action: Action) -> bool:
-    """Tell whether dates come out as they went in: a fraction of a day has no effect on a date without a time."""
-    match action:
-        case IncrementDate(shift, form):
-            return not shift.jitter and (not shift.days or (0 < shift.days < 1 and form == "%Y%m%d"))
-        case IncrementDatetime(shift):
-            return not shift.jitter and not shift.days
-        case _:
-            return False
+def warning_of(entry: Entry, kind: str | None) -> str:
+    """Return what an entry's action leaves, where it works on a VR or another kind of value; empty for nothing."""
+    action, settled = entry.action, not isinstance(entry.action, Unresolved)
+    return ACTIONS[action.key].warns(action.action if isinstance(action, Unresolved) else action, kind, settled)

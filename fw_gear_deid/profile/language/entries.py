@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fw_gear_deid.actions import Replace
+from fw_gear_deid.actions import ACTIONS, Replace
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
 from fw_gear_deid.profile.language import build, requires
@@ -102,8 +102,8 @@ def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | 
 
 def execution_order(entries: list[Entry]) -> list[Entry]:
     """Fields in file order, but every regex-sub first, the last of them foremost (profile language §2.2)."""
-    first = [entry for entry in reversed(entries) if entry.action.key == "regex-sub"]
-    return first + [entry for entry in entries if entry.action.key != "regex-sub"]
+    first = [entry for entry in reversed(entries) if ACTIONS[entry.action.key].early]
+    return first + [entry for entry in entries if not ACTIONS[entry.action.key].early]
 
 
 def _compare_with_earlier(section: Section, entry: Entry, entries: list[Entry]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from fw_gear_deid.actions.dates import DEFAULT_DATETIME
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.language.addresses import parse_name, parse_regex
 
@@ -18,8 +17,8 @@ class Naming:
     ----------
     name, regex, reference : callable
         Text of a ``name``, of a ``regex``, and of another field that regex-sub reads → selector; they raise BadName.
-    date_format, datetime_format : str
-        Where neither the rule nor the section says.
+    defaults : mapping of str to str
+        Options of actions whose default differs from that for DICOM.
     multiple : bool
         A backslash separates several values, as in DICOM.
     """
@@ -27,8 +26,7 @@ class Naming:
     name: Callable[[str], AnySelector]
     regex: Callable[[str], AnySelector]
     reference: Callable[[str], AnySelector]
-    date_format: str = "%Y%m%d"
-    datetime_format: str = DEFAULT_DATETIME
+    defaults: Mapping[str, str] = field(default_factory=dict)
     multiple: bool = True
 
 

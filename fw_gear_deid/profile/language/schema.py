@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
+from fw_gear_deid import actions
+
 # type names: bool · int · number · str · list · any; "x|y" either
 COMMON = {
     "fields": "list",
     "file-filter": "str|list",
     "enforce-file-filter": "bool",
-    "date-increment": "number",
-    "date-format": "str",
-    "datetime-format": "str",
-    "jitter-range": "number",
-    "jitter-type": "str",
-    "replace-with-insert": "bool",
-    "salt": "str",
-    "hash-digits": "int",
-    "uid-prefix-fields": "int",
-    "uid-suffix-fields": "int",
-    "uid-numeric-name": "str",
-    "secret-key": "str",
-    "force-nonce": "str",
+    **{name: option.kind for spec in actions.TABLE for name, option in spec.shared.items()},
     "filenames": "list",
     "alter_pixels": "any",
     "alter-pixels": "any",
@@ -69,29 +59,10 @@ LEVEL = {
     if key not in ("file-filter", "enforce-file-filter", "filenames", "alter_pixels", "alter-pixels")
 } | {"all": "bool", "include-info-header": "bool", "separator": "str"}
 
-_MOVE = {
-    "date-increment-override": "number",
-    "jitter-date": "bool",
-    "jitter-range": "number",
-    "jitter-unit": "str",
-    "datetime-min": "str",
-    "datetime-max": "str",
-}
-ACTIONS: dict[str, dict[str, str]] = {
-    "keep": {},
-    "identity": {},
-    "remove": {},
-    "replace-with": {"replace-with-insert": "bool"},
-    "hash": {},
-    "hashuid": {},
-    "increment-date": _MOVE | {"date-format": "str"},
-    "increment-datetime": _MOVE | {"datetime-format": "str"},
-    "jitter": {"jitter-range": "number", "jitter-type": "str", "jitter-min": "number", "jitter-max": "number"},
-    "regex-sub": {},
-    "encrypt": {"force-nonce": "str"},
-    "decrypt": {},
-}
-BOOLEAN_ACTIONS = frozenset(ACTIONS) - {"replace-with", "regex-sub"}
+ACTIONS = {name: {option: found.kind for option, found in spec.own.items()} for name, spec in actions.SPECS.items()}
+BOOLEAN_ACTIONS = frozenset(name for name, spec in actions.SPECS.items() if spec.alone)
+OPTIONS = {name: option for spec in actions.TABLE for name, option in spec.options.items()}
+"""What actions work with; one name means one kind of value everywhere."""
 FILENAME_KEYS = {"output": "str", "input-regex": "str", "groups": "list"}
 SECTION_OPTIONS = frozenset(key for options in SECTIONS.values() for key in options) - TOP.keys()
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fw_gear_deid.actions import HashUid
-from fw_gear_deid.actions.dates import format_problem
-from fw_gear_deid.model.legal import problem
+from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
 from fw_gear_deid.profile.language.naming import ELEMENTS, Naming
 from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
@@ -56,10 +54,10 @@ class Section:
                 self.problems.error(option.line, option.column, self.key, f"unknown option {option.text!r}{hint}")
                 continue
             good = self.check(value, known[option.text], f"{self.key}.{option.text}")
-            if good and option.text in ("date-format", "datetime-format") and isinstance(value, Scalar):
-                wrong = format_problem(value.text)
-                if wrong:
-                    self.problems.error(value.line, value.column, f"{self.key}.{option.text}", wrong)
+            declared = schema.OPTIONS.get(option.text)
+            wrong = declared.problem(value.text) if good and declared and isinstance(value, Scalar) else ""
+            if wrong:
+                self.problems.error(value.line, value.column, f"{self.key}.{option.text}", wrong)
 
     def check(self, node: Node, expected: str, where: str) -> bool:
         """Complain about a node of the wrong type; return whether it is right."""
@@ -105,26 +103,3 @@ class Section:
         except BadName as error:
             self.problems.error(node.line, node.column, where, str(error))
             return None
-
-    def hashuid(self, at: Mapping) -> HashUid:
-        """Return the section's hashuid."""
-        prefix, suffix = self._count("uid-prefix-fields", 4), self._count("uid-suffix-fields", 1)
-        numeric = self.text("uid-numeric-name", "")
-        if numeric:
-            if problem(numeric, "UI"):
-                self.complain("uid-numeric-name", "not a UID prefix: numbers and dots, in quotes")
-            elif len(numeric.split(".")) != prefix and not self.is_unknown("uid-prefix-fields"):
-                self.complain(
-                    "uid-numeric-name",
-                    f"has {len(numeric.split('.'))} components and uid-prefix-fields is {prefix}: they must agree",
-                )
-            elif numeric.startswith("2.16.840.1.114570") and numeric != "2.16.840.1.114570.2.2":
-                self.complain("uid-numeric-name", "under Flywheel's root only 2.16.840.1.114570.2.2 may be used")
-        return HashUid(prefix, suffix, numeric, self.text("salt", ""))
-
-    def _count(self, option: str, default: int) -> int:
-        value = self.number(option, default)
-        if value is None or value < 0 or value != int(value):
-            self.complain(option, "must be 0 or more")
-            return default
-        return int(value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fw_gear_deid.actions import RegexSub
-from fw_gear_deid.actions.regexsub import VARIABLE, Substitution
+from fw_gear_deid.actions.regexsub import VARIABLE
+from fw_gear_deid.actions.spec import Template
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, PathAt, TagAt
 from fw_gear_deid.profile.language import build, schema
@@ -15,21 +15,23 @@ from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import did_you_mean
 
 
-def parse_regex_sub(section: Section, value: Node, where: str, references: dict[str, AnySelector]) -> Action | None:
-    """Return the action of a ``regex-sub`` list, or complain and return None."""
+def parse_templates(
+    section: Section, value: Node, where: str, references: dict[str, AnySelector]
+) -> tuple[Template, ...] | None:
+    """Return a list of templates whose variables are captures and other fields, or complain and return None."""
     if not isinstance(value, Listing) or not value.items:
         section.problems.error(value.line, value.column, where, "must be a list of {input-regex, output, groups}")
         return None
-    substitutions = []
+    found = []
     for index, item in enumerate(value.items):
-        substitution = _substitution(section, item, f"{where}[{index}]", references)
-        if substitution is None:
+        template = _template(section, item, f"{where}[{index}]", references)
+        if template is None:
             return None
-        substitutions.append(substitution)
-    return RegexSub(tuple(substitutions))
+        found.append(template)
+    return tuple(found)
 
 
-def _substitution(section: Section, item: Node, where: str, references: dict[str, AnySelector]) -> Substitution | None:
+def _template(section: Section, item: Node, where: str, references: dict[str, AnySelector]) -> Template | None:
     pattern_and_output = parse_template(section, item, where)
     if pattern_and_output is None or not isinstance(item, Mapping):
         return None
@@ -46,7 +48,7 @@ def _substitution(section: Section, item: Node, where: str, references: dict[str
             f"{{{missing[0]}}} is neither a named capture of input-regex nor listed in groups with an action",
         )  # fmt: skip
         return None
-    return Substitution(pattern, output, groups)
+    return pattern, output, groups
 
 
 def parse_template(section: Section, item: Node, where: str) -> tuple[re.Pattern[str], str] | None:

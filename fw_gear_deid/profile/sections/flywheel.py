@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from fw_gear_deid.actions import Hash, HashUid, IncrementDate, IncrementDatetime, Keep, Remove, Replace
+from fw_gear_deid.actions import ACTIONS, IncrementDate, IncrementDatetime, Keep, Remove, Replace, dates
+from fw_gear_deid.actions.spec import RECORD
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import DATED, EDITABLE, GROUPS, LEVELS, NEVER, Json, choices, fit
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, TagAt
+from fw_gear_deid.profile.advice.lint import warning_of
 from fw_gear_deid.profile.compiled import DicomSection, FlywheelSection, KeyRule, LevelRules
 from fw_gear_deid.profile.language import build, schema
 from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
@@ -17,14 +19,15 @@ from fw_gear_deid.profile.language.naming import Naming
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, did_you_mean
+from fw_gear_deid.profile.values.variables import Unresolved
 
 # Defaults of the json section, profile language §3
-JSON_DATE = "%Y-%m-%d"
-JSON_DATETIME = "%Y-%m-%d %H:%M:%S"
+JSON_FORMATS = {"date-format": "%Y-%m-%d", "datetime-format": "%Y-%m-%d %H:%M:%S"}
 # What names a person, a place or a visit, and may hold anything that somebody typed
 _TELLING = (
     "label", "firstname", "lastname", "date_of_birth", "operator", "uid", "timestamp", "description", "info", "tags",
 )  # fmt: skip
+_INCREMENTS = (dates.DATE.key, dates.DATETIME.key)
 _STUDY_DATE = TagAt(0x00080020)
 
 
@@ -103,8 +106,7 @@ def _level(
         partial(_name, level, separator),
         lambda text: KeysAt(compile_pattern(text), separator),
         partial(_reference, level, separator),
-        JSON_DATE,
-        JSON_DATETIME,
+        JSON_FORMATS,
         multiple=False,
     )
     section = Section(section.key, _with_increment(section.options, inherited), section.file, section.problems, naming)
@@ -197,26 +199,26 @@ def _check_entry(section: Section, level: str, entry: Entry) -> None:
 
 def _misfit(level: str, key: str, action: Action) -> str:
     """Say why the result of an action is nothing that the platform takes for a key."""
-    match action:
-        case Hash() | HashUid() if key in DATED or key in ("age", "weight", "info") or choices(level, key):
-            return f"{key} cannot hold a hash; replace or remove it instead"
-        case Replace(values):
-            value: Json = values[0] if len(values) == 1 else list[Json](values)
-            try:
-                fit(level, key, value)
-            except Unfit as error:
-                return f"{key} does not take this: {error}"
+    if isinstance(action, Unresolved):
+        return ""
+    if ACTIONS[action.key].digest and (key in DATED or key in ("age", "weight", "info") or choices(level, key)):
+        return f"{key} cannot hold a hash; replace or remove it instead"
+    if isinstance(action, Replace):
+        try:
+            fit(level, key, action.values[0] if len(action.values) == 1 else list[Json](action.values))
+        except Unfit as error:
+            return f"{key} does not take this: {error}"
     return ""
 
 
 def _moves(section: Section, own: Node | None, dicom: DicomSection | None) -> Action | None:
     """Return how dates move that no rule names: by an increment said for containers, else as those in the files."""
     if own is not None:
-        key = Scalar("increment-datetime", "str", own.line, own.column)
+        key = Scalar(dates.DATETIME.key, "str", own.line, own.column)
         item = Mapping(((key, Scalar("true", "bool", own.line, own.column)),), own.line, own.column)
         quiet = Section(section.key, section.options, section.file, Problems(), section.naming)
         return build.parse_action(quiet, item, section.key, None, {}, "timestamp")
-    moving = [rule for rule in (dicom.rules if dicom is not None else ()) if rule.action.key.startswith("increment-")]
+    moving = [rule for rule in (dicom.rules if dicom is not None else ()) if rule.action.key in _INCREMENTS]
     moving.sort(key=lambda rule: rule.selector != _STUDY_DATE)  # any date will do, the study's best
     action = moving[0].action if moving else None
     return IncrementDatetime(action.shift) if isinstance(action, IncrementDate | IncrementDatetime) else action
@@ -228,9 +230,8 @@ def _warn(section: Section, level: str, entries: list[Entry], moves: Action | No
         if isinstance(entry.action, Keep) and moves is not None and entry.name in DATED & set(EDITABLE[level]):
             what = f"{entry.name} travels as it is while dates elsewhere move: it tells by how much"
             problems.warn(entry.line, entry.column, entry.where, what)
-        elif isinstance(entry.action, Hash) and not entry.action.salt:
-            what = "a hash without a salt can be undone by trying all likely values"
-            problems.warn(entry.line, entry.column, entry.where, what)
+        elif not isinstance(entry.action, Unresolved) and (warning := warning_of(entry, RECORD)):
+            problems.warn(entry.line, entry.column, entry.where, warning)
     if section.flag("all"):
         ruled = [key for key in _TELLING for entry in entries if _covers(entry, key)]
         plain = [key for key in _TELLING if key in EDITABLE[level] and key not in ruled]

@@ -28,10 +28,11 @@ _KINDS = {
     if kind in ("bool", "int", "number")
 } | dict.fromkeys(schema.BOOLEAN_ACTIONS, "bool")
 # What stands for a value that is not known yet, where a slot does not take every text
-_STAND_IN = {
-    "date-format": "%Y%m%d", "datetime-format": "%Y%m%d%H%M%S", "datetime-min": "20000101", "datetime-max": "20000101",
-    "jitter-type": "float", "jitter-unit": "days", "patient-age-units": "Y", "uid-numeric-name": "",
-} | dict.fromkeys(schema.BOOLEAN_ACTIONS | {"remove-private-tags", "patient-age-from-birthdate"}, "true")  # fmt: skip
+_STAND_IN = (
+    {name: option.stand_in for name, option in schema.OPTIONS.items() if option.stand_in is not None}
+    | dict.fromkeys(schema.BOOLEAN_ACTIONS | {"remove-private-tags", "patient-age-from-birthdate"}, "true")
+    | {"patient-age-units": "Y"}
+)
 _BLAMED_AT_KEY = (_KINDS.keys() | _STAND_IN.keys()) - schema.BOOLEAN_ACTIONS
 """Options that other modules complain about at their key."""
 _NEEDED = {"bool": "true or false", "int": "a whole number", "number": "a number"}

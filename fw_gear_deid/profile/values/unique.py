@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass
 
+from fw_gear_deid.actions import replace
 from fw_gear_deid.model.selectors import TagAt
 from fw_gear_deid.profile.language.addresses import BadName, parse_name
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
@@ -45,7 +46,7 @@ def targets(template: Template) -> list[Target]:
     entries += [("subject label", entry, _is_label) for entry in _fields(template.root, "flywheel", "subject")]
     found = []
     for what, entry, matches in entries:
-        name, value = entry.get("name"), entry.get("replace-with")
+        name, value = entry.get("name"), entry.get(replace.SPEC.key)
         if isinstance(name, Scalar) and isinstance(value, Scalar) and matches(name.text):
             target = Target(what, template, value)
             found += [target] if target.variables else []

@@ -18,15 +18,6 @@ PSEUDONYMS = ("subject.pseudonym", "session.pseudonym")
 """Variables that need no mapping: who takes a page hands their texts in."""
 _BRACES = re.compile(r"\{\{[ \t]*([^{}\n]*?)[ \t]*\}\}")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
-# action → options of its section that it works with
-_READS = {
-    "increment-date": ("date-increment", "date-format"),
-    "increment-datetime": ("date-increment", "datetime-format"),
-    "jitter": ("jitter-range", "jitter-type"),
-    "hash": ("salt", "hash-digits"),
-    "hashuid": ("salt", "uid-prefix-fields", "uid-suffix-fields", "uid-numeric-name"),
-    "replace-with": ("replace-with-insert",),
-}
 _UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")  # controls, formats, separators
 _HIGH, _LOW = 0xF0000, 0x8000  # indexes are written as two private-use characters of plane 15
 
@@ -166,18 +157,15 @@ class Unresolved:
         raise Unfit(f"{spell(*self.names) or 'a variable of the profile'} has no value here")
 
 
-def settle(action: Action, options: Mapping, *entry: Node) -> Action:
+def settle(action: Action, *nodes: Node) -> Action:
     """Return an action, or its refusal when it depends on a value that is not known.
 
     Parameters
     ----------
     action : Action
-    options : Mapping
-        Those of the section.
-    *entry : Node
-        The entry that the action comes from.
+    *nodes : Node
+        What it is made from: its entry, and options of its section.
     """
-    read_too = [node for option in _READS.get(action.key, ()) if (node := options.get(option)) is not None]
-    scalars = [scalar for node in (*entry, *read_too) for scalar in scalars_in(node) if scalar.unknown]
+    scalars = [scalar for node in nodes for scalar in scalars_in(node) if scalar.unknown]
     names = tuple(dict.fromkeys(name for scalar in scalars for name in scalar.variables))
     return Unresolved(action, names) if scalars else action
