@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-
-import pydicom
-from pydicom.dataelem import RawDataElement
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from typing import TYPE_CHECKING
 
 from fw_gear_deid.model.errors import Odd
 
+if TYPE_CHECKING:
+    import pydicom
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # Deflated Explicit VR Little Endian, PS3.5 §A.5
 _UNDEFINED = 0xFFFFFFFF
 
 
@@ -25,8 +26,10 @@ def rewrite(src: bytes) -> bytes:
     Odd
         pydicom does not read it without a doubt either.
     """
-    if DeflatedExplicitVRLittleEndian.encode() in src:
+    if _DEFLATED in src:
         raise Odd("it is not encoded as DICOM demands, and deflated")
+    import pydicom  # when it is needed: that takes longer than most files, which are plain
+
     stream = io.BytesIO(src)
     out = io.BytesIO()
     with warnings.catch_warnings():
@@ -47,6 +50,8 @@ def _is_cut(ds: pydicom.Dataset) -> bool:
 
     Not inside sequences: those of defined length are still bytes, and pydicom raises for one that lacks its delimiter.
     """
+    from pydicom.dataelem import RawDataElement
+
     # iterating a data set would convert its values
     elements = (ds.get_item(tag, keep_deferred=True) for tag in tuple(ds.keys()))
     return any(
