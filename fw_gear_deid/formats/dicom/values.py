@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import Sequence
 
+from fw_gear_deid.formats.dicom.careful import strict_pydicom
 from fw_gear_deid.model.dictionary import CHARSET_VRS, SINGLE_TEXT_VRS, TEXT_VRS
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import problem
@@ -107,8 +105,8 @@ def _decode_text(raw: bytes, vr: str, encodings: tuple[str, ...]) -> str:
         if b"\x1b" not in raw:
             return raw.decode(encodings[0])
         # not by splitting the bytes: '=' and '^' may be halves of a character in ISO 2022
-        with _pydicom() as charset:
-            text: str = charset.decode_bytes(raw, encodings, _PN_DELIMS if vr == "PN" else _TEXT_DELIMS)
+        with strict_pydicom() as pydicom:
+            text: str = pydicom.charset.decode_bytes(raw, encodings, _PN_DELIMS if vr == "PN" else _TEXT_DELIMS)
         return text.replace(_GB2312_ESCAPE, "") if _GB2312 in encodings else text
     except (UserWarning, UnicodeError, LookupError):
         raise Unfit("the text is not in the character set that (0008,0005) declares") from None
@@ -186,22 +184,9 @@ def _encode_text(text: str, encodings: tuple[str, ...], delimiters: str) -> byte
         return text.encode("iso2022_jp")  # pydicom sets back to Japanese, its first character set, not to ASCII
     if len(encodings) == 1 and encodings[0] not in _NOT_AS_PYTHON:
         return text.encode(encodings[0])
-    with _pydicom() as charset:
-        raw: bytes = charset.encode_string(text, encodings)
+    with strict_pydicom() as pydicom:
+        raw: bytes = pydicom.charset.encode_string(text, encodings)
     return raw
-
-
-@contextmanager
-def _pydicom() -> Iterator[ModuleType]:
-    """Lend pydicom's character sets, for text with escape sequences; where it would only warn, it raises.
-
-    It is imported when it is needed: that takes longer than most files, which have one character set.
-    """
-    from pydicom import charset
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield charset
 
 
 def _is_jis_x_0201(char: str) -> bool:

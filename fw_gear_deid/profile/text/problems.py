@@ -50,6 +50,8 @@ class Problems:
 class ProfileError(UsageError):
     """A profile that cannot be used; carries every problem that was found."""
 
+    named = True
+
     def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
         super().__init__(name, problems)
         self.name = name
