@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -75,7 +74,12 @@ def _check(*parts: str) -> None:
 
 def fresh_name() -> str:
     """Return a text that nothing else is called."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
+
+
+def passing() -> Keyring:
+    """Return a keyring that nobody keeps."""
+    return Keyring(os.urandom(SECRET_BYTES))
 
 
 def generate(path: Path) -> None:
@@ -86,7 +90,7 @@ def generate(path: Path) -> None:
     UsageError
         The file exists, or cannot be written.
     """
-    text = secrets.token_hex(SECRET_BYTES) + "\n"
+    text = os.urandom(SECRET_BYTES).hex() + "\n"
     try:
         handle = private.create(path)
     except FileExistsError:

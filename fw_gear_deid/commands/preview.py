@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from fw_gear_deid import keys, options, preview
@@ -32,6 +31,6 @@ def show(arguments: argparse.Namespace) -> int:
         by_session=arguments.session_level_profile,
         allow_shared=arguments.allow_shared_ids,
     )
-    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.Keyring(os.urandom(keys.SECRET_BYTES))
+    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.passing()
     asked = preview.Asked(places, arguments.csv, tuple(arguments.include or ()), tuple(arguments.exclude or ()))
     return 1 if preview.preview(asked, book, keyring) else 0

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
@@ -85,6 +86,12 @@ def read_template(text: str, file: str) -> Template:
     file : str
         Name to use in messages.
     """
+    return replace(_template(text), file=file)
+
+
+@lru_cache(maxsize=4)
+def _template(text: str) -> Template:
+    """Parse a profile that has no name yet; a run asks for its one profile again and again."""
     lower = text.lower()
     # two characters that are neither in the text nor written as an escape in it
     free = (code for code in range(0x100000, 0x10FFF0) if chr(code) not in text and f"{code:x}" not in lower)
@@ -106,7 +113,7 @@ def read_template(text: str, file: str) -> Template:
     root = read(_BRACES.sub(hide, text), problems, schema.SECTION_OPTIONS)
     root = root and unwrap(root, problems)
     shown = tuple(replace(one, message=one.message.replace(repr(lead)[1:-1], "{")) for one in problems.all())
-    return Template(text, file, root, shown, tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
+    return Template(text, "", root, shown, tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
 
 
 def names(text: str) -> tuple[tuple[str, int, int], ...]:
