@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.system import private
 from fw_gear_deid.system.sync import sync_handle
 
@@ -17,7 +18,7 @@ SECRET_BYTES = 32
 _NAME_DIGITS = 12  # 48 bits: a collision among a million names has odds of 1 in 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keyring:
     """HMAC-SHA256 streams of one secret (RFC 2104)."""
 

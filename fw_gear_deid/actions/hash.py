@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 
 from fw_gear_deid.model.action import At, Texts
+from fw_gear_deid.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hash:
     """``hash: true``: SHA-256 of salt and value in UTF-8, lower-case hexadecimal, cut to ``hash-digits``.
 

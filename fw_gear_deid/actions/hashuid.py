@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 
 from fw_gear_deid.model.action import At, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 
 UID_MAX = 64  # characters, PS3.5 §9.1
 _BLOCKS, _BLOCK = 6, 6  # of six digits each, as the reference engine cuts them
 _TAIL = 6  # characters kept of each suffix component
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HashUid:
     """``hashuid: true``: prefix components, six blocks of digest digits, suffix components.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from fw_gear_deid.model.action import At, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 
 INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DS_MAX = 16  # characters, PS3.5 Table 6.2-1
@@ -23,7 +23,7 @@ def whole_offset(number: int, reach: int) -> int:
     return at - reach if at < reach else at - reach + 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Jitter:
     """``jitter: true``: adds an offset from the keyring, never 0, then clamps.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
+from fw_gear_deid.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remove:
     """``remove: true``: the field does not exist afterwards."""
 

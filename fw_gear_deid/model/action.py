@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from typing import Protocol
+
+from fw_gear_deid.model.frozen import frozen
 
 Texts = tuple[str, ...]
 
@@ -21,7 +22,7 @@ REMOVE = Gone.REMOVE
 Result = Texts | Gone
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class At:
     """The read-only surroundings of a value.
 

@@ -11,11 +11,12 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fw_gear_deid.model.cells import shown
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import Item
 from fw_gear_deid.runner.told import counted
 
@@ -29,7 +30,7 @@ _MARKS = 24  # lines that the time left is told from: what went on in the last t
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manner:
     """How a run tells of its progress.
 

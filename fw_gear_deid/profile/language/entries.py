@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fw_gear_deid.actions import Replace
 from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
 from fw_gear_deid.profile.language import build, requires
 from fw_gear_deid.profile.language.addresses import BadName, spelling_note
@@ -14,7 +15,7 @@ from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Scalar
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One entry of ``fields``, compiled."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.text.nodes import BREAK, Listing, Mapping, Node, Scalar, read
 from fw_gear_deid.profile.text.problems import Problem, Problems
@@ -32,7 +33,7 @@ _UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")  # controls, formats, separators
 _HIGH, _LOW = 0xF0000, 0x8000  # indexes are written as two private-use characters of plane 15
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spot:
     """One ``{{ name }}`` in a profile.
 
@@ -52,7 +53,7 @@ class Spot:
     spelled: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """A profile as nodes, its variables still open: tokens that no profile holds stand for them."""
 
@@ -149,7 +150,7 @@ def spell(*listed: str) -> str:
     return ", ".join(f"{{{{ {name} }}}}" for name in listed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unresolved:
     """An action that depends on a variable without a value: the file or container is refused."""
 
