@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ def entry() -> None:
         from fw_gear_deid.runner import signals
 
         signals.ignore()  # once more on the way out would be told with a traceback
+    gc.freeze()  # what is left ends with the process, and is not looked through before
     sys.exit(code)
 
 

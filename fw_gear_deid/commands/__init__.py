@@ -5,6 +5,7 @@ A command's file is imported when it is asked for, so that none waits for what o
 
 from __future__ import annotations
 
+import gc
 from argparse import ArgumentParser
 from importlib import import_module
 
@@ -20,4 +21,7 @@ COMMANDS = {
 
 def fill(parser: ArgumentParser, name: str) -> None:
     """Give a parser the arguments of a command; its default ``command`` takes them and returns the exit code."""
-    import_module(f"{__name__}.{name}").fill(parser)
+    gc.disable()  # modules are no garbage: to look for some among them takes as long as importing a dozen more
+    module = import_module(f"{__name__}.{name}")
+    gc.enable()
+    module.fill(parser)
