@@ -127,6 +127,34 @@ def test_pickles_come_back_whole() -> None:
     assert pickle.loads(pickle.dumps(Kept(1.5, "x"))) == Kept(1.5, "x")
 
 
+def test_what_it_cannot_make_is_told() -> None:
+    class Later:
+        name: str = field(init=False)
+
+    class ByName:
+        name: str = field(kw_only=True)
+
+    class Mended:
+        name: str
+
+        def __post_init__(self) -> None: ...
+
+    for cls in (Later, ByName, Mended):
+        with pytest.raises(TypeError, match=cls.__name__):
+            frozen(cls)
+
+
+def test_fields_may_have_any_name() -> None:
+    @frozen
+    class Odd:
+        set: int
+        _set: int = 1
+        missing: list[int] = field(default_factory=list)
+        _missing_: int = 2
+
+    assert asdict(Odd(0)) == {"set": 0, "_set": 1, "missing": [], "_missing_": 2}
+
+
 def test_own_methods_stay() -> None:
     assert repr(bare(frozen)()) == "bare"
     made = bare(frozen)

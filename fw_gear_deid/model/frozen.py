@@ -26,6 +26,8 @@ def frozen(cls: Class) -> Class:
     (Place(tag=1, index=0), True)
     """
     made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+    if hasattr(cls, "__post_init__") or not all(one.init and not one.kw_only for one in fields(made)):
+        raise TypeError(f"{cls.__name__} is not made of its fields alone: it needs a dataclass")
     # with the class, since of one name alone it would get no tuple, and of none nothing
     compared = attrgetter("__class__", *(one.name for one in fields(made) if one.compare))
 
@@ -44,19 +46,19 @@ def frozen(cls: Class) -> Class:
 def _init(self: Any, *values: object, **named: object) -> None:
     """Compile the constructor of a class, which is called from then on."""
     cls = type(self)
-    known: dict[str, Any] = {"_set": object.__setattr__, "_MISSING": MISSING}
+    known: dict[str, Any] = {"_set_field": object.__setattr__, "_missing": MISSING}
     parameters, body = ["self"], ["pass"]
     for one in fields(cls):
         parameter, value = one.name, one.name
         if one.default is not MISSING:
-            known[f"_{one.name}"] = one.default
-            parameter += f"=_{one.name}"
+            known[f"_default_{one.name}"] = one.default
+            parameter += f"=_default_{one.name}"
         elif one.default_factory is not MISSING:
-            known[f"_{one.name}"] = one.default_factory
-            parameter += "=_MISSING"
-            value = f"_{one.name}() if {one.name} is _MISSING else {one.name}"
+            known[f"_make_{one.name}"] = one.default_factory
+            parameter += "=_missing"
+            value = f"_make_{one.name}() if {one.name} is _missing else {one.name}"
         parameters.append(parameter)
-        body.append(f"_set(self, {one.name!r}, {value})")
+        body.append(f"_set_field(self, {one.name!r}, {value})")
     exec(f"def __init__({', '.join(parameters)}): {'; '.join(body)}", known)  # noqa: S102 -- as dataclasses do
     cls.__init__ = known["__init__"]
     cls.__init__(self, *values, **named)
