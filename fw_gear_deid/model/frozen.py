@@ -1,7 +1,7 @@
 """Frozen dataclasses with slots that are quickly made.
 
 ``dataclass(frozen=True, slots=True)`` compiles six methods of each class whenever the program starts; with a hundred
-classes that was a third of what a small file cost. Here the constructor alone is compiled, and that when the first
+classes that was a fifth of what a small file cost. Here the constructor alone is compiled, and that when the first
 object is made; what else there is works for any class. ``fields``, ``replace`` and ``asdict`` take them as their own.
 """
 

@@ -20,7 +20,7 @@ UNKNOWN = ("unknown",)
 """Codecs of a character set that is not known: ASCII can be read and written, nothing else."""
 
 _ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")
-_ALONE = ("ISO_IR 192", "GB18030", "GBK")  # known no escape sequence, PS3.5 §6.1.2.5.4
+_ALONE = ("ISO_IR 192", "GB18030", "GBK")  # know no escape sequences, PS3.5 §6.1.2.5.4
 _ONE_BYTE = {
     "13": "shift_jis", "100": "latin_1", "101": "iso8859_2", "109": "iso8859_3", "110": "iso8859_4",
     "126": "iso_ir_126", "127": "iso_ir_127", "138": "iso_ir_138", "144": "iso_ir_144", "148": "iso_ir_148",
