@@ -14,8 +14,8 @@ COPY fw_gear_deid ./fw_gear_deid
 COPY profiles ./profiles
 
 # The platform writes input/, output/ and config.json as root; a local run may use any user.
-# A checkout under a strict umask has files that only their owner may read.
-RUN chmod -R a+rX . && mkdir -p input output work && chmod 777 output work && useradd --create-home gear
+# A checkout under a strict umask has files that only their owner may read. Compiled once, not at each start.
+RUN python -m compileall -q fw_gear_deid && chmod -R a+rX . && mkdir -p input output work && chmod 777 output work && useradd --create-home gear
 USER gear
 
 # The platform runs the manifest's command instead; "docker run IMAGE ARGS" is the command line.

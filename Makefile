@@ -21,6 +21,8 @@ demo: .venv/ready             ## the main job on sample data
 	$(BIN)/fw-gear-deid sample demo/in --check demo/out || test $$? = 1 # some survive, as the profile says
 bench: .venv/ready            ## milliseconds for made-up archives
 	$(BIN)/python tests/bench.py
+dictionaries: .venv/ready     ## the DICOM tables, from the installed pydicom's
+	$(BIN)/python -m tests.dictionaries
 lock:                         ## pin what pyproject.toml asks for, with hashes and without hosts
 	sh docs/lock.sh
-.PHONY: setup check lint test demo bench lock
+.PHONY: setup check lint test demo bench dictionaries lock

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid import keys, options
 from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import Identity
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
@@ -30,7 +30,7 @@ from fw_gear_deid.system.cores import usable_cores
 PRIVATE = "private"  # folder of the reports that are not handed on
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Done:
     """How a run ended.
 

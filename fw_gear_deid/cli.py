@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
 
 from fw_gear_deid import __version__
-from fw_gear_deid.commands import COMMANDS
+from fw_gear_deid.commands import COMMANDS, fill
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, UsageError, place_of
-from fw_gear_deid.profile.text.problems import ProfileError
-from fw_gear_deid.runner import signals
 
 OK, SOME_REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -25,11 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done · 1 something refused or failed · 2 wrong usage, profile or configuration · 130 interrupted.
     """
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    asked = next((word for word in words if not word.startswith("-")), "")
     try:
+        arguments = parser(asked).parse_args(words)
         code: int = arguments.command(arguments)
-    except ProfileError as error:
-        return _tell(error.lines, USAGE)
     except UsageError as error:
         return _tell(_ours(error), USAGE)
     except DeidError as error:
@@ -50,13 +49,16 @@ def entry() -> None:
     """End the process with the exit code of a command."""
     code = main()
     if code == INTERRUPTED:
+        from fw_gear_deid.runner import signals
+
         signals.ignore()  # once more on the way out would be told with a traceback
+    gc.freeze()  # what is left ends with the process, and is not looked through before
     sys.exit(code)
 
 
 def _ours(error: DeidError) -> list[str]:
     first, *more = error.lines or ("",)
-    return [f"fw-gear-deid: {first}", *more]
+    return [first if error.named else f"fw-gear-deid: {first}", *more]
 
 
 def _tell(lines: Sequence[str], code: int) -> int:
@@ -68,11 +70,13 @@ def _tell(lines: Sequence[str], code: int) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """Return the parser of all commands, with the arguments of the one that is asked for."""
     top = argparse.ArgumentParser(prog="fw-gear-deid", description="De-identify stored imaging files by a profile.")
     top.add_argument("--version", action="version", version=f"fw-gear-deid {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for name, line in COMMANDS.items():
+        one = commands.add_parser(name, help=line)
+        if name == command:
+            fill(one, name)
     return top

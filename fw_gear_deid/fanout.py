@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from fw_gear_deid import RESULTS
 from fw_gear_deid.ledger.reports import AUDIT_COLUMNS, FILES_COLUMNS
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, plain, wait
 from fw_gear_deid.stores.flywheel.source import FlywheelSource, fields_of
@@ -26,7 +26,7 @@ _REPORTS = ("audit.csv", "files.csv", "summary.json")
 _POLL = 10  # of the pauses that ``wait`` counts in: ten seconds on a site, none in tests
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """One session's job.
 

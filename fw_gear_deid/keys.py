@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 import os
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.system import private
 from fw_gear_deid.system.sync import sync_handle
 
@@ -18,7 +18,7 @@ SECRET_BYTES = 32
 _NAME_DIGITS = 12  # 48 bits: a collision among a million names has odds of 1 in 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keyring:
     """HMAC-SHA256 streams of one secret (RFC 2104)."""
 
@@ -75,7 +75,12 @@ def _check(*parts: str) -> None:
 
 def fresh_name() -> str:
     """Return a text that nothing else is called."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
+
+
+def passing() -> Keyring:
+    """Return a keyring that nobody keeps."""
+    return Keyring(os.urandom(SECRET_BYTES))
 
 
 def generate(path: Path) -> None:
@@ -86,7 +91,7 @@ def generate(path: Path) -> None:
     UsageError
         The file exists, or cannot be written.
     """
-    text = secrets.token_hex(SECRET_BYTES) + "\n"
+    text = os.urandom(SECRET_BYTES).hex() + "\n"
     try:
         handle = private.create(path)
     except FileExistsError:

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from fw_gear_deid import __version__, fanout, keys, parser
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.text.problems import ProfileError, show
@@ -59,7 +60,7 @@ def main(folder: Path | None = None) -> int:
         return SOME_REFUSED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sites:
     """The two ends of a gear run, found and checked.
 

@@ -10,12 +10,13 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
+from fw_gear_deid.model.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Word:
     """How an option is written and read.
 
@@ -51,7 +52,7 @@ def count(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """What a run is asked for.
 

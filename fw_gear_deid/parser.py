@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -20,7 +21,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InputFile:
     """A file input: where the engine put it, and what it is on the platform."""
 
@@ -30,7 +31,7 @@ class InputFile:
     parent_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GearConfig:
     """What a gear job was asked for.
 

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -22,6 +21,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
 from fw_gear_deid.profile.compiled import DicomSection, Profile
@@ -36,7 +36,7 @@ LOG_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """Columns that ``fw deid test`` puts in front of the profile's fields."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What to show.
 
@@ -55,7 +55,7 @@ class Asked:
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """A file, or a folder and what is in it."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
+import warnings
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import charset
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model.dictionary import CHARSET_VRS, SINGLE_TEXT_VRS, TEXT_VRS, VRS
@@ -292,6 +295,56 @@ def test_names_in_every_vr(vr: str, charset: str, name: str, raw: str) -> None:
 )  # fmt: skip
 def test_codecs_of_a_character_set(raw: bytes | None, codecs: tuple[str, ...]) -> None:
     assert values.encodings_of(raw) == codecs
+
+
+_CODECS = {*charset.python_encoding.values()} - {"iso8859"}  # of other than the default repertoire
+
+
+def test_defined_terms_are_those_of_pydicom() -> None:
+    """Each and every pair, but for ASCII, which pydicom takes for Latin 1."""
+    terms = list(charset.python_encoding)
+    for names in [*((term,) for term in terms), *product(terms, terms)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                codecs = tuple(charset.convert_encodings(list(names)))
+            except UserWarning:
+                codecs = values.UNKNOWN
+        expected = () if set(codecs) == {"iso8859"} else codecs
+        assert values.encodings_of("\\".join(names).encode()) == expected, names
+
+
+@pytest.mark.parametrize("name", sorted(_CODECS))
+def test_text_in_one_character_set_is_as_pydicom_reads_it(name: str) -> None:
+    """It is not asked: its import costs more than a file."""
+    for raw in [bytes((first, second)) for first in range(0x1C, 0x100, 3) for second in range(0x1C, 0x100)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                expected = (charset.decode_bytes(raw, [name], {0x5E}),)
+            except UserWarning:
+                expected = None
+        try:
+            got = values.decode(raw, "UC", (name,), little=True)
+        except Unfit:
+            got = None
+        assert got == (expected and tuple(part.rstrip("\0 ") for part in expected[0].split("\\"))), raw
+
+
+@pytest.mark.parametrize("name", sorted(_CODECS - {"iso2022_jp", "shift_jis"}))
+def test_text_in_one_character_set_is_as_pydicom_writes_it(name: str) -> None:
+    for text in map(chr, [*range(0xA0, 0x600), *range(0x0E00, 0x0E60), *range(0x2010, 0xD7A4, 7)]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                expected = charset.encode_string(text, [name])
+            except UserWarning:
+                expected = None
+        try:
+            got = values.encode((text,), "UC", (name,), little=True)
+        except Unfit:
+            got = None
+        assert got == (expected and expected + b" " * (len(expected) % 2)), text
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,20 @@ def test_third_parties_have_one_door(library: str, door: str) -> None:
     assert used == {door}
 
 
+def test_pydicom_has_one_door_but_for_sample_data() -> None:
+    """Who imports it at the top makes every start wait for it, and it has to be kept from logging each time."""
+    used = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.parent.name != "sample" and any(name.split(".")[0] == "pydicom" for name in imports(path))
+    }
+    assert used == {"formats/dicom/careful.py"}
+
+
 def test_randomness_comes_from_the_keyring_alone() -> None:
     for path in PACKAGE.rglob("*.py"):
-        assert not imports(path) & {"random", "uuid"}, path
-        assert "secrets" not in imports(path) or path.name == "keys.py", path
+        assert not imports(path) & {"random", "secrets", "uuid"}, path
+        assert "urandom" not in path.read_text(encoding="utf-8") or path.name == "keys.py", path
 
 
 def test_version_has_one_home() -> None:
@@ -174,6 +184,7 @@ def test_image_steps_make_a_program_that_starts(tmp_path: Path) -> None:
     command = [sys.executable, *(part.replace("/flywheel/v0", str(image)) for part in entry[1:])]
     steps = [rest for word, rest in instructions if word == "RUN"]
     assert any("chmod -R a+rX ." in step for step in steps), "files of a checkout under umask 077 are root's alone"
+    assert any("compileall" in step for step in steps), "nobody may write below /flywheel/v0: each start would compile"
     (tmp_path / "empty").mkdir()
 
     def start(*arguments: str, cwd: Path = image) -> subprocess.CompletedProcess[str]:

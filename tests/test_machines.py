@@ -393,7 +393,7 @@ def test_workers_are_the_cores_of_this_process() -> None:
 
 def test_more_workers_than_a_system_can_wait_for(desk: Desk, monkeypatch: Patch) -> None:
     monkeypatch.setattr(cores, "MOST_WORKERS", 1)
-    monkeypatch.setattr("fw_gear_deid.runner.pool.get_context", None)
+    monkeypatch.setattr("fw_gear_deid.runner.pool._processes", None)
     desk.put({"S/V/A/1": instance()})
     assert desk.run("--workers", "100").code == 0
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
 from fw_gear_deid.model.action import Action, At, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 
 DEFAULT_DATE, DEFAULT_DATETIME = "%Y%m%d", "%Y%m%d%H%M%S.%f"  # the profile language's defaults for DICOM
 UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", "weeks")  # of timedelta
@@ -35,7 +35,7 @@ def whole_offset(number: int, reach: int) -> int:
     return at - reach if at < reach else at - reach + 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shift:
     """By how much to move: fixed days, and with ``jitter-date`` an offset of the subject's own.
 
@@ -62,7 +62,7 @@ class Shift:
         return moved
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncrementDate:
     """``increment-date: true``: a date in ``date-format``, moved by whole days (a fraction has no effect on a date).
 
@@ -105,7 +105,7 @@ class IncrementDate:
         return _write(_clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at), self.form)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncrementDatetime:
     """``increment-datetime: true``: a date-time in ``datetime-format``, moved; its zone is kept as written.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 
 from fw_gear_deid.actions.spec import Given, Option, Spec
 from fw_gear_deid.model.action import DIFFERS, Action, At, Texts
 from fw_gear_deid.model.dictionary import BINARY_VRS
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.legal import problem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hash:
     """``hash: true``: SHA-256 of salt and value in UTF-8, lower-case hexadecimal, cut to ``hash-digits``.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 
 from fw_gear_deid.actions.hash import SALT
 from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
 from fw_gear_deid.model.action import DIFFERS, Action, At, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.legal import problem
 
 UID_MAX = 64  # characters, PS3.5 §9.1
@@ -17,7 +17,7 @@ _TAIL = 6  # characters kept of each suffix component
 _PREFIX, _SUFFIX = 4, 1  # components kept, of themselves
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HashUid:
     """``hashuid: true``: prefix components, six blocks of digest digits, suffix components.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from fw_gear_deid.actions.dates import (
@@ -16,13 +16,14 @@ from fw_gear_deid.actions.dates import (
 from fw_gear_deid.actions.spec import Given, Option, Spec
 from fw_gear_deid.model.action import Action, At, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 
 INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DS_MAX = 16  # characters, PS3.5 Table 6.2-1
 _EXPONENT_MAX = 300  # about what FD holds; beyond it lie hours of arithmetic
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Jitter:
     """``jitter: true``: adds an offset from the keyring, never 0, then clamps.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from fw_gear_deid.actions.spec import Given, Spec
 from fw_gear_deid.model.action import Action, At, Gone, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 
 VARIABLE = re.compile(r"\{([^{}]+)\}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Substitution:
     """One ``{input-regex, output, groups}``.
 
@@ -50,7 +50,7 @@ class Substitution:
         return VARIABLE.sub(value, self.output)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegexSub:
     r"""``regex-sub``: the first substitution whose pattern matches is used; none is an error.
 

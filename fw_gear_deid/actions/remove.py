@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import GONE, REMOVE, At, Gone, Texts
+from fw_gear_deid.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remove:
     """``remove: true``: the field does not exist afterwards."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fw_gear_deid.actions.spec import Given, Option, Spec, Value
 from fw_gear_deid.model.action import EQUALS, Action, At, Texts
 from fw_gear_deid.model.dictionary import SINGLE_TEXT_VRS
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.legal import problem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replace:
     """``replace-with: VALUE``: a constant, several values, or none (empty).
 

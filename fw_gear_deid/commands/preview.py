@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fw_gear_deid import keys, options, preview
 from fw_gear_deid.profile import store
 from fw_gear_deid.runner.setup import PlannedProfile, book_for
 
-if TYPE_CHECKING:
-    from fw_gear_deid.commands import Commands
 
-
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add the parser."""
-    one = commands.add_parser("preview", help="show before and after per element; writes no image")
-    one.add_argument("paths", nargs="+", metavar="PATH", type=Path)
-    one.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
-    one.add_argument("--csv", type=Path, metavar="F", help="two rows per file, as 'fw deid test' writes them")
-    options.add(one, "mapping", "session_level_profile", "allow_shared_ids", "include", "exclude", "key_file")
-    one.set_defaults(command=show)
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", type=Path)
+    parser.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
+    parser.add_argument("--csv", type=Path, metavar="F", help="two rows per file, as 'fw deid test' writes them")
+    options.add(parser, "mapping", "session_level_profile", "allow_shared_ids", "include", "exclude", "key_file")
+    parser.set_defaults(command=show)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -37,6 +31,6 @@ def show(arguments: argparse.Namespace) -> int:
         by_session=arguments.session_level_profile,
         allow_shared=arguments.allow_shared_ids,
     )
-    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.Keyring(os.urandom(keys.SECRET_BYTES))
+    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.passing()
     asked = preview.Asked(places, arguments.csv, tuple(arguments.include or ()), tuple(arguments.exclude or ()))
     return 1 if preview.preview(asked, book, keyring) else 0

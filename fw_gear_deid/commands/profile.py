@@ -6,7 +6,6 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fw_gear_deid.model.cells import shown, to_json
 from fw_gear_deid.model.errors import UsageError
@@ -18,16 +17,12 @@ from fw_gear_deid.profile.text.wrapped import plain_values
 from fw_gear_deid.profile.values.variables import read_template
 from fw_gear_deid.stores import places
 
-if TYPE_CHECKING:
-    from fw_gear_deid.commands import Commands
-
 OK, SOME_REFUSED, USAGE = 0, 1, 2
 
 
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add the parsers."""
-    group = commands.add_parser("profile", help="make, check and list profiles")
-    subcommands = group.add_subparsers(required=True, metavar="COMMAND")
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the parsers of its own commands."""
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = subcommands.add_parser("new", help="write the commented starter template")
     one.add_argument("file", metavar="FILE", type=Path)
     one.set_defaults(command=_new)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.options import count
 from fw_gear_deid.sample import make_sample, survivors
 
-if TYPE_CHECKING:
-    from fw_gear_deid.commands import Commands
 
-
-def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add the parser."""
-    one = commands.add_parser("sample", help="make a small made-up project with planted identifiers")
-    one.add_argument("folder", metavar="DIR", type=Path)
-    one.add_argument("--subjects", type=count, default=3, metavar="N", help="how many (default 3)")
-    one.add_argument(
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--subjects", type=count, default=3, metavar="N", help="how many (default 3)")
+    parser.add_argument(
         "--check", type=Path, metavar="DEST", help="make nothing; count what of a sample's identifiers survives at DEST"
     )
-    one.set_defaults(command=sample)
+    parser.set_defaults(command=sample)
 
 
 def sample(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.archive import zips
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit, MemberEdits, Released, Skipped
 from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.profile.compiled import ZipSection
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """A released file and what its header says for placing it."""
 

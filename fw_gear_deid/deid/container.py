@@ -15,6 +15,7 @@ from fw_gear_deid.formats.record import Path, Record, dotted
 from fw_gear_deid.model.action import Action, At, Gone
 from fw_gear_deid.model.container import DATED, EDITABLE, NEVER, ContainerRecord, Json, fit
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FlywheelSection, KeyRule, LevelRules
@@ -24,7 +25,7 @@ _DIGEST = 12  # hexadecimal digits that tell longer labels apart: 48 bits
 _LABEL: Path = ("label",)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CleanContainer:
     """What of a container may travel.
 
@@ -90,7 +91,7 @@ def fit_label(text: str) -> str:
     return f"{label[: LABEL_MAX - _DIGEST - 1]}-{digest}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Change:
     """What the last rule did to one value, and what that was in the beginning."""
 

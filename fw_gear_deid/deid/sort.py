@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.member import AnySection, is_text, takes
@@ -11,6 +10,7 @@ from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
 from fw_gear_deid.formats.dicom.sniff import is_index, lacks_prefix
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_of
 from fw_gear_deid.model.outcome import OTHER_DICOM
 from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, Profile, ZipSection
@@ -23,7 +23,7 @@ _TELLING = 1024  # bytes that tell an archive and DICOM from others
 _INSIDE_MEMBERS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What a source file is to a profile.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -22,12 +22,13 @@ from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.compiled import DicomSection, Profile, ZipSection
 from fw_gear_deid.profile.values.book import ProfileBook
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surveyed:
     """The sorting tags of a file's first DICOM header.
 

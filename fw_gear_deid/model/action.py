@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from typing import Protocol
+
+from fw_gear_deid.model.frozen import frozen
 
 Texts = tuple[str, ...]
 
@@ -24,7 +25,7 @@ NOTHING, GONE, EQUALS, DIFFERS = "", "gone", "equals", "differs"
 """What an action may promise of every place it works on; verification holds the result to it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class At:
     """The read-only surroundings of a value.
 

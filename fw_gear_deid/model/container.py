@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 """What a JSON document holds."""
@@ -53,7 +54,7 @@ _MOMENT = re.compile(
 _INT64 = 2**63  # BSON, where the platform keeps its documents
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContainerRecord:
     """A container or file as the source has it.
 
@@ -77,7 +78,7 @@ class ContainerRecord:
     parents: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """A date or date-time in ISO 8601, in its parts as written; absent ones are empty."""
 

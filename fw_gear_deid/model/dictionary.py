@@ -1,12 +1,17 @@
-"""Tag, keyword or private creator → what the DICOM dictionaries know of it (PS3.6, PS3.15; pydicom's tables)."""
+"""Tag, keyword or private creator → what the DICOM dictionaries know of it (PS3.6; pydicom's tables).
+
+The tables are files beside this one, since to import all of pydicom for them takes longer than many a file does;
+``make dictionaries`` makes them, and a test compares them with pydicom's.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
-from pydicom import datadict
-from pydicom._dicom_dict import DicomDictionary
-from pydicom._private_dict import private_dictionaries
+PUBLIC = "public.tsv"  # tag or mask, VR, keyword: the masks last
+PRIVATE = "private.tsv"  # creator, then mask and VR of each of its elements
 
 # VRs whose element header has two reserved bytes and a 32-bit length, PS3.5 §7.1.2
 LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
@@ -27,6 +32,7 @@ BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 # Where the dictionary leaves a choice, the one that implicit VR readers take (PS3.5 Annex A.1)
 _AMBIGUOUS = {
     "OB or OW": "OW",
+    "OB_OW": "OW",
     "US or SS": "US",
     "US or OW": "OW",
     "US or SS or OW": "OW",
@@ -52,44 +58,94 @@ def public_vr(tag: int) -> str | None:
         return None
     if tag & 0xFFFF == 0:
         return "UL"  # group length, PS3.5 §7.2
-    try:
-        vr = str(datadict.dictionary_VR(tag))
-    except KeyError:
-        return None
-    return _AMBIGUOUS.get(vr, vr)
+    vr = _public().vrs.get(_place(tag))
+    return None if vr is None else _AMBIGUOUS.get(vr, vr)
 
 
 @lru_cache(maxsize=4096)
 def private_vr(tag: int, creator: str) -> str | None:
     """Return the VR of a private element by creator, or None when no dictionary has it."""
-    try:
-        vr = str(datadict.private_dictionary_VR(tag, creator))
-    except KeyError:
-        return None
-    return _AMBIGUOUS.get(vr, vr)
+    entries = _private_elements(creator)
+    place = f"{tag:08X}"
+    # GDCM's table knows elements by their whole tag, in any block, and in any group as well
+    masks = (place, f"{place[:4]}xx{place[6:]}", f"{place[:2]}xxxx{place[6:]}")
+    vr = next((entries[mask] for mask in masks if mask in entries), None)
+    return None if vr is None else _AMBIGUOUS.get(vr, vr)
 
 
 def knows_creator(creator: str) -> bool:
     """Tell whether the private dictionary has elements of a creator, so that its text is no name of a person."""
-    return creator in private_dictionaries
+    return creator in _private()
 
 
 @lru_cache(maxsize=4096)
 def keyword_of(tag: int) -> str:
     """Return the keyword of a public tag, empty when it has none."""
-    return "" if is_private(tag) else datadict.keyword_for_tag(tag)
+    return "" if is_private(tag) else _public().keywords.get(_place(tag), "")
 
 
 def tag_of(keyword: str) -> int | None:
     """Return the tag of a keyword in its exact spelling, or None."""
-    tag = datadict.tag_for_keyword(keyword)
-    return None if tag is None else int(tag)
+    return _tags().get(keyword)
 
 
 @lru_cache(maxsize=1)
 def keywords() -> dict[str, str]:
     """Return lower-case keyword → keyword as the standard spells it."""
-    return {entry[4].lower(): entry[4] for entry in DicomDictionary.values() if entry[4]}
+    return {keyword.lower(): keyword for keyword in _tags()}
+
+
+class _Public(NamedTuple):
+    """What the standard names: VR and keyword by tag in hexadecimal, or by a mask of one with ``x`` for any digit."""
+
+    vrs: dict[str, str]
+    keywords: dict[str, str]
+
+
+@lru_cache(maxsize=1)
+def _public() -> _Public:
+    fields = _read(PUBLIC).replace("\n", "\t").split("\t")
+    places = fields[0::3]
+    return _Public(dict(zip(places, fields[1::3], strict=True)), dict(zip(places, fields[2::3], strict=True)))
+
+
+@lru_cache(maxsize=1)
+def _masks() -> dict[str, tuple[int, int]]:
+    """Return mask of repeating groups → its digits, and which of them count."""
+    masks = (place for place in _public().vrs if "x" in place)
+    return {
+        mask: (int(mask.replace("x", "0"), 16), int("".join("0" if char == "x" else "F" for char in mask), 16))
+        for mask in masks
+    }
+
+
+def _place(tag: int) -> str:
+    """Return under which name the table has a public tag, if it has it."""
+    place = f"{tag:08X}"
+    if place in _public().vrs:
+        return place
+    return next((mask for mask, (digits, counting) in _masks().items() if (tag ^ digits) & counting == 0), place)
+
+
+@lru_cache(maxsize=1)
+def _tags() -> dict[str, int]:
+    return {keyword: int(place, 16) for place, keyword in _public().keywords.items() if keyword and "x" not in place}
+
+
+@lru_cache(maxsize=1)
+def _private() -> dict[str, list[str]]:
+    """Return creator → masks and VRs in turns."""
+    return {creator: fields for creator, *fields in (line.split("\t") for line in _read(PRIVATE).split("\n"))}
+
+
+@lru_cache(maxsize=512)
+def _private_elements(creator: str) -> dict[str, str]:
+    fields = _private().get(creator, ())
+    return dict(zip(fields[0::2], fields[1::2], strict=True))
+
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def format_tag(tag: int) -> str:

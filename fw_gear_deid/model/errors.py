@@ -25,7 +25,14 @@ class DeidError(Exception):
     ----------
     *lines : str
         One finding each; a name of a file in one may hold anything, a line end too.
+
+    Attributes
+    ----------
+    named : bool
+        Each line begins with the file that it is about, so that nobody has to say who tells it.
     """
+
+    named = False
 
     @property
     def lines(self) -> tuple[str, ...]:

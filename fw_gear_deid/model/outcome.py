@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from fw_gear_deid.model.frozen import frozen
 
 
 class Always(Enum):
@@ -29,7 +30,7 @@ class Always(Enum):
     CONTAINER_LABEL = "always: a label that the platform takes"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edit:
     """One change: a row of the audit.
 
@@ -65,7 +66,7 @@ Ids = tuple[str, ...]
 """A row of that table: texts in the order of ``ID_COLUMNS``."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemberEdits:
     """The edits of one member of an archive, or of the file itself (``member`` empty)."""
 
@@ -73,7 +74,7 @@ class MemberEdits:
     edits: tuple[Edit, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Released:
     """De-identified, verified, and (once the runner has put it) at the destination."""
 
@@ -91,7 +92,7 @@ class Released:
     """What the row should tell although it went well, such as members that were left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """Cannot be de-identified and checked; ``reason`` names place and cause, never a value."""
 
@@ -100,14 +101,14 @@ class Refused:
     """The source itself cannot be read as it is: what an earlier run made of it when it could be is good."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Skipped:
     """Left out by a rule or because it is there already."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """An error of the machine or of this program stopped the work on this file."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from fw_gear_deid.model.frozen import frozen
 
 NO_ID = "no usable PatientID; put it below SUBJECT/SESSION/ACQUISITION or give --mapping"
 OTHER_BIRTH_DATE = "its birth date contradicts the subject's"
@@ -104,7 +105,7 @@ def fullest(dates: Iterable[Born]) -> Born:
     return max(dates, key=len, default=())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """What one header says of its patient, sealed: it can be compared and kept, not read.
 
@@ -143,7 +144,7 @@ class Identity:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Person:
     """A patient, for every keyed draw and pseudonym.
 
@@ -164,7 +165,7 @@ class Person:
         return " ".join((self.kind, *(f"{len(part)}:{part}" for part in self.key)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """What is known of a person: enough to tell in another run whether it is the same.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from fw_gear_deid.model.container import ContainerRecord
+from fw_gear_deid.model.frozen import frozen
 
 LEVELS = ("subject", "session", "acquisition")
 """Container levels below a project, outermost first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Item:
     """One source file.
 
@@ -57,7 +58,7 @@ class Item:
     """The platform's digest of its bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """A container at the destination.
 
@@ -77,7 +78,7 @@ class Wanted:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Destination:
     """Where a result goes: its containers from the outside in, and its name."""
 
@@ -90,7 +91,7 @@ class Destination:
         return "/".join((*(one.label for one in self.containers), self.name))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Upload:
     """What travels with a result.
 
@@ -127,7 +128,7 @@ class Upload:
     """The ledger knows what stands under the name: made of the same source, and as it was put there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """A file at the destination that a run of this program put there, as the store itself knows it.
 
@@ -172,7 +173,7 @@ def _is(there: Wanted, wanted: Wanted) -> bool:
     return not wanted.label or there.label == wanted.label
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Branch:
     """A source container and the way to it.
 
@@ -190,7 +191,7 @@ class Branch:
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """What a destination tells of itself.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.person import Identity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """The outcome of a look; texts are stamps by the run's secret.
 

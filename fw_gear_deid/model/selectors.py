@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from fw_gear_deid.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TagAt:
     """One element by absolute tag, at the top level (or in the file meta for group 0002)."""
 
     tag: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PathAt:
     """An element below sequences: ``((sequence tag, item index or None for '*'), ...)`` and the element's tag."""
 
@@ -21,7 +22,7 @@ class PathAt:
     tag: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrivateAt:
     """A private element by creator: every block that the creator has reserved (PS3.5 §7.8.1)."""
 
@@ -31,7 +32,7 @@ class PrivateAt:
     """Low byte of the element number."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupsAt:
     """An element of the repeating groups 50xx or 60xx."""
 
@@ -40,7 +41,7 @@ class GroupsAt:
     element: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegexAt:
     """Every element, at any depth, whose dotted keyword path or dotted tag path matches from its start."""
 
@@ -49,7 +50,7 @@ class RegexAt:
     """The same, case-insensitive: hexadecimal paths match in either case."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyAt:
     """One value of a JSON record by the keys and list positions on the way: ``info.visits.0.site``."""
 
@@ -57,7 +58,7 @@ class KeyAt:
     separator: str = "."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeysAt:
     """Every value of a JSON record, groups and lists included, whose path matches from its start."""
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.text.problems import Problem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """One entry of ``fields``.
 
@@ -39,7 +39,7 @@ class Rule:
     insert: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileMatch:
     """Which files a section takes (profile language §2.1)."""
 
@@ -60,7 +60,7 @@ class FileMatch:
         return not self.enforce and head[self.offset :].startswith(self.signatures or ())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NameTemplate:
     """One entry of ``filenames``.
 
@@ -83,7 +83,7 @@ class NameTemplate:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DicomSection:
     """The ``dicom`` section."""
 
@@ -109,7 +109,7 @@ class DicomSection:
         return frozenset(selector.creator for selector in selectors if isinstance(selector, PrivateAt))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ZipSection:
     """The ``zip`` section; archives of DICOM need none and get an empty one."""
 
@@ -122,7 +122,7 @@ class ZipSection:
     validate_members: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FilenameSection:
     """The ``filename`` section: a copy under another name."""
 
@@ -130,7 +130,7 @@ class FilenameSection:
     filenames: tuple[NameTemplate, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LaterSection:
     """A section that this version cannot carry out: what it takes is refused."""
 
@@ -138,7 +138,7 @@ class LaterSection:
     match: FileMatch
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyRule:
     """One entry of ``fields`` of a section whose fields are keys of a JSON record."""
 
@@ -149,7 +149,7 @@ class KeyRule:
     insert: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LevelRules:
     """What the ``flywheel`` section says of one level.
 
@@ -179,7 +179,7 @@ class LevelRules:
     moves: Action | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlywheelSection:
     """The ``flywheel`` section: level → what travels of its containers. A level that is not there has no rules."""
 
@@ -192,7 +192,7 @@ class FlywheelSection:
         return frozenset(self.levels) | named & set(LEVELS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Profile:
     """A profile without errors.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as Values
+from functools import lru_cache
 from hashlib import sha256
 
 from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
@@ -46,7 +47,15 @@ def parse_profile(text: str, file: str, values: Values[str, str] | None = None) 
     ProfileError
         With every problem, in the order of the file.
     """
-    return parse_template(read_template(text, file), values or {}, strict=values is not None)
+    if values is None:
+        return _checked(text, file)
+    return parse_template(read_template(text, file), values, strict=True)
+
+
+@lru_cache(maxsize=4)
+def _checked(text: str, file: str) -> Profile:
+    """Check a profile; a run does so at its start, and again where it plans what each subject gets."""
+    return parse_template(read_template(text, file), {}, strict=False)
 
 
 def parse_template(template: Template, values: Values[str, str], *, strict: bool, lint_too: bool = True) -> Profile:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.ledger.state import Made, State
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import LEVELS, Destination, Standing, Wanted
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner import policy
@@ -22,7 +23,7 @@ _CHANGED = "it is not as this program left it: it stays"
 _STAYS = "what stands under its former name is not as this program left it: it stays"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Orphan:
     """A file at the destination whose source this run did not see.
 

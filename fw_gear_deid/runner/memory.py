@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger.state import State
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.person import Known, fullest
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Item, Source
@@ -14,7 +14,7 @@ from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner.people import People
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Memory:
     """The ledger, as far as a run that is being prepared asks it.
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.person import (
     NO_ID,
     OTHER_BIRTH_DATE,
@@ -26,7 +27,7 @@ _SHOWN = 4  # files that one warning names
 _MEDIA = frozenset({"dicom", "images", "dcm"})  # first folders as discs have them
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remark:
     """A warning about files, named by the ids of their items: who shows it decides how they are told."""
 

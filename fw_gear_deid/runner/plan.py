@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import sha256
 from unicodedata import normalize
 
@@ -12,6 +12,7 @@ from fw_gear_deid.deid.container import CleanContainer
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.portable import same_name_key, sanitize
@@ -21,7 +22,7 @@ from fw_gear_deid.runner.people import People
 from fw_gear_deid.runner.workers import Task
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a task's result goes, or why it has no place.
 
@@ -51,7 +52,7 @@ class Place:
     origin: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Group:
     """Files that become one: the instances of a loose series, or a file alone."""
 
@@ -59,7 +60,7 @@ class Group:
     series: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Labelling:
     """How labels are found.
 
@@ -83,7 +84,7 @@ class Labelling:
     apart: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cleaned:
     """A source container, what it becomes, and where that stands."""
 

@@ -7,10 +7,10 @@ without instances is one with what lies at its place and is of the same person.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum
 
 from fw_gear_deid.ledger.state import Made
+from fw_gear_deid.model.frozen import frozen
 
 UNCHANGED = "unchanged: an earlier run released it"
 SAME_BYTES = "unchanged: the destination has these very bytes"
@@ -38,7 +38,7 @@ class Act(Enum):
     REFUSE = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """An act and, but for ``PUT`` and ``REPLACE``, the reason that ``files.csv`` gives."""
 
@@ -46,7 +46,7 @@ class Verdict:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Situation:
     """One result and its name.
 

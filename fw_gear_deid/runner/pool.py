@@ -12,8 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_all_start_methods, get_context, parent_process
-from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +21,7 @@ from fw_gear_deid.runner.workers import Settings, Task, silence
 from fw_gear_deid.system import cores
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 Out = TypeVar("Out")
@@ -72,6 +71,8 @@ class Pool:
             for task in tasks:
                 yield task, work(self._settings, task)
             return
+        from multiprocessing.connection import wait  # one process has no use for it
+
         source = enumerate(tasks)
         window: deque[tuple[int, Task]] = deque()  # in order, not yielded yet
         waiting: deque[tuple[int, Task]] = deque()
@@ -176,6 +177,8 @@ class _Worker:
 
     def end(self, *, dead: bool = False) -> None:
         """End it and wait until it is gone: afterwards nobody writes into the workspace for it."""
+        from multiprocessing.connection import wait
+
         if not dead:
             with suppress(OSError):
                 # not by Process.terminate, which takes it for gone when who started it is
@@ -205,6 +208,8 @@ def _serve(settings: Settings, pipe: Connection) -> None:
 
 def _follow() -> None:
     """End with the parent, however it ends: a killed run must leave nobody at work in its workspace."""
+    from multiprocessing import parent_process
+
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -226,6 +231,8 @@ def _deaf() -> Iterator[None]:
 
 def _processes() -> SpawnContext | ForkServerContext:
     """Return how processes are started: from a server that has imported everything, where there is one."""
+    from multiprocessing import get_all_start_methods, get_context
+
     if "forkserver" not in get_all_start_methods():  # Windows
         return get_context("spawn")
     from multiprocessing import resource_tracker

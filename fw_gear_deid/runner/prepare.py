@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.deid.identity import identity_of_metadata
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Trouble
 from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.ports import Branch, Item
@@ -44,7 +45,7 @@ Watched = Callable[[Sequence[Item]], Progress]
 """Items that a pass is about → who tells of its progress."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Eyes:
     """What looks are taken with.
 
@@ -72,7 +73,7 @@ def _unwatched(items: Sequence[Item]) -> Progress:
     return Progress("looking", items, Manner(quiet=True), {})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prepared:
     """Everything that is known before the first file is written.
 

@@ -11,15 +11,17 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from fw_gear_deid.model.cells import shown
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import Item
 from fw_gear_deid.runner.told import counted
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 EVERY = 5.0  # seconds between two lines of a log
 SEE = ": see "
@@ -27,11 +29,8 @@ SEE = ": see "
 _MARKS = 24  # lines that the time left is told from: what went on in the last two minutes
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
-tqdm.set_lock(threading.RLock())  # its own is one between processes, which nobody here needs
-tqdm.monitor_interval = 0  # and a thread to wake it up
 
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manner:
     """How a run tells of its progress.
 
@@ -109,7 +108,7 @@ class Progress:
 
     def _begin(self) -> None:
         if sys.stderr.isatty():
-            self._bar = tqdm(total=self._files, desc=self._doing, unit="file", file=sys.stderr, dynamic_ncols=True)
+            self._bar = _bar(self._files, self._doing)
         else:
             self._line()
 
@@ -164,6 +163,14 @@ class Progress:
         by_files = seconds * (self._files - self._done) / files if files else 0.0
         by_size = seconds * (self._size - self._read) / size if size else 0.0
         return _span(max(by_files, by_size)) if files else ""
+
+
+def _bar(files: int, doing: str) -> tqdm[Any]:
+    from tqdm import tqdm  # where nobody looks, its import is in vain
+
+    tqdm.set_lock(threading.RLock())  # its own is one between processes, which nobody here needs
+    tqdm.monitor_interval = 0  # and a thread to wake it up
+    return tqdm(total=files, desc=doing, unit="file", file=sys.stderr, dynamic_ncols=True)
 
 
 def counting(items: Iterable[Item], manner: Manner) -> Iterator[Item]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version as installed
 from pathlib import Path
 
 from fw_gear_deid import RESULTS, __version__
@@ -39,6 +38,7 @@ from fw_gear_deid.runner.signals import Interrupts
 from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, code_of
 from fw_gear_deid.runner.workers import Settings, Task, Worked, process, silence
 from fw_gear_deid.system import lock, private
+from fw_gear_deid.system.packages import version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +377,7 @@ class _Run:
         summary: dict[str, object] = (
             {
                 "program": {"name": "fw-gear-deid", "version": __version__},
-                "versions": {"python": sys.version.split()[0], "pydicom": installed("pydicom")},
+                "versions": {"python": sys.version.split()[0], "pydicom": version_of("pydicom")},
                 "profile": {"name": profile.name, "sha256": job.profiles.sha256},
                 "key": job.keyring.fingerprint(),
                 "options": {

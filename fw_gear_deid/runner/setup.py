@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid.model.cells import shown
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
@@ -15,7 +15,7 @@ from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.profile.values.mapping import plan_profiles, read_mapping, used_columns
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedProfile:
     """A profile that reads well, before its variables have values.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Branch, Item
 
 BY_ONLY = "excluded by --only"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sieve:
     """Which files take part.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 import time
@@ -272,6 +271,5 @@ def _first(settings: Settings, task: Task, read: Callable[[Path], Found]) -> Fou
 
 
 def silence() -> None:
-    """Keep libraries from printing what they read: their warnings and logs quote values."""
+    """Keep libraries from printing what they read: their warnings quote values."""
     warnings.simplefilter("ignore")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)

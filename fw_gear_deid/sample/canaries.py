@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+
+from fw_gear_deid.model.frozen import frozen
 
 MARKER = "ZZ7F3A"
 IDEOGRAPHIC = "金糸雀"  # canary
@@ -24,7 +25,7 @@ _OTHER_SCRIPT = f"(?:{IDEOGRAPHIC}|{PHONETIC})"
 _CANARY = re.compile(rf"{MARKER}\d{{3}}[A-Z]+\d?|{_OTHER_SCRIPT}\d{{3}}|\b19[0-2]\d{{5}}\b", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Planted:
     """One identifier at one place.
 
@@ -46,7 +47,7 @@ class Planted:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """Bytes of a file or of a member, and what is planted in them.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage, CTImageStorage, MRImageStorage, UltrasoundMultiFrameImageStorage
 
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.sample.canaries import IDEOGRAPHIC, PHONETIC, birth_date, canary
 
 UID_ROOT = "2.25.301870562219446518"  # ours; followed by subject, session, series and instance
@@ -21,7 +21,7 @@ _SOP_CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Visit:
     """One session of one subject; both are counted from 1."""
 
@@ -53,7 +53,7 @@ class Visit:
         return f"{UID_ROOT}.{self.subject}.{self.session}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Series:
     """One series of a visit.
 

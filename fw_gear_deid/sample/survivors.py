@@ -10,12 +10,13 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 from pathlib import Path
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.sample.canaries import MARKER, Planted, in_text
 
 _COLUMNS = [field.name for field in fields(Planted)]
@@ -23,7 +24,7 @@ _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "shift_jis", "euc_jp", "gb18030
 _DEPTH = 5  # archives in archives
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Survivor:
     """A planted identifier that is still there.
 

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2s, file_digest
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_folder, litter_of
 from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
 from fw_gear_deid.system.root import Root
@@ -26,7 +27,7 @@ CHANGED = "it changed while the run was at it"
 _LEAVES = "a link that leaves the source folder is not followed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FolderSource:
     """A tree ``SUBJECT/SESSION/ACQUISITION/FILE``, any folder of files, or one file. Only ever read."""
 
@@ -150,7 +151,7 @@ class FolderSource:
         return path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FolderSink:
     """A folder that receives ``SUBJECT/SESSION/ACQUISITION/FILE``."""
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from fw_gear_deid.model.container import ContainerRecord
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemorySource:
     """Files by path ``SUBJECT/SESSION/ACQUISITION/FILE``."""
 

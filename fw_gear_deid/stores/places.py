@@ -6,11 +6,11 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import LEVELS, Sink, Source
 from fw_gear_deid.stores.folder import FolderSink, FolderSource
 from fw_gear_deid.system.root import lies_in
@@ -115,7 +115,7 @@ def api_key() -> str:
     return str(found)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlatformPlace:
     """A part of a platform that a command line names.
 
@@ -206,7 +206,7 @@ def _look_up(parts: list[str]) -> PlatformPlace:
     return PlatformPlace(platform, key, container, level, project, parts[0])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ends:
     """Both ends of a run.
 

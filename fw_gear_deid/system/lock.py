@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -59,6 +58,8 @@ def _why(error: sqlite3.Error, folder: Path) -> str:
 
 def _locks_work(folder: Path) -> bool:
     """Tell whether a file that nobody else knows can be locked: some network mounts say it is taken."""
+    import tempfile  # no run needs it whose lock is free
+
     handle, name = tempfile.mkstemp(prefix=".lock-", dir=folder)
     os.close(handle)
     try:

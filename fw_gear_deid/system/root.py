@@ -8,10 +8,10 @@ import os
 import shutil
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.system import private
 from fw_gear_deid.system.sync import sync_file, sync_folder
 from fw_gear_deid.system.whole import written
@@ -41,7 +41,7 @@ def lies_in(inner: Path, outer: Path) -> bool:
     return top.exists() and any(above.exists() and above.samefile(top) for above in (real, *real.parents))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Root:
     """A folder, given by the user, and what may be done below it.
 

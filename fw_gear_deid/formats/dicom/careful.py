@@ -1,17 +1,36 @@
-"""Odd DICOM bytes → plain ones by pydicom, or a refusal: the way in for encodings the scanner does not know."""
+"""pydicom, for what neither the scanner nor Python's codecs know: odd DICOM bytes → plain ones, or a refusal.
+
+It is imported when it is needed, since that takes longer than most files do.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
-
-import pydicom
-from pydicom.dataelem import RawDataElement
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from fw_gear_deid.model.errors import Odd
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # Deflated Explicit VR Little Endian, PS3.5 §A.5
 _UNDEFINED = 0xFFFFFFFF
+
+
+@contextmanager
+def strict_pydicom() -> Iterator[Any]:
+    """Lend pydicom: it logs nothing, since that quotes values, and raises where it would only warn."""
+    import logging
+
+    import pydicom
+
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # which its import has set anew
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield pydicom
 
 
 def rewrite(src: bytes) -> bytes:
@@ -25,12 +44,11 @@ def rewrite(src: bytes) -> bytes:
     Odd
         pydicom does not read it without a doubt either.
     """
-    if DeflatedExplicitVRLittleEndian.encode() in src:
+    if _DEFLATED in src:
         raise Odd("it is not encoded as DICOM demands, and deflated")
     stream = io.BytesIO(src)
     out = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with strict_pydicom() as pydicom:
         try:
             ds = pydicom.dcmread(stream)
             whole = stream.tell() == len(src) and not _is_cut(ds)
@@ -42,11 +60,13 @@ def rewrite(src: bytes) -> bytes:
     return out.getvalue()
 
 
-def _is_cut(ds: pydicom.Dataset) -> bool:
+def _is_cut(ds: Dataset) -> bool:
     """Tell whether a value is shorter than its header says: the file ended before it.
 
     Not inside sequences: those of defined length are still bytes, and pydicom raises for one that lacks its delimiter.
     """
+    from pydicom.dataelem import RawDataElement
+
     # iterating a data set would convert its values
     elements = (ds.get_item(tag, keep_deferred=True) for tag in tuple(ds.keys()))
     return any(

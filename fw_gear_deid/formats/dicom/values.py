@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
-import warnings
 from collections.abc import Sequence
 
-from pydicom import charset
-from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
-
+from fw_gear_deid.formats.dicom.careful import strict_pydicom
 from fw_gear_deid.model.dictionary import CHARSET_VRS, SINGLE_TEXT_VRS, TEXT_VRS
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import problem
@@ -20,22 +17,42 @@ NUMBERS = {
 
 
 UNKNOWN = ("unknown",)
-"""Codecs of a character set that pydicom does not know: ASCII can be read and written, nothing else."""
+"""Codecs of a character set that is not known: ASCII can be read and written, nothing else."""
+
+_ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")
+_ALONE = ("ISO_IR 192", "GB18030", "GBK")  # know no escape sequences, PS3.5 §6.1.2.5.4
+_ONE_BYTE = {
+    "13": "shift_jis", "100": "latin_1", "101": "iso8859_2", "109": "iso8859_3", "110": "iso8859_4",
+    "126": "iso_ir_126", "127": "iso_ir_127", "138": "iso_ir_138", "144": "iso_ir_144", "148": "iso_ir_148",
+    "166": "iso_ir_166",
+}  # fmt: skip
+_CODECS = (
+    dict.fromkeys(_ASCII, "iso8859")
+    | {f"ISO_IR {number}": codec for number, codec in _ONE_BYTE.items()}
+    | {f"ISO 2022 IR {number}": codec for number, codec in _ONE_BYTE.items()}
+    | {
+        "ISO 2022 IR 58": "iso_ir_58",
+        "ISO 2022 IR 87": "iso2022_jp",
+        "ISO 2022 IR 149": "euc_kr",
+        "ISO 2022 IR 159": "iso2022_jp_2",
+        "ISO_IR 192": "UTF8",
+        "GB18030": "GB18030",
+        "GBK": "GBK",
+        "ISO 2022 GBK": "GBK",
+        "ISO 2022 58": "GB2312",
+    }
+)
+"""Defined term of (0008,0005) → Python's codec, under the names that pydicom gives them (PS3.3 §C.12.1.1.2)."""
 
 
 def encodings_of(raw: bytes | None) -> tuple[str, ...]:
     """Return the Python codecs of a SpecificCharacterSet value; empty when there is none."""
     names = [] if raw is None else [part.strip() for part in raw.decode("ascii", "replace").rstrip("\0 ").split("\\")]
-    if all(name in ("", "ISO_IR 6", "ISO 2022 IR 6") for name in names):
+    if all(name in _ASCII for name in names):
         return ()  # the default repertoire, which is ASCII: pydicom would write Latin 1
-    if any(name not in charset.python_encoding for name in names):
-        return UNKNOWN  # pydicom would take the name of any Python codec, and log the value
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            return tuple(charset.convert_encodings(names))
-        except (UserWarning, LookupError):
-            return UNKNOWN
+    if any(name not in _CODECS for name in names) or (len(names) > 1 and any(name in _ALONE for name in names)):
+        return UNKNOWN
+    return tuple(_CODECS[name] for name in names)
 
 
 def decode(raw: bytes, vr: str, encodings: tuple[str, ...], *, little: bool) -> tuple[str, ...]:
@@ -68,10 +85,11 @@ def decode(raw: bytes, vr: str, encodings: tuple[str, ...], *, little: bool) -> 
     raise Unfit(f"VR {vr} has no text that a rule could work on")
 
 
-# What sets a name back to the first character set, PS3.5 §6.1.2.5.3
-_PN_DELIMS = PN_DELIMS | {ord("=")}
+# What sets text back to the first character set, PS3.5 §6.1.2.5.3
+_TEXT_DELIMS, _PN_DELIMS = set(b"\r\n\t\f"), set(b"^=")
 # ISO 2022 IR 58, whose escape sequence pydicom neither writes nor takes out of the text
 _GB2312, _GB2312_ESCAPE = "iso_ir_58", "\x1b$)A"
+_NOT_AS_PYTHON = ("shift_jis", "iso2022_jp", "iso2022_jp_2")  # pydicom narrows them to what the standard allows
 _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\n\r"
 
 
@@ -83,14 +101,15 @@ def _decode_text(raw: bytes, vr: str, encodings: tuple[str, ...]) -> str:
         return raw.decode("ascii")
     if encodings == UNKNOWN:
         raise Unfit("(0008,0005) names a character set that is not known")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            # not by splitting the bytes: '=' and '^' may be halves of a character in ISO 2022
-            text = charset.decode_bytes(raw, encodings, _PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS)
-            return text.replace(_GB2312_ESCAPE, "") if _GB2312 in encodings else text
-        except (UserWarning, UnicodeError, LookupError):
-            raise Unfit("the text is not in the character set that (0008,0005) declares") from None
+    try:
+        if b"\x1b" not in raw:
+            return raw.decode(encodings[0])
+        # not by splitting the bytes: '=' and '^' may be halves of a character in ISO 2022
+        with strict_pydicom() as pydicom:
+            text: str = pydicom.charset.decode_bytes(raw, encodings, _PN_DELIMS if vr == "PN" else _TEXT_DELIMS)
+        return text.replace(_GB2312_ESCAPE, "") if _GB2312 in encodings else text
+    except (UserWarning, UnicodeError, LookupError):
+        raise Unfit("the text is not in the character set that (0008,0005) declares") from None
 
 
 def encode(texts: Sequence[str], vr: str, encodings: tuple[str, ...], *, little: bool) -> bytes:
@@ -135,15 +154,13 @@ def _encode_texts(texts: Sequence[str], vr: str, encodings: tuple[str, ...]) -> 
     if plain:
         raise Unfit("the new value has characters outside ASCII and the file declares no character set for them")
     delimiters = "=^" if vr == "PN" else ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            # each value by itself: a backslash sets back to the first character set, PS3.5 §6.1.2.5.3
-            raw = b"\\".join(_encode_text(text, encodings, delimiters) for text in texts)
-            if _decode_text(raw, vr, encodings) == text:
-                return raw
-        except (UserWarning, UnicodeError, LookupError, Unfit):
-            pass
+    try:
+        # each value by itself: a backslash sets back to the first character set, PS3.5 §6.1.2.5.3
+        raw = b"\\".join(_encode_text(text, encodings, delimiters) for text in texts)
+        if _decode_text(raw, vr, encodings) == text:
+            return raw
+    except (UserWarning, UnicodeError, LookupError, Unfit):
+        pass
     raise Unfit("the new value cannot be written in the character set of the file")
 
 
@@ -165,7 +182,11 @@ def _encode_text(text: str, encodings: tuple[str, ...], delimiters: str) -> byte
         return text.encode("shift_jis")  # pydicom writes no Latin beside katakana
     if encodings == ("iso2022_jp",):
         return text.encode("iso2022_jp")  # pydicom sets back to Japanese, its first character set, not to ASCII
-    return charset.encode_string(text, encodings)
+    if len(encodings) == 1 and encodings[0] not in _NOT_AS_PYTHON:
+        return text.encode(encodings[0])
+    with strict_pydicom() as pydicom:
+        raw: bytes = pydicom.charset.encode_string(text, encodings)
+    return raw
 
 
 def _is_jis_x_0201(char: str) -> bool:

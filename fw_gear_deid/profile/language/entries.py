@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fw_gear_deid.actions import ACTIONS, Replace
 from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
 from fw_gear_deid.profile.language import build, requires
 from fw_gear_deid.profile.language.addresses import BadName, spelling_note
@@ -14,7 +15,7 @@ from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Scalar
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One entry of ``fields``, compiled."""
 
@@ -42,6 +43,7 @@ def parse_entries(section: Section, names: frozenset[str] | None = None) -> list
     if not isinstance(node, Listing):
         return []
     entries: list[Entry] = []
+    alike: dict[tuple[AnySelector | None, str], list[Entry]] = {}
     for index, item in enumerate(node.items):
         where = f"{section.key}.fields[{index}]"
         if not isinstance(item, Mapping):
@@ -54,7 +56,9 @@ def parse_entries(section: Section, names: frozenset[str] | None = None) -> list
             continue
         entry = _entry(section, item, where, names)
         if entry is not None:
-            _compare_with_earlier(section, entry, entries)
+            earlier = alike.setdefault((entry.selector, entry.name if entry.selector is None else ""), [])
+            _compare_with_earlier(section, entry, earlier)
+            earlier.append(entry)
             entries.append(entry)
     return entries
 
@@ -106,11 +110,9 @@ def execution_order(entries: list[Entry]) -> list[Entry]:
     return first + [entry for entry in entries if not ACTIONS[entry.action.key].early]
 
 
-def _compare_with_earlier(section: Section, entry: Entry, entries: list[Entry]) -> None:
+def _compare_with_earlier(section: Section, entry: Entry, earlier: list[Entry]) -> None:
     """Warn of a field listed twice: the language runs both, and published profiles rely on it."""
-    for other in entries:
-        if other.selector != entry.selector or (entry.selector is None and other.name != entry.name):
-            continue
+    for other in earlier:
         same = other.action == entry.action
         what = "the same again; take one out" if same else "that one runs first, this one on its result"
         section.problems.warn(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.language.addresses import parse_name, parse_regex
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Naming:
     """How a section names its fields, and what its values look like.
 

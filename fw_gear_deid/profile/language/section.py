@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
 from fw_gear_deid.profile.language.naming import ELEMENTS, Naming
@@ -27,7 +27,7 @@ _TYPE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
     """A section while it is read: its options, and where to complain."""
 

@@ -11,18 +11,15 @@ _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63\uff0d"
 _OPEN = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\uff02\uff07\u300c"
 _COLONS = "\uff1a\ufe55\ua789\u2236"
 # in a line that is no YAML: where one of them stands instead of a character of the syntax
-_IN_LINE = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"^[ \t]*([{_SPACES}{_HIDDEN}])",
-        rf"^\s*-([{_SPACES}{_HIDDEN}])",
-        rf"^\s*([{_DASHES}])\s",
-        rf"[\w-]:([{_SPACES}{_HIDDEN}])",
-        rf"^\s*(?:-\s+)?[\w-]+([{_SPACES}{_HIDDEN}])\s*:",
-        rf"^\s*(?:-\s+)?[\w-]+\s*([{_COLONS}])",
-        rf"[:\-,\[{{]\s+([{_OPEN}])",
-        rf":\s+([{_DASHES}])\d",
-    )
+_IN_LINE = (
+    rf"^[ \t]*([{_SPACES}{_HIDDEN}])",
+    rf"^\s*-([{_SPACES}{_HIDDEN}])",
+    rf"^\s*([{_DASHES}])\s",
+    rf"[\w-]:([{_SPACES}{_HIDDEN}])",
+    rf"^\s*(?:-\s+)?[\w-]+([{_SPACES}{_HIDDEN}])\s*:",
+    rf"^\s*(?:-\s+)?[\w-]+\s*([{_COLONS}])",
+    rf"[:\-,\[{{]\s+([{_OPEN}])",
+    rf":\s+([{_DASHES}])\d",
 )
 _NUMBER = re.compile(rf"([{_DASHES}])\s*[\d.]+")
 _ITEM = re.compile(rf"([{_DASHES}])\s")
@@ -33,7 +30,7 @@ _ANYWHERE = re.compile(rf"[{_HIDDEN}]")
 
 def in_line(line: str) -> list[tuple[int, str]]:
     """Return column, from 1, and message for each look-alike in the place of a character of the syntax."""
-    found = {match.start(1) + 1: _message(match[1]) for pattern in _IN_LINE for match in pattern.finditer(line)}
+    found = {match.start(1) + 1: _message(match[1]) for pattern in _IN_LINE for match in re.finditer(pattern, line)}
     return sorted(found.items())
 
 

@@ -6,10 +6,10 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
 
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.profile.text import lookalikes
 from fw_gear_deid.profile.text.problems import Problems
 
@@ -26,7 +26,7 @@ _TAGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scalar:
     """One value as written.
 
@@ -58,7 +58,7 @@ class Scalar:
         return self.text.lower() in ("true", "yes", "on")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listing:
     """A sequence of nodes."""
 
@@ -68,7 +68,7 @@ class Listing:
     kind: str = "list"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mapping:
     """Keys and their nodes, in the order of the file."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,6 +49,8 @@ class Problems:
 class ProfileError(UsageError):
     """A profile that cannot be used; carries every problem that was found."""
 
+    named = True
+
     def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
         super().__init__(name, problems)
         self.name = name
@@ -69,6 +70,8 @@ def show(name: str, problem: Problem) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the nearest known word, or nothing."""
+    import difflib  # nobody makes a mistake in most runs
+
     lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower().replace("_", "-"), lower, n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)

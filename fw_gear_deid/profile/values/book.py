@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_template
 from fw_gear_deid.profile.text.problems import ProfileError
@@ -27,7 +28,7 @@ NOTHING: Values = {}
 _KEPT = 64  # compiled pages: work goes on with the same people for a while
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """The profile of one subject, session or patient.
 
@@ -54,7 +55,7 @@ class _Made:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lookup:
     """Rows of a mapping table, cut down to the columns that the profile uses.
 
@@ -161,7 +162,7 @@ class Lookup:
         return f"{self.table} has no row for its {what}: " + (near or "add one, or leave the file out")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProfileBook:
     """One profile per subject, session or patient, compiled when first asked for; picklable.
 

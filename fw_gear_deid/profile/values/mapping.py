@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile.compiled import Profile
-from fw_gear_deid.profile.parse import parse_template
+from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import did_you_mean
 from fw_gear_deid.profile.values.book import (
     ID_KEYS,
@@ -75,7 +75,7 @@ def plan_profiles(
         ids that two subjects would share.
     """
     template = read_template(text, file)
-    base = parse_template(template, {}, strict=False)
+    base = parse_profile(text, file)
     used = tuple(dict.fromkeys(name for name, _, _ in names_in(template)))
     if not used and table is None:
         return ProfileBook(base)

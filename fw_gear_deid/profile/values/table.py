@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fw_gear_deid.model.cells import exact
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import ID_COLUMNS
 from fw_gear_deid.profile.values.book import ID_KEYS, LABEL_KEYS, Labels
 from fw_gear_deid.profile.values.spelling import damage, looks_dated
@@ -25,7 +26,7 @@ _SEP_LINE = re.compile(r'\s*"?sep=(.)"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE)
 _WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and ods, xls
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """A row of a mapping table.
 
@@ -41,7 +42,7 @@ class Row:
     cells: Labels
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MappingTable:
     """Values of variables: columns are their names, rows belong to the subjects, patients or studies of their key.
 

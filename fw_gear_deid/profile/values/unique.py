@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import dataclass
 
 from fw_gear_deid.actions import replace
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import TagAt
 from fw_gear_deid.profile.language.addresses import BadName, parse_name
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
@@ -14,7 +14,7 @@ from fw_gear_deid.profile.values.variables import Template
 PATIENT_ID = TagAt(0x00100020)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """A text with variables that replaces PatientID or the label of a subject.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.text.nodes import BREAK, Listing, Mapping, Node, Scalar, read
 from fw_gear_deid.profile.text.problems import Problem, Problems
@@ -22,7 +24,7 @@ _UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")  # controls, formats, separators
 _HIGH, _LOW = 0xF0000, 0x8000  # indexes are written as two private-use characters of plane 15
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spot:
     """One ``{{ name }}`` in a profile.
 
@@ -42,7 +44,7 @@ class Spot:
     spelled: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """A profile as nodes, its variables still open: tokens that no profile holds stand for them."""
 
@@ -76,6 +78,12 @@ def read_template(text: str, file: str) -> Template:
     file : str
         Name to use in messages.
     """
+    return replace(_template(text), file=file)
+
+
+@lru_cache(maxsize=4)
+def _template(text: str) -> Template:
+    """Parse a profile that has no name yet; a run asks for its one profile again and again."""
     lower = text.lower()
     # two characters that are neither in the text nor written as an escape in it
     free = (code for code in range(0x100000, 0x10FFF0) if chr(code) not in text and f"{code:x}" not in lower)
@@ -97,7 +105,7 @@ def read_template(text: str, file: str) -> Template:
     root = read(_BRACES.sub(hide, text), problems, schema.SECTION_OPTIONS)
     root = root and unwrap(root, problems)
     shown = tuple(replace(one, message=one.message.replace(repr(lead)[1:-1], "{")) for one in problems.all())
-    return Template(text, file, root, shown, tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
+    return Template(text, "", root, shown, tuple(spots), re.compile(f"{lead}(.)(.){tail}*"))
 
 
 def names(text: str) -> tuple[tuple[str, int, int], ...]:
@@ -133,7 +141,7 @@ def spell(*listed: str) -> str:
     return ", ".join(f"{{{{ {name} }}}}" for name in listed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unresolved:
     """An action that depends on a variable without a value: the file or container is refused."""
 

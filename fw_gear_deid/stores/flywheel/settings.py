@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, plain
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredProfile:
     """A profile kept in container settings.
 

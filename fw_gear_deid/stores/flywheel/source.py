@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
 from fw_gear_deid.model.container import EDITABLE, ContainerRecord
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import IDS
 from fw_gear_deid.model.person import KEYWORDS
 from fw_gear_deid.model.ports import LEVELS, Branch, Item
@@ -28,7 +29,7 @@ from fw_gear_deid.stores.flywheel.client import (
 _PLURAL = {"project": "projects", "subject": "subjects", "session": "sessions", "acquisition": "acquisitions"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlywheelSource:
     """Part of a platform: a project, subject, session or acquisition, or one file.
 
