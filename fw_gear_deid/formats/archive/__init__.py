@@ -13,7 +13,7 @@ from fw_gear_deid.formats.archive.budget import room
 from fw_gear_deid.formats.archive.gz import Unpacked, packing_of, stem
 from fw_gear_deid.formats.archive.members import HEAD, Archive, Member
 from fw_gear_deid.formats.archive.tars import Reader, TarArchive, is_tar
-from fw_gear_deid.formats.archive.zips import open_zip
+from fw_gear_deid.formats.archive.zips import AHEAD, open_zip
 from fw_gear_deid.model.errors import Malformed
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")
@@ -109,7 +109,7 @@ def open_archive(source: Path | bytes) -> Iterator[Archive]:
         return
     if seen.packing:
         raise Malformed("the archive is damaged or no archive")
-    with _opened(source) as stream, open_zip(stream) as archive:
+    with _opened(source, AHEAD) as stream, open_zip(stream) as archive:
         yield archive
 
 
@@ -149,8 +149,8 @@ def _content(source: Path | bytes, packing: str) -> Iterator[Reader]:
         yield Unpacked(stream, packing) if packing else stream
 
 
-def _opened(source: Path | bytes) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+def _opened(source: Path | bytes, buffering: int = -1) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb", buffering)
 
 
 __all__ = [
