@@ -68,7 +68,8 @@ class Content:
         """Return the next bytes, as many as there are."""
         if self._unpacker is None:
             self._unpacker = methods.unpacker(self._is.method, self._is.size)
-        missing = size + (size == self._left)  # what comes after the last is too much
+        # what comes after the last byte is too much; LZMA's end may not be marked, and what follows it is noise then
+        missing = size + (size == self._left and self._is.method != methods.LZMA)
         pieces: list[bytes] = []
         while missing and not self._unpacker.eof:
             starved = self._unpacker.needs_input
