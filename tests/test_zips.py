@@ -268,7 +268,6 @@ def test_run_without_isal_gives_the_same_results(tmp_path: Path, without_isal: d
     assert results["with"] == results["without"] == results["small"]
     assert audits["with"] == audits["without"] == audits["small"]
     assert len(set(sizes.values())) == (3 if flate.HAS_ISAL else 2)
-    assert sizes["small"] == min(sizes.values())
     assert any("!" in name for name in results["with"])
 
 
