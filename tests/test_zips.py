@@ -156,6 +156,15 @@ def test_unknown_way_of_packing_becomes_deflate(tmp_path: Path) -> None:
         assert archive.infolist()[0].compress_type == zipfile.ZIP_DEFLATED
 
 
+def test_name_that_is_there(tmp_path: Path) -> None:
+    with zips.Target(tmp_path / "x.zip") as target:
+        zips.write_member(target, "a", b"1", 0)
+        with pytest.raises(Unfit, match="name is that of another"):
+            zips.write_member(target, "a", b"2", 0)
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert [archive.read(info) for info in archive.infolist()] == [b"1"]
+
+
 def test_name_that_is_too_long(tmp_path: Path) -> None:
     with zips.Target(tmp_path / "x.zip") as target:
         with pytest.raises(Unfit, match="output name is longer"), target.member("n" * 65536, 0):

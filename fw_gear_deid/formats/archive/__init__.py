@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.formats.archive.budget import room
+from fw_gear_deid.formats.archive.content import AHEAD
 from fw_gear_deid.formats.archive.gz import Unpacked, packing_of, stem
 from fw_gear_deid.formats.archive.members import HEAD, Archive, Member
 from fw_gear_deid.formats.archive.tars import Reader, TarArchive, is_tar
-from fw_gear_deid.formats.archive.zips import AHEAD, open_zip
+from fw_gear_deid.formats.archive.zips import open_zip
 from fw_gear_deid.model.errors import Malformed
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import IO
 
 from fw_gear_deid.formats.archive import flate, methods
-from fw_gear_deid.formats.archive.members import PIECE
 from fw_gear_deid.model.errors import Malformed
 
+AHEAD = 1 << 16  # bytes to read at once: several headers and small members, one piece of a large one
 UNKNOWN = -1  # a way of packing that nothing unpacks
 
 
@@ -73,7 +73,7 @@ class Content:
         pieces: list[bytes] = []
         while missing and not self._unpacker.eof:
             starved = self._unpacker.needs_input
-            packed = self._read(PIECE) if starved else b""
+            packed = self._read(AHEAD) if starved else b""
             piece = self._unpacker.decompress(packed, missing)
             if starved and not (packed or piece):
                 break

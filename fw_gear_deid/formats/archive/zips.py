@@ -19,7 +19,6 @@ from fw_gear_deid.formats.archive.layout import UTF8, Layout
 from fw_gear_deid.formats.archive.members import PIECE, Member, Names
 from fw_gear_deid.model.errors import Malformed, Unfit
 
-AHEAD = 1 << 16  # bytes to read at once where headers and small members are read
 _ENCRYPTED = 0x1
 _UNREAD = 0x20 | 0x40  # flags: patched data, strong encryption
 _OVERHEAD = 1024  # bytes that packing may add to data that does not shrink
@@ -157,8 +156,10 @@ class Target:
         Raises
         ------
         Unfit
-            Its name is longer than one can be.
+            Its name is longer than one can be, or that of another one.
         """
+        if name in self._written:
+            raise Unfit("its output name is that of another member")
         method = compression if compression in _VERSIONS else methods.DEFLATED
         out = Output(self._stream, self._at, name, method, small=self._small)
         try:
