@@ -168,6 +168,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         whole=ends.is_whole and not (asked.include or asked.exclude or asked.only),
         verify=asked.verify,
         labels=asked.labels,
+        compression=asked.compression,
         workers=asked.workers or usable_cores(),
         originals=asked.audit_originals,
         ids=ids_table,

@@ -123,6 +123,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         exists="skip" if overwrite == "Skip" else "replace",
         verify=str(options["verify"]),
         labels=str(options["labels"]),
+        compression=str(options["compression"]),
         workers=int(options["workers"]) or usable_cores(),
         originals=bool(options["audit_originals"]),
         dry_run=bool(options["dry_run"]),

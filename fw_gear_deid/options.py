@@ -120,6 +120,9 @@ class Options:
     new_key: Annotated[bool, Word("make everything in DEST anew with another key")] = False
     verify: Annotated[str, Word("checks before release", choices=("strict", "report", "off"), gear="verify")] = "strict"
     labels: Annotated[str, Word("folder names at DEST", choices=("rules", "keep"), gear="labels")] = "rules"
+    compression: Annotated[
+        str, Word("how members are deflated: quickly, or well", choices=("fast", "small"), gear="compression")
+    ] = "fast"
     workers: Annotated[
         int | None, Word("processes (default: the cores it may use)", "N", read=count, gear="workers")
     ] = None

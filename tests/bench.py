@@ -86,7 +86,7 @@ def main(folder: Path, profile_name: str, count: int = 208) -> None:
         check = seconds(lambda: [verify.check(draft, data) for draft, data in edited])
 
         def deflate() -> None:
-            with zipfile.ZipFile(out, "w") as target:
+            with zips.Target(out) as target:
                 for number, (_, data) in enumerate(edited):
                     zips.write_member(target, f"{number}.dcm", data, zipfile.ZIP_DEFLATED)
 

@@ -11,7 +11,7 @@ import pytest
 
 import fw_gear_deid
 from fw_gear_deid import options
-from fw_gear_deid.cli import parser
+from fw_gear_deid.cli import COMMANDS, parser
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.sample import make_sample
 from tests.desk import Desk, instance
@@ -37,7 +37,12 @@ def told(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[s
             yield command, action
 
 
-ON_THE_LINE = [(command, action.option_strings[-1], action) for command, action in told(parser())]
+ON_THE_LINE = [
+    (command, action.option_strings[-1], action)
+    for name in COMMANDS
+    for command, action in told(parser(name))
+    if command.split(" ")[0] == name
+]
 
 
 @pytest.mark.parametrize(("name", "word", "default"), WORDS, ids=[name for name, _, _ in WORDS])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +13,7 @@ from fw_gear_deid.deid.names import NoTemplate
 from fw_gear_deid.deid.sort import Found, instances, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.formats import archive
-from fw_gear_deid.formats.archive import zips
+from fw_gear_deid.formats.archive import methods, zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit, MemberEdits, Released, Skipped
@@ -83,7 +82,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     ruled: frozenset[str] = frozenset()
     unmatched: frozenset[int] | None = None
     size = 0
-    with zipfile.ZipFile(out, "w") as target:
+    with zips.Target(out, small=ctx.small) as target:
         for position, (source, name) in enumerate(sources, 1):
             size += source.stat().st_size
             try:
@@ -94,7 +93,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             if key in taken:
                 raise Unfit(f"instance {position} of the series: its output name is that of another one")
             taken.add(key)
-            zips.write_member(target, done.name, done.data, zipfile.ZIP_DEFLATED)
+            zips.write_member(target, done.name, done.data, methods.DEFLATED)
             audit.append(MemberEdits(done.name, done.edits))
             unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
             sorting = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -37,6 +36,8 @@ class Work:
     written: list[str] = field(default_factory=list)
     audit: list[MemberEdits] = field(default_factory=list)
     dropped: list[Edit] = field(default_factory=list)
+    comment: tuple[Edit, ...] = ()
+    """What was done to that of the archive."""
     kinds: Counter[str] = field(default_factory=Counter)
     """What was dropped: word → number."""
     stray: int = 0
@@ -96,7 +97,7 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
         if any(work.known.found_in(folder) for folder in _folders(work.written)):
             # a folder of an early member carries what only a later one told us to look for
             work = _rewrite(archive, ctx, out, work.known)
-        return _finish(archive, archive.zip_name(name), ctx, out, work)
+        return _finish(archive, archive.zip_name(name), ctx, work)
 
 
 def _skipped(work: Work) -> Skipped:
@@ -114,7 +115,7 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
     section = ctx.profile.zip
     work = Work(known)
     taken: dict[str, tuple[str, tuple[int, int]]] = {}
-    with zipfile.ZipFile(out, "w") as target:
+    with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
             try:
                 result = _member(member, ctx, work)
@@ -134,10 +135,26 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
             except Unfit as error:
                 raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
-    work.outside = archive.outside
-    if section.validate_members and work.written and work.stray:
-        raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
+        work.outside = archive.outside
+        if section.validate_members and work.written and work.stray:
+            raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
+        if work.written:
+            target.comment, work.comment = _comment(archive, ctx)
     return work
+
+
+def _comment(archive: Archive, ctx: Context) -> tuple[bytes, tuple[Edit, ...]]:
+    """Return the comment of the result, and what was done to it."""
+    section = ctx.profile.zip
+    before = archive.comment.decode("utf-8", "replace")
+    after, key, rule = before if section.comment else "", "remove", Always.ZIP_COMMENT.value
+    for action, label in section.comment:
+        if after or action.key == "replace-with":
+            result = action((after,), _at(ctx))
+            after = "" if isinstance(result, Gone) else ",".join(result)
+            key, rule = action.key, label
+    edits = (Edit("zip comment", "", "", key, rule, before, after),) if before != after else ()
+    return after.encode(), edits
 
 
 def _member(member: Member, ctx: Context, work: Work) -> Done | None:
@@ -211,23 +228,14 @@ def _folders(names: list[str]) -> set[str]:
     return {folder for name in names for folder in PurePosixPath(name).parent.parts}
 
 
-def _finish(archive: Archive, name: str, ctx: Context, out: Path, work: Work) -> tuple[str, Work]:
-    """Set the comment, find the archive's own name, and note what was dropped."""
+def _at(ctx: Context) -> At:
+    return At("text", ctx.draw(), ctx.today, lambda field: "")
+
+
+def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str, Work]:
+    """Find the archive's own name, and note what was dropped and what else was done to the whole."""
     section = ctx.profile.zip
-    at = At("text", ctx.draw(), ctx.today, lambda field: "")
-    edits = list(work.dropped)
-    before = archive.comment.decode("utf-8", "replace")
-    after, key, rule = before if section.comment else "", "remove", Always.ZIP_COMMENT.value
-    for action, label in section.comment:
-        if after or action.key == "replace-with":
-            result = action((after,), at)
-            after = "" if isinstance(result, Gone) else ",".join(result)
-            key, rule = action.key, label
-    if before != after:
-        edits.append(Edit("zip comment", "", "", key, rule, before, after))
-    if after:
-        with zipfile.ZipFile(out, "a") as target:
-            target.comment = after.encode()
+    edits = [*work.dropped, *work.comment]
     if archive.extras:
         goes = Always.ZIP_EXTRA if archive.extras == "zip extra" else Always.TAR_HEADERS
         edits.append(Edit(archive.extras, "", "", "remove", goes.value, "", ""))
@@ -238,7 +246,7 @@ def _finish(archive: Archive, name: str, ctx: Context, out: Path, work: Work) ->
     if ctx.acquisition not in (sorting.get("SeriesDescription"), sorting.get("ProtocolName")):
         work.known.add(ctx.acquisition, "")
     if section.filenames:
-        written = from_templates(section.filenames, name, read or (lambda selector: None), at)
+        written = from_templates(section.filenames, name, read or (lambda selector: None), _at(ctx))
         rule = section.filenames[0].label
     else:
         written, rule = safe_name(name, work.known, ctx, "file"), Always.NAME.value

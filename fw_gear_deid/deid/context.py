@@ -39,6 +39,8 @@ class Context:
         Takes what the run wants to know.
     watch : Watch
         Looks at whose every data set is.
+    small : bool
+        Take the time for the fewest bytes where members are deflated.
     """
 
     profile: Profile
@@ -51,6 +53,7 @@ class Context:
     ids: Mapping[str, str] = field(default_factory=dict)
     notes: Notes = field(default_factory=Notes)
     watch: Watch = field(default_factory=Watch)
+    small: bool = False
     promises: tuple[Promise, ...] = field(init=False)
     """What the dicom rules promise of every result."""
 

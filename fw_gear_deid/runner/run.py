@@ -67,6 +67,8 @@ class Job:
         ``strict``, ``report`` or ``off``.
     labels : str
         ``rules`` or ``keep``.
+    compression : str
+        ``fast`` or ``small``.
     workers : int
     originals : bool
         ``--audit-originals``.
@@ -106,6 +108,7 @@ class Job:
     exists: str = "skip"
     verify: str = "strict"
     labels: str = "rules"
+    compression: str = "fast"
     workers: int = 1
     originals: bool = False
     ids: Path | None = None
@@ -194,6 +197,7 @@ class _Run:
             job.originals,
             job.ids is not None,
             job.strict,
+            job.compression == "small",
         )
         self._rows_used = Rows(job.profiles.lookup)
         self._unchanged = 0
@@ -384,6 +388,7 @@ class _Run:
                     "exists": job.exists,
                     "verify": job.verify,
                     "labels": job.labels,
+                    "compression": job.compression,
                     "workers": job.workers,
                     "dry_run": job.dry_run,
                     "audit_originals": job.originals,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.formats.archive.budget import room
+from fw_gear_deid.formats.archive.content import AHEAD
 from fw_gear_deid.formats.archive.gz import Unpacked, packing_of, stem
 from fw_gear_deid.formats.archive.members import HEAD, Archive, Member
 from fw_gear_deid.formats.archive.tars import Reader, TarArchive, is_tar
@@ -109,7 +110,7 @@ def open_archive(source: Path | bytes) -> Iterator[Archive]:
         return
     if seen.packing:
         raise Malformed("the archive is damaged or no archive")
-    with _opened(source) as stream, open_zip(stream) as archive:
+    with _opened(source, AHEAD) as stream, open_zip(stream) as archive:
         yield archive
 
 
@@ -149,8 +150,8 @@ def _content(source: Path | bytes, packing: str) -> Iterator[Reader]:
         yield Unpacked(stream, packing) if packing else stream
 
 
-def _opened(source: Path | bytes) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+def _opened(source: Path | bytes, buffering: int = -1) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb", buffering)
 
 
 __all__ = [

@@ -18,6 +18,7 @@ _SUFFIXES = {
 }
 _BLOCK = 1 << 16
 _PIECE = 1 << 24
+_DAMAGE: tuple[type[Exception], ...] = (*flate.DAMAGE, OSError)
 _XZ_MEMORY = 256 << 20  # what the largest preset of xz asks for, fourfold
 
 
@@ -120,7 +121,7 @@ class Unpacked:
         feed, self._feed = self._feed, b""
         try:
             piece: bytes = self._unpacker.decompress(feed, min(size, _PIECE))
-        except (*flate.DAMAGE, OSError):
+        except _DAMAGE:
             raise Malformed("what it is packed in is damaged") from None
         self._given += len(piece)
         if grown(self._given, self._taken):

@@ -10,8 +10,8 @@ from typing import Protocol
 from fw_gear_deid.model.errors import Malformed
 
 HEAD = 2048  # bytes that tell what a file is
+PIECE = 1 << 18  # bytes of a member that are in memory at once where it passes through
 _WHOLE = 1 << 20  # members up to this size are read at once
-_BLOCK = 1 << 20
 
 
 @dataclass(slots=True)
@@ -50,6 +50,22 @@ class Member:
             self._head = self._begun[:HEAD]
         return self._head
 
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all bytes in pieces, checked against size and check sum when no more come. To be called once.
+
+        Raises
+        ------
+        Malformed
+        """
+        self.head()
+        piece, self._begun = self._begun, b""
+        size = 0
+        while piece:
+            size += len(piece)
+            yield piece
+            piece = self.pull(PIECE)
+        self._end(size)
+
     def read(self) -> bytes:
         """Return all bytes, checked against size and check sum. To be called once.
 
@@ -57,12 +73,7 @@ class Member:
         ------
         Malformed
         """
-        self.head()
-        data, self._begun = self._begun, b""
-        if len(data) < self.size:
-            data += self.pull(self.size - len(data))
-        self._end(len(data))
-        return data
+        return b"".join(self.pieces())
 
     def check(self) -> None:
         """Read to the end without keeping anything.
@@ -72,11 +83,8 @@ class Member:
         Malformed
             It is damaged.
         """
-        self.head()
-        size = len(self._begun)
-        while block := self.pull(_BLOCK):
-            size += len(block)
-        self._end(size)
+        for _ in self.pieces():
+            pass
 
     def _end(self, size: int) -> None:
         if size != self.size or self.pull(1):
@@ -130,7 +138,7 @@ class Names:
         if parts[-1] in ("", "."):
             what = "it is a folder's name and has data behind it" if name.strip("./") else "it has no name"
             raise Malformed(f"member {position}: {what}")
-        key = "/".join(part for part in parts if part not in ("", "."))
+        key = "/".join([part for part in parts if part not in ("", ".")]) if "" in parts or "." in parts else name
         if key in self._seen:
             raise Malformed(f"member {position}: its name stands twice in the archive")
         self._seen.add(key)

@@ -1,29 +1,26 @@
-"""ZIP archive ⇄ members, one at a time and within limits (APPNOTE 6.3; hostile input expected)."""
+"""ZIP archive ⇄ members, one at a time, in pieces and within limits (APPNOTE 6.3; hostile input expected)."""
 
 from __future__ import annotations
 
-import errno
 import stat
 import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
 
-from fw_gear_deid.formats.archive import flate
+from fw_gear_deid.formats.archive import flate, methods
 from fw_gear_deid.formats.archive.budget import Budget
-from fw_gear_deid.formats.archive.members import Member, Names
+from fw_gear_deid.formats.archive.content import UNKNOWN, Content, Packed
+from fw_gear_deid.formats.archive.layout import UTF8, Layout
+from fw_gear_deid.formats.archive.members import PIECE, Member, Names
 from fw_gear_deid.model.errors import Malformed, Unfit
 
-_UTF8 = 0x800  # flag: the name is UTF-8
 _ENCRYPTED = 0x1
-_SIZES_FOLLOW = 0x8  # flag: CRC and sizes stand behind the data
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # no time stamps travel
-_WRITABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-_LOCAL, _CENTRAL, _DESCRIPTOR = b"PK\x03\x04", b"PK\x01\x02", b"PK\x07\x08"
-_END, _END64, _LOCATOR64, _SIGNED = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x05\x05"
-_BLOCK = 1 << 20
+_UNREAD = 0x20 | 0x40  # flags: patched data, strong encryption
 _OVERHEAD = 1024  # bytes that packing may add to data that does not shrink
 
 
@@ -54,7 +51,7 @@ class ZipArchive:
             name = _name(info)
             if info.compress_size > info.file_size + info.file_size // 50 + _OVERHEAD:
                 raise Malformed(f"member {position}: more is packed than it says")
-            if name.endswith("/") and info.file_size == 0:
+            if info.file_size == 0 and name.endswith("/"):
                 continue
             names.add(position, name)
             if info.flag_bits & _ENCRYPTED:
@@ -62,52 +59,25 @@ class ZipArchive:
             budget.add(position, info.file_size, info.compress_size)
             found.append((position, name, info))
         budget.close()
-        self.outside = _Layout(self.stream, self.file).check()
+        layout = Layout(self.stream, self.file)
+        layout.check()
+        self.outside = layout.outside
         for position, name, info in found:
-            with _Opened(self.file, info) as opened:
-                mode = info.external_attr >> 16 if info.create_system == 3 else 0
-                special = "link" if stat.S_ISLNK(mode) else ""
-                yield Member(position, name, info.file_size, opened.pull, info.compress_type, special)
+            packed = Packed(layout.starts[info.header_offset], info.compress_size, info.file_size, info.CRC,
+                             UNKNOWN if info.flag_bits & _UNREAD else info.compress_type)  # fmt: skip
+            mode = info.external_attr >> 16 if info.create_system == 3 else 0
+            special = "link" if stat.S_ISLNK(mode) else ""
+            yield Member(position, name, info.file_size, Content(self.stream, packed).pull, info.compress_type, special)
 
 
-class _Opened:
-    """The bytes of a member, from its first call on."""
-
-    def __init__(self, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-        self._file = file
-        self._info = info
-        self._stack = ExitStack()
-        self._stream: IO[bytes] | None = None
-
-    def __enter__(self) -> _Opened:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def pull(self, size: int) -> bytes:
-        """Return the next bytes."""
-        with _as_malformed():
-            if self._stream is None:
-                stream = self._stack.enter_context(self._file.open(self._info))
-                if self._info.compress_type == zipfile.ZIP_DEFLATED:
-                    stream._decompressor = flate.inflater()  # type: ignore[attr-defined]
-                self._stream = stream
-            return self._stream.read(size)
-
-
-@contextmanager
-def _as_malformed() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # an offset before the start
-            raise  # the disk's fault, not the archive's
-        raise Malformed("a member of the archive is damaged") from None
-    except flate.DAMAGE:
-        raise Malformed("a member of the archive is damaged") from None
-    except (NotImplementedError, RuntimeError):
-        raise Malformed("a member of the archive is packed in a way that is not supported") from None
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return a member's path; bytes that are no text are surrogates in it."""
+    name = info.filename
+    if not info.flag_bits & UTF8 and not name.isascii():
+        # zipfile takes the IBM PC's letters for it (APPNOTE appendix D); who wrote it took those of another system
+        with suppress(UnicodeEncodeError):  # a Unicode path beside it says more
+            name = name.encode("cp437").decode("utf-8", "surrogateescape")
+    return name.replace("\\", "/")
 
 
 @contextmanager
@@ -127,146 +97,223 @@ def open_zip(stream: IO[bytes]) -> Iterator[ZipArchive]:
         yield ZipArchive(archive, stream)
 
 
-def _name(info: zipfile.ZipInfo) -> str:
-    """Return a member's path; bytes that are no text are surrogates in it."""
-    name = info.filename
-    if not info.flag_bits & _UTF8:
-        # zipfile takes the IBM PC's letters for it (APPNOTE appendix D); who wrote it took those of another system
-        with suppress(UnicodeEncodeError):  # a Unicode path beside it says more
-            name = name.encode("cp437").decode("utf-8", "surrogateescape")
-    return name.replace("\\", "/")
+# -- writing -------------------------------------------------------------------------------------------
+
+_LIMIT = zipfile.ZIP64_LIMIT  # sizes and offsets beyond it take eight bytes
+_DATE = 1 << 5 | 1  # of 1980: no time stamps travel
+_UNIX, _MODE = 3, 0o644 << 16
+_VERSIONS = {methods.STORED: 20, methods.DEFLATED: 20, methods.BZIP2: 46, methods.LZMA: 63}
+_WIDE = 45  # version that knows sizes of eight bytes
+_LZMA_END = 0x2  # flag: LZMA's end is marked
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s4B4H3L5H2L")
+_SIZES = struct.Struct("<2H2Q")
 
 
-class _Layout:
-    """Compares the directory with what lies in the file: members that it does not list are hidden ones.
+class Target:
+    """A ZIP archive that is written forward: names and bytes of members, and nothing else of an original's entries.
 
-    zipfile believes the last directory. A second archive in front of it, a member that an update took out of the
-    directory alone, another name or size at the data: each is a file that some program shows and ours would lose.
-    """
-
-    def __init__(self, stream: IO[bytes], file: zipfile.ZipFile) -> None:
-        self._stream = stream
-        self._infos = sorted(file.infolist(), key=lambda info: info.header_offset)
-        self._start = file.start_dir
-        self._outside = 0
-
-    def check(self) -> int:
-        """Return the number of bytes that belong to nothing.
-
-        Raises
-        ------
-        Malformed
-        """
-        at = 0
-        ends = [*(info.header_offset for info in self._infos[1:]), self._start][: len(self._infos)]
-        for number, (info, limit) in enumerate(zip(self._infos, ends, strict=True)):
-            if info.header_offset < at:
-                raise Malformed("members of the archive lie over each other")
-            self._gap(at, info.header_offset, first=number == 0)
-            at = self._member(info, limit)
-        self._gap(at, self._start, first=not self._infos)
-        self._gap(self._directory(), self._size(), first=False)
-        return self._outside
-
-    def _member(self, info: zipfile.ZipInfo, limit: int) -> int:
-        """Compare an entry with the header at its data; return where its record ends."""
-        head = self._read(info.header_offset, 30)
-        if len(head) < 30 or not head.startswith(_LOCAL):
-            raise Malformed("a member of the archive is damaged")
-        _, flags, method, _, _, crc, packed, size, name_size, extra_size = struct.unpack("<5H3L2H", head[4:])
-        name = self._read(info.header_offset + 30, name_size)
-        same = name == _raw_name(info) and method == info.compress_type
-        if not flags & _SIZES_FOLLOW and 0xFFFFFFFF not in (packed, size) and (crc, packed, size) != (0, 0, 0):
-            same = same and (crc, packed, size) == (info.CRC, info.compress_size, info.file_size)
-        if not same:
-            raise Malformed("a member of the archive is damaged: the directory says otherwise than the member itself")
-        end: int = info.header_offset + 30 + name_size + extra_size + info.compress_size
-        if flags & _SIZES_FOLLOW:
-            end += self._descriptor(info, end)
-        if end > limit:
-            raise Malformed("members of the archive lie over each other")
-        return end
-
-    def _descriptor(self, info: zipfile.ZipInfo, at: int) -> int:
-        """Return the length of CRC and sizes behind the data, signed or not, of 4 bytes or of 8 (APPNOTE 4.3.9)."""
-        found = self._read(at, 24)
-        for signature in (_DESCRIPTOR, b""):
-            for layout in ("<LLL", "<LQQ"):
-                try:
-                    numbers = struct.pack(layout, info.CRC, info.compress_size, info.file_size)
-                except struct.error:
-                    continue
-                if found.startswith(signature + numbers):
-                    return len(signature + numbers)
-        return 0
-
-    def _gap(self, start: int, end: int, *, first: bool) -> None:
-        """Look at bytes that belong to no member."""
-        if end <= start:
-            return
-        if first and self._read(start, 4) in (_DESCRIPTOR, b"PK00"):
-            start += 4  # the mark of an archive that was meant to be split
-        tail = b""
-        while start < end:
-            block = self._read(start, min(_BLOCK, end - start))
-            if not block:
-                return
-            start += len(block)
-            if _LOCAL in tail + block or _CENTRAL in tail + block:
-                raise Malformed(
-                    "the file holds members that the archive's directory does not list,"
-                    " or several archives one after the other"
-                )
-            tail = block[-3:]
-            self._outside += len(block) if block.strip(b"\0") else 0
-
-    def _directory(self) -> int:
-        """Walk directory and end records; return where they end."""
-        at = self._start
-        while (head := self._read(at, 46)).startswith(_CENTRAL) and len(head) == 46:
-            at += 46 + sum(struct.unpack_from("<3H", head, 28))
-        while True:
-            head = self._read(at, 22)
-            if head.startswith(_SIGNED) and len(head) >= 6:
-                at += 6 + int(struct.unpack_from("<H", head, 4)[0])
-            elif head.startswith(_END64) and len(head) >= 12:
-                at += 12 + int(struct.unpack_from("<Q", head, 4)[0])
-            elif head.startswith(_LOCATOR64):
-                at += 20
-            elif head.startswith(_END) and len(head) == 22:
-                listed, _, _, comment = struct.unpack_from("<HLLH", head, 10)
-                if listed not in (len(self._infos) & 0xFFFF, 0xFFFF):
-                    raise Malformed("the archive's directory has another number of members than it says")
-                return at + 22 + int(comment)
-            else:
-                raise Malformed("the archive is damaged or no ZIP archive")
-
-    def _read(self, at: int, size: int) -> bytes:
-        self._stream.seek(at)
-        return self._stream.read(size)
-
-    def _size(self) -> int:
-        return self._stream.seek(0, 2)
-
-
-def _raw_name(info: zipfile.ZipInfo) -> bytes:
-    return info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
-
-
-def write_member(target: zipfile.ZipFile, name: str, data: bytes, compression: int) -> None:
-    """Add a member: its name and bytes, and nothing else of the original's entry.
+    It is one when it was closed without an error.
 
     Parameters
     ----------
-    compression : int
-        Of the original; kept where it can be written.
+    path : Path
+        What stands there goes.
+    small : bool
+        Take the time for the fewest bytes.
     """
-    info = zipfile.ZipInfo(name, date_time=_EPOCH)
-    info.compress_type = compression if compression in _WRITABLE else zipfile.ZIP_DEFLATED
-    info.create_system = 3
-    info.external_attr = 0o644 << 16
-    info.file_size = len(data)
-    with target.open(info, "w") as stream:
-        if info.compress_type == zipfile.ZIP_DEFLATED:
-            stream._compressor = flate.deflater()  # type: ignore[attr-defined]
-        stream.write(data)
+
+    def __init__(self, path: Path, *, small: bool = False) -> None:
+        self._path = path
+        self._stream = path.open("w+b", buffering=PIECE)
+        self._small = small
+        self._at = 0
+        """Where the next member begins."""
+        self._directory = bytearray()
+        self._written: dict[str, Packed] = {}
+        self.comment = b""
+        """Of the whole archive, at most 65,535 bytes of it; to be set before it is closed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        with self._stream:
+            if kind is None:
+                self._end()
+
+    @contextmanager
+    def member(self, name: str, compression: int) -> Iterator[Output]:
+        """Add a member: ``with target.member(name, compression) as out: out.write(piece)``.
+
+        An error inside takes it back, and the archive goes on as if it had never been begun.
+
+        Parameters
+        ----------
+        compression : int
+            Of the original; kept where it can be written.
+
+        Raises
+        ------
+        Unfit
+            Its name is longer than one can be, or that of another one.
+        """
+        if name in self._written:
+            raise Unfit("its output name is that of another member")
+        method = compression if compression in _VERSIONS else methods.DEFLATED
+        out = Output(self._stream, self._at, name, method, small=self._small)
+        try:
+            yield out
+            entry, packed = out.end()
+        except BaseException:
+            self._stream.seek(self._at)
+            self._stream.truncate()
+            raise
+        self._directory += entry
+        self._written[name] = packed
+        self._at = packed.start + packed.packed
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes of a member that was written."""
+        self._stream.flush()
+        with self._path.open("rb") as stream:
+            content = Content(stream, self._written[name])
+            while piece := content.pull(PIECE):
+                yield piece
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a member that was written."""
+        return b"".join(self.pieces(name))
+
+    def _end(self) -> None:
+        """Write directory and end record."""
+        count, size, at = len(self._written), len(self._directory), self._at
+        self._stream.write(self._directory)
+        if count > zipfile.ZIP_FILECOUNT_LIMIT or max(at, size) > _LIMIT:
+            self._stream.write(struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, _WIDE, _WIDE, 0, 0, count, count, size, at))
+            self._stream.write(struct.pack("<4sLQL", b"PK\x06\x07", 0, at + size, 1))
+            count, size, at = min(count, 0xFFFF), min(size, 0xFFFFFFFF), min(at, 0xFFFFFFFF)
+        comment = self.comment[:0xFFFF]
+        self._stream.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, size, at, len(comment)))
+        self._stream.write(comment)
+
+
+class Output:
+    """A member while it is written. The same bytes come out however they are divided.
+
+    Parameters
+    ----------
+    stream : file
+    start : int
+        Where in it the member begins.
+    """
+
+    def __init__(self, stream: IO[bytes], start: int, name: str, method: int, *, small: bool) -> None:
+        self._stream = stream
+        self._start = start
+        self._name = name.encode()
+        if len(self._name) > 0xFFFF:
+            raise Unfit("its output name is longer than one in a ZIP archive can be")
+        self._method = method
+        self._flags = (0 if name.isascii() else UTF8) | (_LZMA_END if method == methods.LZMA else 0)
+        self._packer: Any = None if method == methods.STORED else methods.packer(method, small=small)
+        self._held: list[bytes | memoryview] = []
+        """What does not make a piece yet."""
+        self._holding = 0
+        self._size = self._crc = self._packed = 0
+        self._begun = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Add bytes, as many as one likes."""
+        self._crc = flate.crc(data, self._crc)
+        self._size += len(data)
+        if self._holding + len(data) < PIECE:
+            self._held.append(data)
+            self._holding += len(data)
+            return
+        view = memoryview(data)
+        at = 0
+        if self._holding:
+            at = PIECE - self._holding
+            self._put(b"".join((*self._held, view[:at])))
+        while at + PIECE <= len(view):
+            self._put(view[at : at + PIECE])
+            at += PIECE
+        self._held, self._holding = [view[at:]], len(view) - at
+
+    def end(self) -> tuple[bytes, Packed]:
+        """Write what is left, and the header; return the entry of the directory, and where the data lies."""
+        last = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        if self._packer is not None:
+            last = self._packer.compress(last) + self._packer.flush()
+        self._packed += len(last)
+        wide = max(self._size, self._packed) > _LIMIT
+        header = self._header(wide=wide)
+        if self._begun:
+            self._stream.write(last)
+            if wide:
+                self._make_room(_SIZES.size)
+            self._stream.seek(self._start)
+            self._stream.write(header)
+            self._stream.seek(self._start + len(header) + self._packed)
+        else:
+            self._stream.write(header)
+            self._stream.write(last)
+        packed = Packed(self._start + len(header), self._packed, self._size, self._crc, self._method)
+        return self._entry(wide=wide), packed
+
+    def _put(self, data: bytes | memoryview) -> None:
+        """Write a piece; room for the header in front of the first."""
+        if not self._begun:
+            self._stream.write(bytes(_LOCAL.size + len(self._name)))
+            self._begun = True
+        packed = data if self._packer is None else self._packer.compress(data)
+        self._stream.write(packed)
+        self._packed += len(packed)
+
+    def _make_room(self, size: int) -> None:
+        """Move the data: nobody knew that its sizes would take eight bytes."""
+        start = self._start + _LOCAL.size + len(self._name)
+        end = start + self._packed
+        while end > start:
+            begin = max(start, end - PIECE)
+            self._stream.seek(begin)
+            data = self._stream.read(end - begin)
+            self._stream.seek(begin + size)
+            self._stream.write(data)
+            end = begin
+
+    def _header(self, *, wide: bool) -> bytes:
+        """Return what stands in front of the data."""
+        packed, size, extra = self._packed, self._size, b""
+        if wide:
+            packed, size, extra = 0xFFFFFFFF, 0xFFFFFFFF, _SIZES.pack(1, 16, size, packed)
+        head = _LOCAL.pack(b"PK\x03\x04", self._version(wide=wide), self._flags, self._method, 0, _DATE, self._crc,
+                           packed, size, len(self._name), len(extra))  # fmt: skip
+        return head + self._name + extra
+
+    def _entry(self, *, wide: bool) -> bytes:
+        """Return what stands in the directory."""
+        packed, size, start = self._packed, self._size, self._start
+        numbers = []
+        if wide:
+            numbers += [size, packed]
+            packed = size = 0xFFFFFFFF
+        if start > _LIMIT:
+            numbers.append(start)
+            start = 0xFFFFFFFF
+        extra = struct.pack(f"<2H{len(numbers)}Q", 1, 8 * len(numbers), *numbers) if numbers else b""
+        version = self._version(wide=bool(numbers))
+        head = _CENTRAL.pack(b"PK\x01\x02", version, _UNIX, version, 0, self._flags, self._method, 0, _DATE, self._crc,
+                             packed, size, len(self._name), len(extra), 0, 0, 0, _MODE, start)  # fmt: skip
+        return head + self._name + extra
+
+    def _version(self, *, wide: bool) -> int:
+        """Return the version of the format that who reads it has to know."""
+        return max(_VERSIONS[self._method], _WIDE if wide else 0)
+
+
+def write_member(target: Target, name: str, data: bytes, compression: int) -> None:
+    """Add a member whose bytes are at hand; see ``Target.member``."""
+    with target.member(name, compression) as out:
+        out.write(data)
