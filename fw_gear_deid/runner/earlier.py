@@ -70,6 +70,7 @@ class Earlier:
         self._state = state
         self._seen = seen
         self._copies = copies
+        self._key = job.keyring.fingerprint()
         self._listed = {job.source.place(item): item for item in job.items}
         self.by_store = job.sink.remembers and bool(job.source.origin())
         self.settled: set[str] = set()
@@ -100,14 +101,19 @@ class Earlier:
     def of(self, place: Place, instances: frozenset[str] = frozenset()) -> list[Made]:
         """Return what earlier runs, or this one, made of the same source."""
         known = self.instances(place) | instances
-        found = {made.name: made for made in self._state.of_places(self.places(place))}
-        found |= {made.name: made for made in self._state.of_instances(known)}
-        mine = set(self.places(place))
-        return [made for made in found.values() if self.same(made, place, known) and not self._has_source(made, mine)]
+        places = self.places(place)
+        found = self._state.of(places, known)
+        mine = set(places)
+        return [made for made in found if self.same(made, place, known) and not self._has_source(made, mine)]
+
+    def names(self, place: Place, instances: frozenset[str] = frozenset(), beside: Collection[str] = ()) -> bool:
+        """Tell whether ``of`` may return anything beside some ``Made.name``."""
+        known = self.instances(place) | instances
+        return not self._state.names_of(self.places(place), known) <= set(beside)
 
     def same(self, made: Made, place: Place, instances: frozenset[str]) -> bool:
         """Tell whether a file was made of a source, which holds these instances."""
-        if made.key != self._job.keyring.fingerprint():  # sealed by another key: nothing but bytes can be compared
+        if made.key != self._key:  # sealed by another key: nothing but bytes can be compared
             return set(made.parts) <= set(self.parts(place))
         return policy.same_source(made, self.places(place), instances, place.task.person or "")
 
@@ -160,11 +166,11 @@ class Earlier:
         left_out = {
             one.instance for item in self._job.items if item.problem == BY_ONLY and (one := self._seen.get(item.id))
         }
-        for made in self._state.all_made():
+        for made in self._state.all_made(self.touched):
             if on_platform and made.root != self._job.root:
                 continue  # of another project
             is_here = self._has_source(made) or not made.holds.isdisjoint(left_out)
-            if made.name not in self.touched and not is_here and self.stands(made) is not Stands.NOTHING:
+            if not is_here and self.stands(made) is not Stands.NOTHING:
                 yield Orphan(made.places[0] if made.parts else "", made.path, partial(self._prune, made))
 
     def _prune(self, made: Made) -> str:

@@ -34,12 +34,13 @@ class Memory:
 
     def recall(self, items: Iterable[Item]) -> dict[str, Seen]:
         """Return what looks at these very versions found."""
-        found = {}
-        for item in items:
-            told = self.state.look(self.source.place(item), self._version(item))
-            if told is not None:
-                found[item.id] = Seen.from_json(told)
-        return found
+        by_place = {self.source.place(item): item for item in items}
+        looks = self.state.looks(list(by_place))
+        return {
+            by_place[place].id: Seen.from_json(seen)
+            for place, (version, seen) in looks.items()
+            if version == self._version(by_place[place])
+        }
 
     def remember(self, items: Iterable[Item], seen: Mapping[str, Seen | str]) -> None:
         """Keep what looks found, for the next run."""
@@ -55,7 +56,7 @@ class Memory:
     def compare(self, items: Sequence[Item], people: People, seen: Mapping[str, Seen | str]) -> None:
         """Refuse who cannot be the person that an earlier run knew by the same id or name."""
         instances = _instances(items, seen)
-        told = {text: earlier for text in people.known if (earlier := self.state.person(text)) is not None}
+        told = self.state.people(list(people.known))
         problems: dict[str, str] = {}
         for text, earlier in list(told.items()):
             before, now = Known(tuple(earlier["born"]), earlier["root"]), people.known[text]
@@ -82,7 +83,8 @@ class Memory:
 
     def _has_more(self, person: str, instances: set[str]) -> bool:
         """Tell whether something of a person stands that holds none of the instances that are this person's now."""
-        return any(made.person == person and made.holds.isdisjoint(instances) for made in self.state.all_made())
+        theirs = (name for name, _, whose, *_ in self.state.owners() if whose == person)
+        return any(self.state.holds(name).isdisjoint(instances) for name in theirs)
 
     def _holds(self, person: str, instances: set[str]) -> bool:
         """Tell whether something of a person stands that holds one of the instances."""
@@ -99,16 +101,18 @@ class Memory:
         """
         instances = _instances(items, seen)
         here = {person.text for person in (*people.of.values(), *people.subjects.values())}
-        held = {}
-        for made in self.state.all_made():
-            label = same_name_key(made.path.split("/")[0])
-            if not made.standing or not made.person or made.key != self.keyring.fingerprint():
+        held: dict[str, str] = {}
+        own = self.keyring.fingerprint()
+        pseudonyms = {person: same_name_key(self.keyring.subject(person)) for person in here}
+        for name, path, person, key, stands in self.state.owners():
+            label = same_name_key(path.partition("/")[0])
+            if not stands or not person or key != own or held.get(label) == person:
                 continue
-            if made.person in here:
-                if label == same_name_key(self.keyring.subject(made.person)):
-                    held[label] = made.person
-            elif made.holds.isdisjoint(instances):
-                held[label] = made.person
+            if person in here:
+                if label == pseudonyms[person]:
+                    held[label] = person
+            elif self.state.holds(name).isdisjoint(instances):
+                held[label] = person
         return held
 
 

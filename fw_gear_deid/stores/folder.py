@@ -7,8 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from hashlib import blake2s, file_digest
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +16,9 @@ from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.litter import litter_folder, litter_of
 from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
+from fw_gear_deid.system.real import below
 from fw_gear_deid.system.root import Root
+from fw_gear_deid.system.sync import sync_folder
 
 TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
 _END = 64 << 10  # bytes
@@ -33,16 +34,22 @@ class FolderSource:
     keeps_subjects: ClassVar[bool] = False
 
     root: Path
+    _top: str = field(init=False, repr=False)
+    _alone: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find out where it truly lies, and whether it is one file, once for all that is asked of it."""
+        object.__setattr__(self, "_top", os.path.realpath(self.root))
+        object.__setattr__(self, "_alone", self.root.is_file())
 
     def items(self) -> Iterator[Item]:
         """Yield regular files in the order of their paths; links that leave the folder are not followed.
 
         A link to a folder of this source is none to follow either: what it leads to is listed where it lies.
         """
-        if self.root.is_file():
+        if self._alone:
             yield self._item(self.root, self.root.name)
             return
-        top = _real(self.root)
         way = [self._entries(self.root)]  # folders on the way down: a tree may be deeper than calls may nest
         while way:
             entry = next(way[-1], None)
@@ -55,7 +62,7 @@ class FolderSource:
                     way.append(self._entries(Path(entry.path)))
                 else:
                     yield self._item(Path(entry.path), self._name(entry.path))
-            elif not _real(Path(entry.path)).is_relative_to(top):
+            elif not _real(Path(entry.path)).is_relative_to(self._top):
                 yield self._problem(entry.path, _LEAVES, "refused")
             elif not Path(entry.path).is_dir():
                 yield self._item(Path(entry.path), self._name(entry.path))
@@ -68,7 +75,7 @@ class FolderSource:
             yield self._problem(str(folder), f"the folder cannot be read ({error.strerror})", "failed")
 
     def _name(self, path: str) -> str:
-        if self.root.is_file():
+        if self._alone:
             return self.root.name
         return Path(path).relative_to(self.root).as_posix()
 
@@ -114,7 +121,7 @@ class FolderSource:
 
     def place(self, item: Item) -> str:
         """Return the path of a file, whichever folder on the way to it a run starts from."""
-        return os.path.join(_top(str(self.root)), item.id) if not self.root.is_file() else _top(str(self.root))  # noqa: PTH118
+        return self._top if self._alone else os.path.join(self._top, item.id)  # noqa: PTH118 -- for every file
 
     def pin(self, item: Item) -> str:
         """Return size, time, and a digest of the first and last 64 kB.
@@ -123,7 +130,7 @@ class FolderSource:
         ------
         OSError
         """
-        with self.fetch(item, Path()).open("rb") as stream:
+        with open(self.fetch(item, Path()), "rb", buffering=0) as stream:  # noqa: PTH123 -- for every file of every run
             status = os.fstat(stream.fileno())
             ends = blake2s(stream.read(_END), digest_size=12)
             if status.st_size > _END:
@@ -139,13 +146,26 @@ class FolderSource:
         OSError
             It is gone, or no longer what was listed, be it a link out of the folder.
         """
-        if self.root.is_file():
-            path = self.root
-        else:
-            path = self.root / item.id
-            if not _real(path).is_relative_to(_real(self.root)):
-                raise OSError(errno.ELOOP, f"{_LEAVES}; it was a file when it was listed")
-        if _version(path.stat()).split() != item.version.split()[:2]:
+        return Path(self._whole(item))
+
+    def is_still(self, item: Item, fetched: Path) -> bool:
+        """Tell whether size, time and real path are what they were."""
+        try:
+            return self._whole(item) == str(fetched)
+        except OSError:
+            return False
+
+    def _whole(self, item: Item) -> str:
+        """Return the real path of a file that is what was listed.
+
+        Raises
+        ------
+        OSError
+        """
+        path = self._top if self._alone else below(self._top, item.id)
+        if not (self._alone or path.startswith(os.path.join(self._top, ""))):  # noqa: PTH118
+            raise OSError(errno.ELOOP, f"{_LEAVES}; it was a file when it was listed")
+        if _version(os.stat(path)).split() != item.version.split()[:2]:  # noqa: PTH116
             raise OSError(errno.ESTALE, CHANGED)
         return path
 
@@ -234,6 +254,10 @@ class FolderSink:
         """Move a result into place: a whole file under its final name, or nothing."""
         Root(self.root).place(result, _parts(destination), replace=replace)
 
+    def settle(self, containers: tuple[Wanted, ...]) -> None:
+        """Bring the names in a folder to the disk, as far as its file system can."""
+        sync_folder(self.root.joinpath(*(one.label for one in containers)))
+
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Do nothing: folders without files are not made."""
 
@@ -244,11 +268,6 @@ class FolderSink:
 
 def _parts(destination: Destination) -> list[str]:
     return [*(one.label for one in destination.containers), destination.name]
-
-
-@lru_cache(maxsize=16)
-def _top(root: str) -> str:
-    return os.path.realpath(root)
 
 
 def _real(path: Path) -> Path:

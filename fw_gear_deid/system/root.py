@@ -65,7 +65,7 @@ class Root:
             return False
 
     def place(self, file: Path, parts: Sequence[str], *, replace: bool) -> None:
-        """Move a whole file to its path; afterwards it is there entirely or not at all.
+        """Move a whole file to its path; afterwards it is there entirely or not at all. Its folder is to be synced.
 
         Raises
         ------
@@ -86,7 +86,6 @@ class Root:
                 if error.errno != errno.EXDEV:
                     raise
                 _copy(file, target, replace=replace)
-            _settle(target)
         except BaseException:
             with contextlib.suppress(OSError):  # not empty, or gone
                 for folder in reversed(made):
@@ -187,15 +186,6 @@ def _check(parts: Sequence[str]) -> None:
 def _is_junction(status: os.stat_result) -> bool:
     """Tell Windows' other kind of link."""
     return bool(getattr(status, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_REPARSE_POINT)
-
-
-def _settle(target: Path) -> None:
-    """Bring a name to the disk; where that fails, nothing that is reported as failed stays."""
-    try:
-        sync_folder(target.parent)
-    except OSError:
-        target.unlink(missing_ok=True)
-        raise
 
 
 def _partial(target: Path) -> Path:

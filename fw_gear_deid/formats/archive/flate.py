@@ -32,6 +32,11 @@ def deflater() -> Any:
     return isal_zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
 
 
+def packer() -> Any:
+    """Return a compressor to what ``zlib.decompress`` reads."""
+    return isal_zlib.compressobj(_LEVEL)
+
+
 def crc(data: bytes) -> int:
     """Return the CRC-32 of data."""
     return isal_zlib.crc32(data)
