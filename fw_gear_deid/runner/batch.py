@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid.ledger.state import Made, State
+from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.model.ports import Destination, Sink, Upload
 from fw_gear_deid.runner.earlier import Earlier
 from fw_gear_deid.runner.plan import Place
@@ -52,7 +53,7 @@ class Sent:
     here: Made | None
     replaces: bool
     is_put: bool = False
-    error: OSError | ValueError | None = None
+    error: OSError | ValueError | StopRun | None = None
 
 
 class Batch:
@@ -111,6 +112,9 @@ class Batch:
             one.is_put = True
         except (OSError, ValueError) as error:
             one.error = error
+        except StopRun as error:
+            one.error = error
+            raise
 
     def _settle(self, put: Sequence[Sent]) -> None:
         """Bring names to the disk; where that fails, nothing that is reported as failed stays."""

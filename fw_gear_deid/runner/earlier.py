@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.ledger.state import Made, State
@@ -71,6 +72,8 @@ class Earlier:
         self._seen = seen
         self._copies = copies
         self._key = job.keyring.fingerprint()
+        self._foreseen: dict[int, list[Made]] = {}
+        """Number of a task → what may have been made of it."""
         self._listed = {job.source.place(item): item for item in job.items}
         self.by_store = job.sink.remembers and bool(job.source.origin())
         self.settled: set[str] = set()
@@ -102,7 +105,10 @@ class Earlier:
         """Return what earlier runs, or this one, made of the same source."""
         known = self.instances(place) | instances
         places = self.places(place)
-        found = self._state.of(places, known)
+        if place.task.number in self._foreseen and not instances:
+            found = self._foreseen[place.task.number]
+        else:
+            found = self._state.of(places, known)
         mine = set(places)
         return [made for made in found if self.same(made, place, known) and not self._has_source(made, mine)]
 
@@ -110,6 +116,25 @@ class Earlier:
         """Tell whether ``of`` may return anything beside some ``Made.name``."""
         known = self.instances(place) | instances
         return not self._state.names_of(self.places(place), known) <= set(beside)
+
+    def foresee(self, places: Sequence[Place]) -> None:
+        """Ask the ledger for what was made of many sources at once; it holds until something is written."""
+        wanted: dict[str, list[int]] = defaultdict(list)
+        for one in places:
+            for key in (*self.places(one), *self.instances(one)):
+                wanted[key].append(one.task.number)
+        found: dict[int, dict[str, Made]] = {one.task.number: {} for one in places}
+        instances = {key for one in places for key in self.instances(one)}
+        for made in self._state.of([key for key in wanted if key not in instances], instances):
+            for key in (*made.places, *made.holds):
+                for number in wanted.get(key, ()):
+                    found[number][made.name] = made
+        self._foreseen = {number: list(its.values()) for number, its in found.items()}
+
+    def move(self, made: Made, place: Place) -> None:
+        """Note that what was made stands for source files that lie elsewhere now."""
+        self._state.move(made.name, self.parts(place))
+        self._foreseen = {}
 
     def same(self, made: Made, place: Place, instances: frozenset[str]) -> bool:
         """Tell whether a file was made of a source, which holds these instances."""
@@ -138,6 +163,7 @@ class Earlier:
         if stands is Stands.OURS:
             self._sink.withdraw(destination_of(made))
         self._state.drop(made.name)
+        self._foreseen = {}
         return _STAYS if stands is Stands.CHANGED else ""
 
     def there(self, place: Place) -> Sequence[Standing]:
@@ -211,8 +237,13 @@ class Earlier:
 
 def destination_of(made: Made) -> Destination:
     """Return where a file stands by its row in the ledger."""
-    *labels, name = made.path.split("/")
-    wanted = [Wanted(level, label) for level, label in zip(LEVELS, labels, strict=False)]
-    if made.inside:
-        wanted[-1] = replace(wanted[-1], origin=made.inside)
-    return Destination(tuple(wanted), name)
+    folder, _, name = made.path.rpartition("/")
+    return Destination(_chain(folder, made.inside), name)
+
+
+@lru_cache(maxsize=256)
+def _chain(folder: str, inside: str) -> tuple[Wanted, ...]:
+    wanted = [Wanted(level, label) for level, label in zip(LEVELS, folder.split("/") if folder else (), strict=False)]
+    if inside:
+        wanted[-1] = replace(wanted[-1], origin=inside)
+    return tuple(wanted)

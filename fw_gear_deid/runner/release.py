@@ -8,7 +8,7 @@ what it takes the place of taken back. Many go that way together (``runner/batch
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ DRY_RUN = "dry run: would be released"
 Told = tuple[str, str]
 """State and a text for whoever watches."""
 _SECONDS = 0.5
+_ASKED = 500  # tasks that the ledger is asked for at once
 _MOST = 200
 """How long, and how many, results wait to be put together."""
 NO_PLACE = "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
@@ -103,6 +104,15 @@ class Releaser:
 
     # -- what needs no work ----------------------------------------------------------------------------
 
+    def all_early(self, places: Sequence[Place]) -> Iterator[tuple[Place, Told | None]]:
+        """Record what needs no work, and yield every task."""
+        for start in range(0, len(places), _ASKED):
+            some = places[start : start + _ASKED]
+            if not self._earlier.by_store:
+                self._earlier.foresee(some)
+            for place in some:
+                yield place, self.early(place)
+
     def early(self, place: Place) -> Told | None:
         """Record what needs no work: no place for it, or done by an earlier run."""
         item = place.task.items[0]
@@ -140,7 +150,7 @@ class Releaser:
         if not as_asked:
             return self._note(place, "skipped", policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
         if set(made.parts) != set(self._earlier.parts(place)) and not self._job.dry_run:  # it lies elsewhere now
-            self._state.move(made.name, self._earlier.parts(place))
+            self._earlier.move(made, place)
         return self._note(place, "skipped", policy.UNCHANGED, made)
 
     def _is_at_home(self, made: Made, place: Place) -> bool:
@@ -353,11 +363,6 @@ class Releaser:
             return
         try:
             self._batch.bring(sent)
-        except StopRun:
-            for one in sent:
-                if not one.is_put and one.error is None:
-                    self._note(one.place, "failed", NO_MORE, None, one.worked.seconds)
-            raise
         finally:
             for one in sent:
                 if one.is_put or one.error is not None:
@@ -365,6 +370,8 @@ class Releaser:
 
     def _stand(self, one: Sent) -> Told:
         """Note a result that is in its place, or why it is not."""
+        if isinstance(one.error, StopRun):
+            return self._note(one.place, "failed", NO_MORE, None, one.worked.seconds)
         try:
             if one.error is not None:
                 raise one.error

@@ -284,8 +284,7 @@ class _Run:
         with self._progress("de-identifying", self._listed) as self._watched:
             pool.tick = self._watched.tick
             pending = []
-            for place in places:
-                early = releaser.early(place)
+            for place, early in releaser.all_early(places):
                 if early is None:
                     pending.append(place.task)
                 else:
@@ -328,9 +327,9 @@ class _Run:
             remark = Remark(OTHER_BIRTH_DATE, (task.items[0].id,))
             self._people.remarks += [remark] if remark not in self._people.remarks else []
             return worked
-        self._releaser.flush()  # some of them may wait there
         for number in numbers:
             if number != task.number:
+                self._releaser.flush()  # it may wait there
                 place = by_number[number]
                 self._releaser.withhold(place, Refused(f"{OTHER_BIRTH_DATE}{SEE}{task.items[0].id}"))
         if not numbers:

@@ -7,8 +7,9 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2s, file_digest
+from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
 
@@ -50,60 +51,63 @@ class FolderSource:
         if self._alone:
             yield self._item(self.root, self.root.name)
             return
-        way = [self._entries(self.root)]  # folders on the way down: a tree may be deeper than calls may nest
+        way = [("", self._entries(self.root, ""))]  # folders on the way down: a tree may be deeper than calls may nest
         while way:
-            entry = next(way[-1], None)
+            above, entries = way[-1]
+            entry = next(entries, None)
             if entry is None:
                 way.pop()
             elif isinstance(entry, Item):
                 yield entry
             elif not _is_link(entry):
                 if entry.is_dir(follow_symlinks=False):
-                    way.append(self._entries(Path(entry.path)))
+                    name = above + entry.name
+                    way.append((f"{name}/", self._entries(Path(entry.path), name)))
                 else:
-                    yield self._item(Path(entry.path), self._name(entry.path))
+                    yield self._item(entry, above + entry.name)
             elif not _real(Path(entry.path)).is_relative_to(self._top):
-                yield self._problem(entry.path, _LEAVES, "refused")
+                yield self._problem(above + entry.name, _LEAVES, "refused")
             elif not Path(entry.path).is_dir():
-                yield self._item(Path(entry.path), self._name(entry.path))
+                yield self._item(entry, above + entry.name)
 
-    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | Item]:
+    def _entries(self, folder: Path, name: str) -> Iterator[os.DirEntry[str] | Item]:
         try:
             with os.scandir(folder) as entries:
                 yield from sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            yield self._problem(str(folder), f"the folder cannot be read ({error.strerror})", "failed")
+            yield self._problem(name or ".", f"the folder cannot be read ({error.strerror})", "failed")
 
-    def _name(self, path: str) -> str:
-        if self._alone:
-            return self.root.name
-        return Path(path).relative_to(self.root).as_posix()
-
-    def _problem(self, path: str, problem: str, state: str) -> Item:
-        name = self._name(path)
-        if litter := litter_of(name) or litter_folder(Path(path).name):
+    @staticmethod
+    def _problem(name: str, problem: str, state: str) -> Item:
+        base = name.rpartition("/")[2]
+        if litter := litter_of(name) or litter_folder(base):
             problem, state = f"other file: {litter}", "skipped"
-        return Item(name, Path(path).name, (), True, "", 0, problem, problem_state=state)
+        return Item(name, base, (), True, "", 0, problem, problem_state=state)
 
-    def _item(self, path: Path, name: str) -> Item:
+    def _item(self, path: Path | os.DirEntry[str], name: str) -> Item:
         if litter_of(name):  # what was thrown away, or is kept in other states: nobody asked for it
-            return self._problem(str(path), "", "skipped")
-        parts = name.split("/")
-        in_tree = len(parts) == TREE_DEPTH
-        keys = tuple("/".join(parts[:depth]) for depth in range(1, TREE_DEPTH)) if in_tree else ()
-        item = Item(name, path.name, keys, not in_tree, "", 0)
+            return self._problem(name, "", "skipped")
+        *folders, base = name.split("/")
+        in_tree = len(folders) == TREE_DEPTH - 1
+        keys = tuple(accumulate(folders, "{}/{}".format)) if in_tree else ()
+        problem, state = "", "refused"
+        version, size = "", 0
         try:
             status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                version, size = _version(status), status.st_size
+            else:  # to open it could wait for ever, or do something
+                problem, state = "other file: no regular file", "skipped"
         except OSError as error:
-            return replace(item, problem=f"it cannot be read ({error.strerror})", problem_state="failed")
-        if not stat.S_ISREG(status.st_mode):  # to open it could wait for ever, or do something
-            return replace(item, problem="other file: no regular file", problem_state="skipped")
-        return replace(item, version=_version(status), size=status.st_size)
+            problem, state = f"it cannot be read ({error.strerror})", "failed"
+        return Item(name, base, keys, not in_tree, version, size, problem, problem_state=state)
 
     def containers(self, items: Sequence[Item]) -> list[Branch]:
         """Return the folders of the tree: a label each, and nothing else is known of them."""
         found: dict[str, Branch] = {}
         for item in items:
+            if not item.containers or item.containers[-1] in found:
+                continue
             labels = tuple(key.rpartition("/")[2] for key in item.containers)
             for depth, key in enumerate(item.containers):
                 parents = {level: {"label": label} for level, label in zip(LEVELS[:depth], labels[:depth], strict=True)}
@@ -130,7 +134,7 @@ class FolderSource:
         ------
         OSError
         """
-        with open(self.fetch(item, Path()), "rb", buffering=0) as stream:  # noqa: PTH123 -- for every file of every run
+        with self.fetch(item, Path()).open("rb") as stream:
             status = os.fstat(stream.fileno())
             ends = blake2s(stream.read(_END), digest_size=12)
             if status.st_size > _END:

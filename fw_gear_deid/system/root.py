@@ -19,7 +19,7 @@ from fw_gear_deid.system.whole import written
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 )
-_SEPARATORS = "/\0" + os.sep + (os.altsep or "") + (":" if os.name == "nt" else "")
+_SEPARATORS = frozenset("/\0" + os.sep + (os.altsep or "") + (":" if os.name == "nt" else ""))
 
 
 class Outside(OSError):
@@ -77,7 +77,7 @@ class Root:
         _check(parts)
         made: list[Path] = []
         try:
-            target = self._folder(parts[:-1], made) / parts[-1]
+            target = Path(self._folder(parts[:-1], made), parts[-1])
             sync_file(file)
             _open_to_others(file)
             try:
@@ -114,7 +114,7 @@ class Root:
         Outside
         OSError
         """
-        target = self._at(parts)
+        target = Path(self._at(parts))
         return target.open("rb") if stat.S_ISREG(target.lstat().st_mode) else None
 
     def note(self, name: str, text: str) -> None:
@@ -139,7 +139,7 @@ class Root:
         OSError
         """
         with contextlib.suppress(FileNotFoundError):  # a run that was killed here came as far
-            target = self._at(parts)
+            target = Path(self._at(parts))
             if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
                 raise Outside(errno.EPERM, "a link or a folder stands in the place of the file")
             target.unlink(missing_ok=True)
@@ -152,22 +152,26 @@ class Root:
             except OSError:
                 break  # not empty: others live there
 
-    def _at(self, parts: Sequence[str]) -> Path:
+    def _at(self, parts: Sequence[str]) -> str:
         _check(parts)
-        return self._folder(parts[:-1], None) / parts[-1]
+        return os.path.join(self._folder(parts[:-1], None), parts[-1])  # noqa: PTH118 -- for every result
 
-    def _folder(self, parts: Sequence[str], made: list[Path] | None) -> Path:
+    def _folder(self, parts: Sequence[str], made: list[Path] | None) -> str:
         """Return a folder below the root, made of real ones; ``made`` takes those that were not there."""
-        here = self.path
-        if made is not None:
-            here.mkdir(parents=True, exist_ok=True)
+        here = str(self.path)
+        if made is not None and not os.path.isdir(here):  # noqa: PTH112
+            self.path.mkdir(parents=True, exist_ok=True)
         for part in parts:
-            here = here / part
-            if made is not None and not os.path.lexists(here):
+            here = os.path.join(here, part)  # noqa: PTH118
+            try:
+                status = os.lstat(here)
+            except FileNotFoundError:
+                if made is None:
+                    raise
                 with contextlib.suppress(FileExistsError):  # somebody else's run was quicker
-                    here.mkdir()
-                    made.append(here)
-            status = here.lstat()
+                    os.mkdir(here)  # noqa: PTH102
+                    made.append(Path(here))
+                status = os.lstat(here)
             if not stat.S_ISDIR(status.st_mode) or _is_junction(status):
                 raise Outside(errno.ENOTDIR, "a link or a file stands in the place of a folder")
         return here
@@ -175,7 +179,7 @@ class Root:
 
 def _check(parts: Sequence[str]) -> None:
     for part in parts:
-        if part in ("", ".", "..") or any(letter in part for letter in _SEPARATORS):
+        if part in ("", ".", "..") or not _SEPARATORS.isdisjoint(part):
             raise Outside(errno.EINVAL, "its name would lead out of the folder")
         try:
             os.fsencode(part)
