@@ -105,9 +105,11 @@ def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Ite
 def _seen(draft: Draft, book: ProfileBook, keyring: Keyring) -> Seen:
     """Return what a header tells, and of whom the mapping says it is."""
     one = seen_of(draft, keyring)
+    if book.lookup is None or not book.by_header:
+        return one
     ids = ids_of(draft)
-    number = book.lookup.row((), ids) if book.by_header and book.lookup is not None else None
-    if book.lookup is None or number is None:
+    number = book.lookup.row((), ids)
+    if number is None:
         return one
     told = book.new_id((), ids) or book.lookup.key_of((), ids)
     return replace(one, row=keyring.stamp("row", *told), number=number)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from fw_gear_deid.ledger.state import Made, Row
@@ -130,7 +131,7 @@ def write(
     left_out = 0
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
-    unmatched: set[int] | None = None
+    unmatched: frozenset[int] | None = None
     with _audit(folders) as audit, written(folders.private / "files.csv") as files:
         audit(containers, folders.originals)
         table = csv.writer(files, lineterminator="\r\n")
@@ -155,7 +156,7 @@ def write(
                 action, _, count = pair.partition("=")
                 actions[action] += int(count)
             if sums is not _NOTHING and kind_of(row.reason) != "stale":  # that was made by the rules of another profile
-                found_nothing = {int(index) for index in sums.unmatched.split()}
+                found_nothing = _indices(sums.unmatched)
                 unmatched = found_nothing if unmatched is None else unmatched & found_nothing
     summary = summary | {
         "files": sum(states.values()),
@@ -172,6 +173,11 @@ def write(
         with written(folders.private / "README.txt") as stream:
             stream.write(_README)
     return summary
+
+
+@lru_cache(maxsize=64)  # files of one kind lack the same
+def _indices(listed: str) -> frozenset[int]:
+    return frozenset(map(int, listed.split()))
 
 
 @contextmanager

@@ -495,8 +495,9 @@ class State:
 def _made(values: Sequence[Any]) -> Made:
     """Return what stands by its row, without parts and instances."""
     told = dict(zip(_MADE, values, strict=True))
-    told |= {column: bool(told[column]) for column in ("standing", "originals")}
-    return Made(**told | {"audit": told["audit"] or b""})
+    told["standing"], told["originals"] = bool(told["standing"]), bool(told["originals"])
+    told["audit"] = told["audit"] or b""
+    return Made(**told)
 
 
 _OPENED, _READ = "the ledger cannot be opened", "the ledger cannot be read"

@@ -186,7 +186,8 @@ def look_at_people(
     if eyes.settings.source.keeps_subjects:
         return _on_platform(items, branches, eyes.settings)
     looked_at = [item for item in items if not item.problem or item.problem == BY_ONLY]
-    seen: dict[str, Seen | str] = {**memory.recall(looked_at)} if memory is not None else {}
+    known = memory.recall(looked_at) if memory is not None else {}
+    seen: dict[str, Seen | str] = {**known}
     tasks = _tasks(item for item in looked_at if item.id not in seen)
     for task, result in eyes.all(look, tasks, lambda: _LOST):
         seen[task.items[0].id] = result
@@ -197,7 +198,8 @@ def look_at_people(
         assert isinstance(one, Seen)  # noqa: S101 -- the others are not asked for
         seen[task.items[0].id] = replace(one, sha256=sha256)
     if memory is not None:
-        memory.remember(looked_at, seen)
+        new = {item.id for item in looked_at if item.id not in known} | {item.id for item in unsure}
+        memory.remember((item for item in looked_at if item.id in new), seen)
     return people_in_folders(items, seen, root=root, strict=eyes.settings.strict), seen
 
 
@@ -252,8 +254,8 @@ def _clean(job: Job, settings: Settings, people: People) -> tuple[dict[str, Clea
 
 def _container(job: Job, settings: Settings, branch: Branch, person: Person) -> CleanContainer:
     known = branch_pseudonyms(branch, person, job.keyring)
-    profile = job.profiles.of(branch.labels, pseudonyms=known)
-    return deidentify_container(branch.record, profile.flywheel, job.keyring.draw(person.text), settings.today)
+    section = job.profiles.flywheel(branch.labels, known)
+    return deidentify_container(branch.record, section, job.keyring.draw(person.text), settings.today)
 
 
 def _headers(

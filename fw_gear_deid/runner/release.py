@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -542,7 +543,7 @@ class Releaser:
             seconds=worked.seconds,
             reason=released.reason,
             actions=" ".join(f"{action}={count}" for action, count in sorted(trail.actions.items())),
-            unmatched=" ".join(str(index) for index in sorted(released.unmatched)),
+            unmatched=_listed(released.unmatched),
             checked=self._job.verify,
             originals=self._job.originals,
             audit=trail.lines,
@@ -578,6 +579,11 @@ class Releaser:
 def _by_rule(outcome: Refused | Skipped | Failed) -> bool:
     """Tell whether a profile or an identity says that nothing of a source may stand: not a machine, nor its kind."""
     return isinstance(outcome, Refused) or (isinstance(outcome, Skipped) and outcome.reason.startswith("excluded"))
+
+
+@lru_cache(maxsize=64)  # files of one kind lack the same
+def _listed(unmatched: frozenset[int]) -> str:
+    return " ".join(map(str, sorted(unmatched)))
 
 
 def _agree(made: Made, containers: Sequence[Wanted]) -> bool:

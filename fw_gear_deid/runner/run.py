@@ -270,7 +270,7 @@ class _Run:
         parents = {**above.parents, above.level: {**above.fields, "label": above.label}}
         record = ContainerRecord("file", item.id, item.name, dict(item.fields), parents)
         draw = self._job.keyring.draw(self._people.of[item.id].text)
-        return deidentify_container(record, self._job.profiles.of(branch.labels).flywheel, draw, self._settings.today)
+        return deidentify_container(record, self._job.profiles.flywheel(branch.labels), draw, self._settings.today)
 
     # -- the work --------------------------------------------------------------------------------------
 

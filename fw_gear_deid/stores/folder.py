@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2s, file_digest
+from hashlib import file_digest, sha256
 from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
@@ -36,11 +36,13 @@ class FolderSource:
 
     root: Path
     _top: str = field(init=False, repr=False)
+    _below: str = field(init=False, repr=False)
     _alone: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Find out where it truly lies, and whether it is one file, once for all that is asked of it."""
         object.__setattr__(self, "_top", os.path.realpath(self.root))
+        object.__setattr__(self, "_below", os.path.join(self._top, ""))  # noqa: PTH118 -- with a separator at its end
         object.__setattr__(self, "_alone", self.root.is_file())
 
     def items(self) -> Iterator[Item]:
@@ -125,7 +127,7 @@ class FolderSource:
 
     def place(self, item: Item) -> str:
         """Return the path of a file, whichever folder on the way to it a run starts from."""
-        return self._top if self._alone else os.path.join(self._top, item.id)  # noqa: PTH118 -- for every file
+        return self._top if self._alone else self._below + item.id
 
     def pin(self, item: Item) -> str:
         """Return size, time, and a digest of the first and last 64 kB.
@@ -136,11 +138,11 @@ class FolderSource:
         """
         with self.fetch(item, Path()).open("rb") as stream:
             status = os.fstat(stream.fileno())
-            ends = blake2s(stream.read(_END), digest_size=12)
+            ends = sha256(stream.read(_END))
             if status.st_size > _END:
                 stream.seek(max(_END, status.st_size - _END))
                 ends.update(stream.read(_END))
-        return f"{_version(status)} {ends.hexdigest()}"
+        return f"{_version(status)} {ends.hexdigest()[:24]}"
 
     def fetch(self, item: Item, workspace: Path) -> Path:
         """Return the path of the file itself: nothing is copied.
@@ -166,8 +168,8 @@ class FolderSource:
         ------
         OSError
         """
-        path = self._top if self._alone else below(self._top, item.id)
-        if not (self._alone or path.startswith(os.path.join(self._top, ""))):  # noqa: PTH118
+        path = self._top if self._alone else below(self._below, item.id)
+        if not (self._alone or path.startswith(self._below)):
             raise OSError(errno.ELOOP, f"{_LEAVES}; it was a file when it was listed")
         if _version(os.stat(path)).split() != item.version.split()[:2]:  # noqa: PTH116
             raise OSError(errno.ESTALE, CHANGED)

@@ -8,13 +8,13 @@ import stat
 _LINKS = stat.FILE_ATTRIBUTE_REPARSE_POINT  # Windows has other kinds of them
 
 
-def below(top: str, name: str) -> str:
+def below(folder: str, name: str) -> str:
     """Return the real path of something below a folder, by looks at what is below it: most often nothing is a link.
 
     Parameters
     ----------
-    top : str
-        Real path of the folder.
+    folder : str
+        Its real path, with a separator at its end.
     name : str
         Relative path, with ``/``.
 
@@ -23,10 +23,11 @@ def below(top: str, name: str) -> str:
     OSError
         It is gone.
     """
-    here = top
+    here = folder
     for part in name.split("/"):
-        here = os.path.join(here, part)  # noqa: PTH118 -- asked several times per file
+        here += part
         status = os.lstat(here)
         if stat.S_ISLNK(status.st_mode) or getattr(status, "st_file_attributes", 0) & _LINKS:
-            return os.path.realpath(os.path.join(top, name))  # noqa: PTH118
-    return here
+            return os.path.realpath(folder + name)
+        here += os.sep
+    return here[: -len(os.sep)]

@@ -154,7 +154,7 @@ class Root:
 
     def _at(self, parts: Sequence[str]) -> str:
         _check(parts)
-        return os.path.join(self._folder(parts[:-1], None), parts[-1])  # noqa: PTH118 -- for every result
+        return self._folder(parts[:-1], None) + os.sep + parts[-1]
 
     def _folder(self, parts: Sequence[str], made: list[Path] | None) -> str:
         """Return a folder below the root, made of real ones; ``made`` takes those that were not there."""
@@ -162,7 +162,7 @@ class Root:
         if made is not None and not os.path.isdir(here):  # noqa: PTH112
             self.path.mkdir(parents=True, exist_ok=True)
         for part in parts:
-            here = os.path.join(here, part)  # noqa: PTH118
+            here += os.sep + part
             try:
                 status = os.lstat(here)
             except FileNotFoundError:
