@@ -87,7 +87,7 @@ def test_a_batch_is_one_commit_and_a_sync_per_folder(desk: Desk, monkeypatch: py
     assert len([path for path in synced if "/.work/" in path]) == NUMBER
     synced.clear()
     assert desk.run().code == 0
-    assert not [path for path in synced if path.startswith(str(desk.dest)) or "/.work/" in path]
+    assert not [path for path in synced if path.startswith(f"{desk.dest}/") or "/.work/" in path]
 
 
 @pytest.mark.parametrize("count", range(1, NUMBER + 1))
