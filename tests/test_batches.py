@@ -181,6 +181,24 @@ def test_batches_make_no_difference(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     assert found[0:2] == found[2:4] == found[4:6]
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=str)
+@pytest.mark.parametrize("count", [1, 2, SIZE, SIZE + 1])
+def test_what_was_put_before_a_signal_is_told(desk: Desk, sent: signal.Signals, count: int) -> None:
+    left = count
+
+    def hook(event: str, path: str) -> None:
+        nonlocal left
+        left -= event == "os.link"
+        if event == "os.link" and not left:
+            os.kill(os.getpid(), sent)
+
+    assert forked(desk.run, hook).code == 130
+    assert list(desk.states().values()).count("released") == len(desk.there()) == count - 1
+    assert set(desk.states().values()) <= {"released", "not-reached"}
+    assert desk.run().code == 0
+    assert len(desk.there()) == NUMBER
+
+
 def test_one_file_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(tmp_path)
     desk.put({"S/V/A/1": instance()})

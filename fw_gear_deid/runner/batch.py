@@ -89,7 +89,7 @@ class Batch:
         return sent
 
     def bring(self, sent: Sequence[Sent]) -> None:
-        """Put results and bring them to the disk; each says afterwards whether it stands.
+        """Put results; call ``settle`` afterwards, however that ends.
 
         Raises
         ------
@@ -97,14 +97,20 @@ class Batch:
             The ledger or the destination takes nothing more.
         """
         self._state.commit()
-        try:
-            for one in sent:
-                self._put(one)
-        finally:
-            for one in sent:
-                if not one.is_put:
-                    self._undo(one)
-            self._settle([one for one in sent if one.is_put])
+        for one in sent:
+            self._put(one)
+
+    def settle(self, sent: Sequence[Sent]) -> None:
+        """Bring to the disk what was put; each says afterwards whether it stands.
+
+        Raises
+        ------
+        StopRun
+        """
+        for one in sent:
+            if not one.is_put:
+                self._undo(one)
+        self._settle([one for one in sent if one.is_put])
 
     def _put(self, one: Sent) -> None:
         try:

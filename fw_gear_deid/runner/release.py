@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +59,8 @@ class Releaser:
         Item → its metadata as it may travel.
     told : callable
         Takes place, what was worked, state and text of every result that ``finish`` was given, once it is so.
+    held : callable
+        Lets signals wait while what was put is noted.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Releaser:
         identity: Identity,
         describe: Callable[[Item], CleanContainer],
         told: Callable[[Place, Worked, str, str], None],
+        held: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._job = job
         self._sink = job.sink
@@ -76,6 +80,7 @@ class Releaser:
         self._claimed = False
         self._describe = describe
         self._told = told
+        self._held = held
         self._earlier = earlier
         self._batch = Batch(state, job.sink, earlier)
         self._most = 1 if job.sink.remembers else _MOST  # what is uploaded takes its time
@@ -113,6 +118,7 @@ class Releaser:
                 self._earlier.foresee(some)
             for place in some:
                 yield place, self.early(place)
+        self._earlier.foresee(())  # what is written from now on counts
 
     def early(self, place: Place) -> Told | None:
         """Record what needs no work: no place for it, or done by an earlier run."""
@@ -365,9 +371,11 @@ class Releaser:
         try:
             self._batch.bring(sent)
         finally:
-            for one in sent:
-                if one.is_put or one.error is not None:
-                    self._say(one.place, self._stand(one))
+            with self._held():
+                self._batch.settle(sent)
+                for one in sent:
+                    if one.is_put or one.error is not None:
+                        self._say(one.place, self._stand(one))
 
     def _stand(self, one: Sent) -> Told:
         """Note a result that is in its place, or why it is not."""

@@ -229,7 +229,9 @@ class _Run:
                 job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
                 seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
                 earlier = Earlier(job, self._state, seen, prepared.people.copies)
-                self._releaser = Releaser(job, self._state, earlier, job.dest, self._describe, self._told)
+                self._releaser = Releaser(
+                    job, self._state, earlier, job.dest, self._describe, self._told, self._interrupts.held
+                )
                 self._work(pool, places, self._releaser)
                 trouble = not self._finish_containers(places)
                 trouble |= not self._look_for_orphans(earlier)
