@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.container import deidentify_container
@@ -32,23 +33,39 @@ class Surveyed:
 
     Attributes
     ----------
-    before : dict of str to str
-        Original texts by keyword: identifiers.
+    series : str
+        Original SeriesInstanceUID: an identifier.
     after : dict of str to str
-        After de-identification; empty when it cannot be: the work on the file will say why.
+        Texts by keyword after de-identification; empty when it cannot be: the work on the file will say why.
     ruled : frozenset of str
         Keywords that a rule sets or keeps on purpose.
     labels : dict of str to str
         Level → label that a rule of the flywheel section sets.
+    acquisition : str
+        What its series is called where no rule sets a label.
     """
 
-    before: dict[str, str]
+    series: str
     after: dict[str, str]
     ruled: frozenset[str]
     labels: dict[str, str] = field(default_factory=dict)
+    acquisition: str = ""
+
+    def named(self, keyring: Keyring, person: str, visit: str) -> Surveyed:
+        """Return what may leave the worker, and be kept: the series by a name of its own."""
+        return replace(self, series="", acquisition=keyring.name("acq", person, visit, self.series or "-"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"after": self.after, "ruled": sorted(self.ruled), "labels": self.labels, "name": self.acquisition}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Surveyed:
+        """Return what ``as_json`` was made of."""
+        return Surveyed("", value["after"], frozenset(value["ruled"]), value["labels"], value["name"])
 
 
-NOTHING = Surveyed({}, {}, frozenset())
+NOTHING = Surveyed("", {}, frozenset())
 
 
 def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
@@ -181,12 +198,13 @@ def _of(data: bytes, name: str, section: DicomSection, ctx: Context) -> Surveyed
     if not _is_named(name, section):
         return NOTHING
     before = sorting_texts(draft)
+    series = before["SeriesInstanceUID"]
     try:
         edited = dicom.edit(draft, section, ctx)
     except Unfit:
-        return Surveyed(before, {}, frozenset())  # its series must not go without it
+        return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, draft, edited.edits)
-    return Surveyed(before, sorting_texts(draft), ruled, _labels(before, ctx))
+    return Surveyed(series, sorting_texts(draft), ruled, _labels(before, ctx))
 
 
 _NAMED_BY = {"subject": "PatientID", "session": "StudyInstanceUID", "acquisition": "SeriesDescription"}

@@ -11,7 +11,7 @@ parts
 holds
     Which instances it holds: what tells one source from another, wherever it lies.
 looks
-    What a first look found in a source file, so that a rerun need not read it again.
+    What a first look found in a source file, or a closer one in its header, so that a rerun need not read it again.
 people
     What is known of each person, so that another run can tell whether it is the same.
 run
@@ -52,7 +52,8 @@ CREATE INDEX IF NOT EXISTS by_place ON parts (place);
 CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, instance TEXT NOT NULL, PRIMARY KEY (name, instance))
     WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_instance ON holds (instance);
-CREATE TABLE IF NOT EXISTS looks (place BLOB PRIMARY KEY, version TEXT NOT NULL, seen TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS looks (place BLOB NOT NULL, closer INTEGER NOT NULL, version TEXT NOT NULL,
+    seen TEXT NOT NULL, PRIMARY KEY (place, closer)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS people (person TEXT PRIMARY KEY, known TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS run (
     position INTEGER PRIMARY KEY, source BLOB NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, made TEXT NOT NULL,
@@ -432,16 +433,16 @@ class State:
 
     # -- what was seen ---------------------------------------------------------------------------------
 
-    def looks(self, places: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Return what looks found in source files: place → version and finding."""
-        query = "SELECT place, version, seen FROM looks WHERE place IN"
+    def looks(self, places: Sequence[str], *, closer: bool = False) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Return what looks, or closer ones, found in source files: place → version and finding."""
+        query = f"SELECT place, version, seen FROM looks WHERE closer = {closer:d} AND place IN"  # noqa: S608
         found = self._in(query, [_stored(place) for place in places])
         return {_text(place): (version, json.loads(seen)) for place, version, seen in found}
 
-    def remember_looks(self, looks: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
-        """Keep what looks found: place, version, finding."""
-        rows = [(_stored(place), version, json.dumps(seen)) for place, version, seen in looks]
-        self._guard(_WRITTEN, self._write_all, "INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", rows)
+    def remember_looks(self, looks: Iterable[tuple[str, str, dict[str, Any]]], *, closer: bool = False) -> None:
+        """Keep what looks, or closer ones, found: place, version, finding."""
+        rows = [(_stored(place), closer, version, json.dumps(seen)) for place, version, seen in looks]
+        self._guard(_WRITTEN, self._write_all, "INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)", rows)
 
     def people(self, texts: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return what earlier runs knew of persons: text → knowledge."""

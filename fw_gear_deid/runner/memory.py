@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
+from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger.state import State
 from fw_gear_deid.model.person import Known, fullest
@@ -12,6 +14,7 @@ from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner.people import People
+from fw_gear_deid.runner.workers import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +28,15 @@ class Memory:
     keyring : Keyring
     reading : str
         What a look depends on besides the file: the profile and the mapping.
+    values : str
+        What a closer one depends on besides: the values that all have.
     """
 
     state: State
     source: Source
     keyring: Keyring
     reading: str
+    values: str = ""
 
     def recall(self, items: Iterable[Item]) -> dict[str, Seen]:
         """Return what looks at these very versions found."""
@@ -49,6 +55,32 @@ class Memory:
             for item in items
             if isinstance(one := seen.get(item.id), Seen)
         )
+
+    def recall_headers(self, tasks: Sequence[Task], today: date) -> dict[str, Surveyed]:
+        """Return what closer looks found, for tasks that are what they were, by the first of their items."""
+        by_place = {self.source.place(task.items[0]): task for task in tasks}
+        looks = self.state.looks(list(by_place), closer=True)
+        return {
+            by_place[place].items[0].id: Surveyed.from_json(found)
+            for place, (version, found) in looks.items()
+            if version == self._version_of(by_place[place], today)
+        }
+
+    def remember_headers(self, tasks: Sequence[Task], headers: Mapping[str, Surveyed | str], today: date) -> None:
+        """Keep what closer looks found, for the next run."""
+        self.state.remember_looks(
+            (
+                (self.source.place(task.items[0]), self._version_of(task, today), one.as_json())
+                for task in tasks
+                if isinstance(one := headers.get(task.items[0].id), Surveyed)
+            ),
+            closer=True,
+        )
+
+    def _version_of(self, task: Task, today: date) -> str:
+        """Return what changes with all that a header's de-identification goes by."""
+        by = (self.values, task.person or "", task.visit, str(task.row), today.isoformat())
+        return f"{self._version(task.items[0])} {self.keyring.stamp('header', *by)}"
 
     def _version(self, item: Item) -> str:
         return f"{item.version} {self.reading}"

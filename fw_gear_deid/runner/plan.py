@@ -353,7 +353,6 @@ def _telling(keys: Sequence[str], containers: Mapping[str, Cleaned]) -> tuple[st
 def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:
     person = task.person
     assert person is not None  # noqa: S101 -- who calls has one
-    series = header.before.get("SeriesInstanceUID", "") or "-"
     is_named = how.keep or "StudyInstanceUID" in header.ruled
     session = (
         _safe(header.labels.get("session", ""))
@@ -363,10 +362,10 @@ def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:
     acquisition = (
         _safe(header.labels.get("acquisition", ""))
         or _safe(header.after.get("SeriesDescription", ""))
-        or how.keyring.name("acq", person, task.visit, series)
+        or header.acquisition
     )
     chain = tuple(Wanted(level, label) for level, label in zip(LEVELS, (subject, session, acquisition), strict=True))
-    return Place(task, chain, origin=(person, task.visit, series))
+    return Place(task, chain, origin=(person, task.visit, header.acquisition))
 
 
 def _safe(text: str) -> str:

@@ -114,7 +114,7 @@ def prepare(job: Job, settings: Settings, pool: Pool, memory: Memory, progress: 
     clean, problems = _clean(job, settings, people)
     groups = group(job.items, seen, people)
     tasks = first_tasks(groups, seen, people, job.keyring)
-    headers = _headers(tasks, seen, people, eyes)
+    headers = _headers(tasks, seen, people, eyes, memory)
     held = memory.held(job.items, people, seen)
     how = Labelling(job.keyring, job.labels == "keep", job.profiles.joins, held, job.sink.apart)
     subjects = subject_labels(job.branches, clean, groups, headers, people, how)
@@ -259,7 +259,7 @@ def _container(job: Job, settings: Settings, branch: Branch, person: Person) -> 
 
 
 def _headers(
-    tasks: Sequence[Task], seen: Mapping[str, Seen | str], people: People, eyes: Eyes
+    tasks: Sequence[Task], seen: Mapping[str, Seen | str], people: People, eyes: Eyes, memory: Memory
 ) -> dict[str, Surveyed | str]:
     """Look closer at the first of each loose group: its header decides where they go."""
     headers: dict[str, Surveyed | str] = {}
@@ -273,8 +273,11 @@ def _headers(
             headers[item.id] = found
         elif task.person is not None:
             closer.append(task)
-    for task, result in eyes.all(look_closer, closer, lambda: _LOST):
+    headers |= memory.recall_headers(closer, eyes.settings.today)
+    fresh = [task for task in closer if task.items[0].id not in headers]
+    for task, result in eyes.all(look_closer, fresh, lambda: _LOST):
         headers[task.items[0].id] = result
+    memory.remember_headers(fresh, headers, eyes.settings.today)
     return headers
 
 

@@ -260,8 +260,8 @@ class _Run:
     def _memory(self) -> Memory:
         """Return what earlier runs knew; looks were sealed by the key, and depend on profile and mapping."""
         job = self._job
-        reading = job.keyring.stamp("reading", job.profiles.sha256, repr(job.profiles.lookup))
-        return Memory(self._state, job.source, job.keyring, reading)
+        reading = job.keyring.stamp("reading", str(RESULTS), job.profiles.sha256, repr(job.profiles.lookup))
+        return Memory(self._state, job.source, job.keyring, reading, job.profiles.fingerprint(()))
 
     def _describe(self, item: Item) -> CleanContainer:
         """De-identify what the platform knows of a file."""

@@ -254,9 +254,12 @@ def look(settings: Settings, task: Task) -> Seen | str:
 
 def look_closer(settings: Settings, task: Task) -> Surveyed | str:
     """Return what the header of a source says for placing it, or why it cannot be read."""
-    return _first(
-        settings, task, lambda path: survey(path, task.items[0].name, _context(settings, task, path, Notes(), Watch()))
-    )
+
+    def read(path: Path) -> Surveyed:
+        found = survey(path, task.items[0].name, _context(settings, task, path, Notes(), Watch()))
+        return found.named(settings.keyring, task.person or "", task.visit)
+
+    return _first(settings, task, read)
 
 
 def digest(settings: Settings, task: Task) -> str:
