@@ -284,7 +284,7 @@ class _Run:
     def _work(self, pool: Pool, places: list[Place], releaser: Releaser) -> None:
         by_number = {place.task.number: place for place in places}
         with self._progress("de-identifying", self._listed) as self._watched:
-            pool.tick = self._watched.tick
+            pool.tick = self._tick
             pending = []
             for place, early in releaser.all_early(places):
                 if early is None:
@@ -304,6 +304,12 @@ class _Run:
                     self._interrupts.check()
             finally:
                 releaser.flush()
+
+    def _tick(self) -> None:
+        """Let nothing wait for tasks that take their time."""
+        self._watched.tick()
+        if self._releaser is not None:
+            self._releaser.flush()
 
     def _told(self, place: Place, worked: Worked, state: str, reason: str) -> None:
         """Take what became of a task, once it is so."""
