@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fw_gear_deid import RESULTS
-from fw_gear_deid.ledger.reports import AUDIT_COLUMNS, FILES_COLUMNS
+from fw_gear_deid.ledger.reports import FILES_COLUMNS
+from fw_gear_deid.model.audit import AUDIT_COLUMNS
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.parser import GearConfig

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fw_gear_deid.runner import prepare
 from fw_gear_deid.sample import MARKER
 from tests.desk import MORE, PROFILE, REPORT, SAME_LABEL, THREE, Desk, desk_row, folders, instance, plain
 
@@ -392,3 +393,23 @@ def test_one_patient_in_the_tree_and_loose_is_one(desk: Desk) -> None:
     desk.rules(PROFILE.replace("PatientID\n      hash: true", "PatientID\n      remove: true"))
     assert desk.run().code == 0
     assert len({path.split("/")[0] for path in desk.there()}) == 1
+
+
+def test_rerun_of_loose_files_reads_no_header_twice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to tell whose they are, nor where they go; another profile looks anew."""
+    desk.put({f"x/{n}": instance(f"P{n % 2}", series=n) for n in range(4)} | {"S/V/A/1": instance("P9")})
+    assert desk.run().code == 0
+    first = desk.there()
+    looked: list[str] = []
+    look, closer = prepare.look, prepare.look_closer
+    monkeypatch.setattr(prepare, "look", lambda settings, task: looked.append("look") or look(settings, task))
+    monkeypatch.setattr(
+        prepare, "look_closer", lambda settings, task: looked.append("closer") or closer(settings, task)
+    )
+    assert desk.run().code == 0
+    assert (looked, desk.there()) == ([], first)
+    assert set(desk.states().values()) == {"skipped"}
+    desk.rules(PROFILE + "    - name: SeriesDescription\n      replace-with: other\n")
+    assert desk.run("--exists", "replace").code == 0
+    assert sorted(looked) == ["closer"] * 4 + ["look"] * 5
+    assert {path.split("/")[2] for path in desk.there()} >= {"other"}

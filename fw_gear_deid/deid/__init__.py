@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
@@ -57,14 +57,23 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
             if isinstance(rewritten, Skipped):
                 return rewritten
             written, work = rewritten
-            released = _released(source, out, written, len(work.written), tuple(work.audit), work.unmatched)
+            size = source.stat().st_size
+            released = _released(out, written, len(work.written), tuple(work.audit), work.unmatched, size)
             return Result(replace(released, reason=work.told()), work.sorting or {}, work.ruled)
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
     with out.open("wb") as stream:
         stream.write(done.data)
-    released = _released(source, out, done.name, 1, (MemberEdits("", done.edits),), done.unmatched)
+    released = Released(
+        name=done.name,
+        members=1,
+        bytes_in=source.stat().st_size,
+        bytes_out=len(done.data),
+        sha256=sha256(done.data).hexdigest(),
+        audit=(MemberEdits("", done.edits),),
+        unmatched=done.unmatched,
+    )
     return Result(released, done.sorting, done.ruled)
 
 
@@ -101,7 +110,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             }
             ruled |= done.ruled
     name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx, min(taken))
-    released = _released(None, out, name, len(sources), tuple(audit), unmatched, size)
+    released = _released(out, name, len(sources), tuple(audit), unmatched, size)
     return Result(released, sorting, ruled)
 
 
@@ -123,24 +132,21 @@ def _one(source: Path, found: Found, ctx: Context) -> Done:
 
 
 def _released(
-    source: Path | None,
     out: Path,
     name: str,
     members: int,
     audit: tuple[MemberEdits, ...],
     unmatched: frozenset[int] | None,
-    bytes_in: int = 0,
+    bytes_in: int,
 ) -> Released:
     with out.open("rb") as stream:
-        digest = sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
+        digest = file_digest(stream, "sha256").hexdigest()
     return Released(
         name=name,
         members=members,
-        bytes_in=source.stat().st_size if source is not None else bytes_in,
+        bytes_in=bytes_in,
         bytes_out=out.stat().st_size,
-        sha256=digest.hexdigest(),
+        sha256=digest,
         audit=audit,
         unmatched=unmatched or frozenset(),
     )

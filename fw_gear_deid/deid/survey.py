@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.container import deidentify_container
@@ -34,23 +34,39 @@ class Surveyed:
 
     Attributes
     ----------
-    before : dict of str to str
-        Original texts by keyword: identifiers.
+    series : str
+        Original SeriesInstanceUID: an identifier.
     after : dict of str to str
-        After de-identification; empty when it cannot be: the work on the file will say why.
+        Texts by keyword after de-identification; empty when it cannot be: the work on the file will say why.
     ruled : frozenset of str
         Keywords that a rule sets or keeps on purpose.
     labels : dict of str to str
         Level → label that a rule of the flywheel section sets.
+    acquisition : str
+        What its series is called where no rule sets a label.
     """
 
-    before: dict[str, str]
+    series: str
     after: dict[str, str]
     ruled: frozenset[str]
     labels: dict[str, str] = field(default_factory=dict)
+    acquisition: str = ""
+
+    def named(self, keyring: Keyring, person: str, visit: str) -> Surveyed:
+        """Return what may leave the worker, and be kept: the series by a name of its own."""
+        return replace(self, series="", acquisition=keyring.name("acq", person, visit, self.series or "-"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"after": self.after, "ruled": sorted(self.ruled), "labels": self.labels, "name": self.acquisition}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Surveyed:
+        """Return what ``as_json`` was made of."""
+        return Surveyed("", value["after"], frozenset(value["ruled"]), value["labels"], value["name"])
 
 
-NOTHING = Surveyed({}, {}, frozenset())
+NOTHING = Surveyed("", {}, frozenset())
 
 
 def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
@@ -115,9 +131,11 @@ def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Ite
 def _seen(fields: Fields, book: ProfileBook, keyring: Keyring) -> Seen:
     """Return what a header tells, and of whom the mapping says it is."""
     one = seen_of(fields, keyring)
+    if book.lookup is None or not book.by_header:
+        return one
     ids = ids_of(fields)
-    number = book.lookup.row((), ids) if book.by_header and book.lookup is not None else None
-    if book.lookup is None or number is None:
+    number = book.lookup.row((), ids)
+    if number is None:
         return one
     told = book.new_id((), ids) or book.lookup.key_of((), ids)
     return replace(one, row=keyring.stamp("row", *told), number=number)
@@ -190,13 +208,14 @@ def _of(data: bytes, name: str, section: DicomSection, ctx: Context) -> Surveyed
         return NOTHING
     fields = dicom.fields_of(parts)
     before = sorting_texts(fields)
+    series = before["SeriesInstanceUID"]
     person = ctx.person or person_of(fields, ctx.keyring)
     try:
         edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     except Unfit:
-        return Surveyed(before, {}, frozenset())  # its series must not go without it
+        return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, edited.after, edited.edits)
-    return Surveyed(before, sorting_texts(edited.after), ruled, _labels(before, ctx))
+    return Surveyed(series, sorting_texts(edited.after), ruled, _labels(before, ctx))
 
 
 _NAMED_BY = {"subject": "PatientID", "session": "StudyInstanceUID", "acquisition": "SeriesDescription"}

@@ -4,41 +4,67 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from fw_gear_deid.ledger.state import Made, Row
+from fw_gear_deid.model.audit import AUDIT_COLUMNS, LINE_END, first
 from fw_gear_deid.model.cells import cell, to_json
-from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, MemberEdits, kind_of
+from fw_gear_deid.model.errors import StopRun
+from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, kind_of
 from fw_gear_deid.system.whole import written
 
-AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
 FILES_COLUMNS = (
     "source", "destination", "state", "reason", "changes", "members", "bytes_in", "bytes_out", "sha256_out", "seconds"
 )  # fmt: skip
 
+_PIECE = 1 << 20  # bytes of an audit that are unpacked at once
+_DAMAGED = "the ledger cannot be read (an audit in it is damaged)"
 _NOTHING = Made("", "", False, "", "", "", "", "", 0)
 
 
-def audit_text(file: str, audit: Iterable[MemberEdits], *, originals: bool) -> str:
-    """Return the lines of ``audit.csv`` for one destination file."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    for member in audit:
-        for edit in member.edits:
-            before = edit.before if originals else ""
-            row = (file, member.member, edit.path, edit.keyword, edit.vr, edit.action, edit.rule, before, edit.after)
-            writer.writerow([cell(text) for text in row])
-    return out.getvalue()
+def lines_of(file: str, packed: bytes) -> Iterator[str]:
+    """Yield the lines of ``audit.csv`` for one destination file, some at a time.
+
+    Parameters
+    ----------
+    file : str
+        Its path, the first column.
+    packed : bytes
+        The lines without it.
+
+    Raises
+    ------
+    StopRun
+        They are damaged.
+    """
+    head = first(file)
+    for text in _unpacked(packed):
+        yield head + text[: -len(LINE_END)].replace(LINE_END, LINE_END + head) + LINE_END
 
 
-def count_actions(audit: Iterable[MemberEdits]) -> str:
-    """Return ``action=count`` pairs, sorted."""
-    counts = Counter(edit.action for member in audit for edit in member.edits)
-    return " ".join(f"{action}={count}" for action, count in sorted(counts.items()))
+def _unpacked(packed: bytes) -> Iterator[str]:
+    """Yield whole lines; ``packed`` is one piece of zlib's after the other."""
+    rest = b""
+    while packed:
+        unpacker = zlib.decompressobj()
+        while not unpacker.eof:
+            try:
+                piece = unpacker.decompress(packed, _PIECE)
+            except zlib.error:
+                raise StopRun(_DAMAGED) from None
+            packed = unpacker.unconsumed_tail
+            if not (piece or packed or unpacker.eof):
+                raise StopRun(_DAMAGED)  # cut
+            whole, end, rest = (rest + piece).rpartition(LINE_END.encode())
+            if end:
+                yield (whole + end).decode()
+        packed = unpacker.unused_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +131,7 @@ def write(
     left_out = 0
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
-    unmatched: set[int] | None = None
+    unmatched: frozenset[int] | None = None
     with _audit(folders) as audit, written(folders.private / "files.csv") as files:
         audit(containers, folders.originals)
         table = csv.writer(files, lineterminator="\r\n")
@@ -124,12 +150,13 @@ def write(
             totals.update(changes=sums.changes, members=sums.members, bytes_in=row.bytes_in, bytes_out=sums.size)
             if row.state == "orphan":
                 continue
-            audit(sums.audit, sums.originals)
+            for text in lines_of(sums.path, sums.audit):
+                audit(text, sums.originals)
             for pair in sums.actions.split():
                 action, _, count = pair.partition("=")
                 actions[action] += int(count)
             if sums is not _NOTHING and kind_of(row.reason) != "stale":  # that was made by the rules of another profile
-                found_nothing = {int(index) for index in sums.unmatched.split()}
+                found_nothing = _indices(sums.unmatched)
                 unmatched = found_nothing if unmatched is None else unmatched & found_nothing
     summary = summary | {
         "files": sum(states.values()),
@@ -146,6 +173,11 @@ def write(
         with written(folders.private / "README.txt") as stream:
             stream.write(_README)
     return summary
+
+
+@lru_cache(maxsize=64)  # files of one kind lack the same
+def _indices(listed: str) -> frozenset[int]:
+    return frozenset(map(int, listed.split()))
 
 
 @contextmanager

@@ -11,11 +11,14 @@ parts
 holds
     Which instances it holds: what tells one source from another, wherever it lies.
 looks
-    What a first look found in a source file, so that a rerun need not read it again.
+    What a first look found in a source file, or a closer one in its header, so that a rerun need not read it again.
 people
     What is known of each person, so that another run can tell whether it is the same.
 run
     One row per source file of the last run: the reports are a projection of it.
+
+What is written waits for ``commit``: one sync for a batch, and whoever asks meanwhile is told what was written. What
+has to be on the disk before something else happens is committed by whoever lets that happen.
 """
 
 from __future__ import annotations
@@ -23,9 +26,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +37,7 @@ from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.system import private
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (version INTEGER NOT NULL, dest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS made (
@@ -43,17 +47,19 @@ CREATE TABLE IF NOT EXISTS made (
     seconds REAL NOT NULL, reason TEXT NOT NULL, actions TEXT NOT NULL, unmatched TEXT NOT NULL, checked TEXT NOT NULL,
     originals INTEGER NOT NULL, root TEXT NOT NULL, audit BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS parts (name TEXT NOT NULL, number INTEGER NOT NULL, place BLOB NOT NULL,
-    version TEXT NOT NULL, PRIMARY KEY (name, number));
+    version TEXT NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_place ON parts (place);
-CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, instance TEXT NOT NULL, PRIMARY KEY (name, instance));
+CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, instance TEXT NOT NULL, PRIMARY KEY (name, instance))
+    WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_instance ON holds (instance);
-CREATE TABLE IF NOT EXISTS looks (place BLOB PRIMARY KEY, version TEXT NOT NULL, seen TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS looks (place BLOB NOT NULL, closer INTEGER NOT NULL, version TEXT NOT NULL,
+    seen TEXT NOT NULL, PRIMARY KEY (place, closer)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS people (person TEXT PRIMARY KEY, known TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS run (
     position INTEGER PRIMARY KEY, source BLOB NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, made TEXT NOT NULL,
     first INTEGER NOT NULL, bytes_in INTEGER NOT NULL, seconds REAL NOT NULL);
 """
-_BATCH = 1000  # rows that wait for one transaction
+_SOME = 500  # rows that are read, or asked for, at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,8 @@ class Made:
         ``--verify`` of the run that made it.
     originals : bool
         Whether the lines of the audit hold values before a change.
-    audit : str
-        Its lines of ``audit.csv``.
+    audit : bytes
+        Its lines of ``audit.csv`` without their first column, the path; packed by zlib.
     root : str
         SOURCE of the run that made it.
     parts : tuple of tuple
@@ -122,7 +128,7 @@ class Made:
     checked: str = ""
     originals: bool = False
     root: str = ""
-    audit: str = ""
+    audit: bytes = b""
     parts: tuple[tuple[str, str], ...] = ()
     holds: frozenset[str] = frozenset()
 
@@ -172,7 +178,14 @@ class Row:
 _MADE = [one.name for one in fields(Made) if one.name not in ("parts", "holds")]
 _INSERT_MADE = f"INSERT OR REPLACE INTO made (name, {', '.join(_MADE)}) VALUES (?{', ?' * len(_MADE)})"  # noqa: S608
 _SELECT_AUDITED = f"SELECT name, {', '.join(_MADE)} FROM made"  # noqa: S608 -- constants
-_SELECT_MADE = _SELECT_AUDITED.replace(" audit ", " '' ")
+_SELECT_MADE = _SELECT_AUDITED.replace(" audit ", " x'' ")
+_ROW = [one.name for one in fields(Row)]
+_INSERT_ROW = f"INSERT OR REPLACE INTO run ({', '.join(_ROW)}) VALUES (?{', ?' * (len(_ROW) - 1)})"  # noqa: S608
+_TOLD = [f"made.{column}" for column in _MADE[:-1]]
+_SELECT_ROWS = (
+    f"SELECT {', '.join(f'run.{column}' for column in _ROW)}, {', '.join(_TOLD)}, CASE WHEN first THEN audit END "  # noqa: S608
+    "FROM run LEFT JOIN made ON made.name = run.made ORDER BY position"
+)
 T = TypeVar("T")
 
 
@@ -266,30 +279,85 @@ class State:
         """Close the file."""
         self._db.close()
 
+    def commit(self) -> None:
+        """Bring to the disk what was written.
+
+        Raises
+        ------
+        StopRun
+            The ledger cannot be written: nothing further may be released.
+        """
+        self._guard(_WRITTEN, self._commit)
+
+    def _commit(self) -> None:
+        try:
+            self._write_rows()
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _write(self, query: str, *values: object) -> sqlite3.Cursor:
+        return self._begun().execute(query, values)
+
+    def _write_all(self, query: str, rows: Iterable[Sequence[object]]) -> None:
+        self._begun().executemany(query, rows)
+
+    def _begun(self) -> sqlite3.Connection:
+        """Return the file with a transaction open."""
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        return self._db
+
     def claim(self, dest: str) -> None:
         """Note which destination the ledger is of, once that has something of ours."""
-        self._guard(_WRITTEN, self._db.execute, "UPDATE about SET dest = ?", (dest,))
+        self._guard(_WRITTEN, self._write, "UPDATE about SET dest = ?", dest)
 
     # -- what stands -----------------------------------------------------------------------------------
 
-    def at(self, name: str, *, audit: bool = True) -> Made | None:
+    def at(self, name: str) -> Made | None:
         """Return what stands under a ``Made.name``."""
-        return next(self._made("WHERE name = ?", name, audit=audit), None)
+        return next(iter(self._named([name], _SELECT_AUDITED)), None)
 
-    def of_places(self, places: Sequence[str]) -> list[Made]:
-        """Return what was made of any of the source files, without audit texts."""
-        return self._some("parts", "place", [_stored(place) for place in places])
+    def names_of(self, places: Sequence[str], instances: Iterable[str]) -> set[str]:
+        """Return the ``Made.name`` of what was made of any of the source files, or holds any of the instances."""
+        found = self._names("parts", "place", [_stored(place) for place in places])
+        return found | self._names("holds", "instance", list(instances))
+
+    def of(self, places: Sequence[str], instances: Iterable[str]) -> list[Made]:
+        """Return what was made of any of the source files, or holds any of the instances, without audits."""
+        return self._named(self.names_of(places, instances))
 
     def of_instances(self, instances: Iterable[str]) -> list[Made]:
-        """Return what holds any of the instances, without audit texts."""
-        return self._some("holds", "instance", list(instances))
+        """Return what holds any of the instances, without audits."""
+        return self.of((), instances)
 
-    def all_made(self) -> Iterator[Made]:
-        """Yield everything that stands, without audit texts."""
-        yield from self._made("ORDER BY path", audit=False)
+    def all_made(self, beside: Collection[str] = ()) -> Iterator[Made]:
+        """Yield what stands in the order of paths, without audits.
+
+        Parameters
+        ----------
+        beside : collection of str
+            ``Made.name`` of what is not asked for.
+        """
+        listed = self._read("SELECT name FROM made ORDER BY path")
+        names = [name for (name,) in listed if name not in beside]
+        for start in range(0, len(names), _SOME):
+            known = {made.name: made for made in self._named(names[start : start + _SOME])}
+            yield from (known[name] for name in names[start : start + _SOME] if name in known)
+
+    def owners(self) -> Iterator[tuple[str, str, str, str, bool]]:
+        """Yield name, path, person, key, and whether it is known to stand, of everything that was made."""
+        yield from self._read("SELECT name, path, person, key, standing FROM made ORDER BY path")
+
+    def holds(self, name: str) -> set[str]:
+        """Return the instances that what stands under a ``Made.name`` holds."""
+        return {one for (one,) in self._read("SELECT instance FROM holds WHERE name = ?", name)}
 
     def put(self, made: Made) -> None:
-        """Write what stands, or is about to, in one transaction, on disk when this returns.
+        """Write what stands, or is about to.
 
         Raises
         ------
@@ -300,33 +368,25 @@ class State:
 
     def _put(self, made: Made) -> None:
         name = made.name
-        if made.standing and self._stand(made):
-            return
-        values: list[Any] = [name, *(getattr(made, column) for column in _MADE)]
-        values[-1] = zlib.compress(made.audit.encode("utf-8", "surrogatepass"), 1)
-        with _Transaction(self._db) as db:
-            self._flush(db)
+        if self._write("DELETE FROM made WHERE name = ?", name).rowcount:
             for table in ("parts", "holds"):
-                db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608 -- constants
-            db.execute(_INSERT_MADE, values)
-            db.executemany("INSERT INTO parts VALUES (?, ?, ?, ?)", self._parts(name, made.parts))
-            db.executemany("INSERT INTO holds VALUES (?, ?)", ((name, instance) for instance in made.holds))
+                self._write(f"DELETE FROM {table} WHERE name = ?", name)  # noqa: S608 -- constants
+        self._write(_INSERT_MADE, name, *(getattr(made, column) for column in _MADE))
+        self._write_all("INSERT INTO parts VALUES (?, ?, ?, ?)", self._parts(name, made.parts))
+        self._write_all("INSERT INTO holds VALUES (?, ?)", ((name, instance) for instance in made.holds))
 
-    def _stand(self, made: Made) -> bool:
-        """Note that what was on its way stands; return false where it was not noted before."""
-        query = "UPDATE made SET standing = 1, stood = ? WHERE name = ? AND standing = 0 AND sha256 = ? AND task = ?"
-        with _Transaction(self._db) as db:
-            self._flush(db)
-            return db.execute(query, (made.stood, made.name, made.sha256, made.task)).rowcount == 1
+    def stand(self, name: str, stood: str) -> None:
+        """Note that what was on its way stands."""
+        query = "UPDATE made SET standing = 1, stood = ? WHERE name = ?"
+        self._guard(_WRITTEN, self._write, query, stood, name)
 
     def move(self, name: str, parts: Sequence[tuple[str, str]]) -> None:
         """Note that the source files of what stands lie elsewhere now."""
         self._guard(_WRITTEN, self._move, name, parts)
 
     def _move(self, name: str, parts: Sequence[tuple[str, str]]) -> None:
-        with _Transaction(self._db) as db:
-            db.execute("DELETE FROM parts WHERE name = ?", (name,))
-            db.executemany("INSERT INTO parts VALUES (?, ?, ?, ?)", self._parts(name, parts))
+        self._write("DELETE FROM parts WHERE name = ?", name)
+        self._write_all("INSERT INTO parts VALUES (?, ?, ?, ?)", self._parts(name, parts))
 
     @staticmethod
     def _parts(name: str, parts: Sequence[tuple[str, str]]) -> list[tuple[object, ...]]:
@@ -334,125 +394,111 @@ class State:
 
     def drop(self, name: str) -> None:
         """Forget what stood under a ``Made.name``."""
-        self._guard(_WRITTEN, self._drop, name)
+        for table in ("made", "parts", "holds"):
+            self._guard(_WRITTEN, self._write, f"DELETE FROM {table} WHERE name = ?", name)  # noqa: S608 -- constants
 
-    def _drop(self, name: str) -> None:
-        with _Transaction(self._db) as db:
-            for table in ("made", "parts", "holds"):
-                db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608 -- constants
+    def _read(self, query: str, *values: object) -> list[Any]:
+        return self._guard(_READ, lambda: self._db.execute(query, values).fetchall())
 
-    def _some(self, table: str, column: str, values: Sequence[object]) -> list[Made]:
-        found: dict[str, Made] = {}
-        for start in range(0, len(values), 500):
-            some = values[start : start + 500]
-            marks = ",".join("?" * len(some))
-            where = f"WHERE name IN (SELECT name FROM {table} WHERE {column} IN ({marks}))"  # noqa: S608 -- constants
-            found |= {made.name: made for made in self._made(where, *some, audit=False)}
-        return list(found.values())
+    def _in(self, query: str, values: Sequence[object]) -> Iterator[Any]:
+        """Yield what a query finds that ends with ``IN``, for any number of values."""
+        for start in range(0, len(values), _SOME):
+            some = values[start : start + _SOME]
+            yield from self._read(f"{query} ({','.join('?' * len(some))})", *some)
 
-    def _made(self, rest: str, *values: object, audit: bool) -> Iterator[Made]:
-        yield from self._guard(_READ, self._read_made, rest, values, audit)
+    def _names(self, table: str, column: str, values: Sequence[object]) -> set[str]:
+        query = f"SELECT name FROM {table} WHERE {column} IN"  # noqa: S608 -- constants
+        return {name for (name,) in self._in(query, values)}
 
-    def _read_made(self, rest: str, values: Sequence[object], audit: bool) -> list[Made]:
-        found = self._db.execute(f"{_SELECT_AUDITED if audit else _SELECT_MADE} {rest}", values).fetchall()
-        return [self._one(*row) for row in found]
-
-    def _one(self, name: str, *values: Any) -> Made:
-        told = dict(zip(_MADE, values, strict=True))
-        told["audit"] = zlib.decompress(told["audit"]).decode("utf-8", "surrogatepass") if told["audit"] else ""
-        told |= {column: bool(told[column]) for column in ("standing", "originals")}
-        parts = self._db.execute("SELECT place, version FROM parts WHERE name = ? ORDER BY number", (name,)).fetchall()
-        holds = self._db.execute("SELECT instance FROM holds WHERE name = ?", (name,)).fetchall()
-        told["parts"] = tuple((_text(place), version) for place, version in parts)
-        return Made(**told, holds=frozenset(one for (one,) in holds))
+    def _named(self, names: Collection[str], query: str = _SELECT_MADE) -> list[Made]:
+        listed = sorted(names)
+        rows = list(self._in(f"{query} WHERE name IN", listed))
+        if not rows:
+            return []
+        parts: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
+        holds: dict[str, set[str]] = defaultdict(set)
+        of_parts = "SELECT name, number, place, version FROM parts WHERE name IN"
+        for name, number, place, version in self._in(of_parts, listed):
+            parts[name].append((number, _text(place), version))
+        for name, instance in self._in("SELECT name, instance FROM holds WHERE name IN", listed):
+            holds[name].add(instance)
+        return [
+            replace(
+                _made(values),
+                parts=tuple((place, version) for _, place, version in sorted(parts[name])),
+                holds=frozenset(holds[name]),
+            )
+            for name, *values in rows
+        ]
 
     # -- what was seen ---------------------------------------------------------------------------------
 
-    def look(self, place: str, version: str) -> dict[str, Any] | None:
-        """Return what a look at this version of a source file found."""
-        query = "SELECT seen FROM looks WHERE place = ? AND version = ?"
-        row = self._guard(_READ, lambda: self._db.execute(query, (_stored(place), version)).fetchone())
-        return None if row is None else json.loads(row[0])
+    def looks(self, places: Sequence[str], *, closer: bool = False) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Return what looks, or closer ones, found in source files: place → version and finding."""
+        query = f"SELECT place, version, seen FROM looks WHERE closer = {closer:d} AND place IN"  # noqa: S608
+        found = self._in(query, [_stored(place) for place in places])
+        return {_text(place): (version, json.loads(seen)) for place, version, seen in found}
 
-    def remember_looks(self, looks: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
-        """Keep what looks found: place, version, finding."""
-        rows = [(_stored(place), version, json.dumps(seen)) for place, version, seen in looks]
-        self._guard(_WRITTEN, self._remember_looks, rows)
+    def remember_looks(self, looks: Iterable[tuple[str, str, dict[str, Any]]], *, closer: bool = False) -> None:
+        """Keep what looks, or closer ones, found: place, version, finding."""
+        rows = [(_stored(place), closer, version, json.dumps(seen)) for place, version, seen in looks]
+        self._guard(_WRITTEN, self._write_all, "INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)", rows)
 
-    def _remember_looks(self, rows: Sequence[tuple[object, ...]]) -> None:
-        with _Transaction(self._db) as db:
-            db.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", rows)
-
-    def person(self, text: str) -> dict[str, Any] | None:
-        """Return what earlier runs knew of a person."""
-        query = "SELECT known FROM people WHERE person = ?"
-        row = self._guard(_READ, lambda: self._db.execute(query, (text,)).fetchone())
-        return None if row is None else json.loads(row[0])
+    def people(self, texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return what earlier runs knew of persons: text → knowledge."""
+        found = self._in("SELECT person, known FROM people WHERE person IN", texts)
+        return {person: json.loads(known) for person, known in found}
 
     def remember_people(self, people: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Keep what is known of persons: text, knowledge."""
         rows = [(text, json.dumps(known)) for text, known in people]
-        self._guard(_WRITTEN, self._remember_people, rows)
-
-    def _remember_people(self, rows: Sequence[tuple[str, str]]) -> None:
-        with _Transaction(self._db) as db:
-            db.executemany("INSERT OR REPLACE INTO people VALUES (?, ?)", rows)
+        self._guard(_WRITTEN, self._write_all, "INSERT OR REPLACE INTO people VALUES (?, ?)", rows)
 
     # -- the run ---------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start a run: its rows take the place of those of the last one."""
-        self._guard(_WRITTEN, self._db.execute, "DELETE FROM run")
+        self._guard(_WRITTEN, self._write, "DELETE FROM run")
 
     def note(self, rows: Iterable[Row]) -> None:
-        """Write lines of the run; they reach the disk in batches, and with whatever else is written."""
+        """Write lines of the run."""
         self._waiting += rows
-        if len(self._waiting) >= _BATCH:
-            self.flush()
+        if len(self._waiting) >= _SOME:
+            self._guard(_WRITTEN, self._write_rows)
 
-    def flush(self) -> None:
-        """Write the lines that wait."""
-        self._guard(_WRITTEN, self._flush_alone)
-
-    def _flush_alone(self) -> None:
-        if self._waiting:
-            with _Transaction(self._db) as db:
-                self._flush(db)
-
-    def _flush(self, db: sqlite3.Connection) -> None:
+    def _write_rows(self) -> None:
         rows, self._waiting = self._waiting, []
-        db.executemany(
-            "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?)",
-            (
-                (row.position, _stored(row.source), row.state, row.reason, row.made, row.first, row.bytes_in,
-                 row.seconds)
-                for row in rows
-            ),
-        )  # fmt: skip
+        if rows:
+            self._write_all(
+                _INSERT_ROW,
+                (
+                    (row.position, _stored(row.source), row.state, row.reason, row.made, row.first, row.bytes_in,
+                     row.seconds)
+                    for row in rows
+                ),
+            )  # fmt: skip
 
     def rows(self) -> Iterator[tuple[Row, Made | None]]:
-        """Yield the lines of the run in the order of the listing, with what each tells of; the first with its audit."""
-        self.flush()
-        columns = "position, source, state, reason, made, first, bytes_in, seconds"
-        query = f"SELECT {columns} FROM run ORDER BY position"  # noqa: S608 -- constants
-        for values in self._guard(_READ, lambda: self._db.execute(query).fetchall()):
-            position, source, state, reason, made, first, bytes_in, seconds = values
-            row = Row(position, _text(source), state, reason, made, bool(first), bytes_in, seconds)
-            yield row, self.at(made, audit=row.first) if made else None
+        """Yield the lines of the run in the order of the listing, with what each tells of; the first with its audit.
+
+        Of that, without parts and instances.
+        """
+        self._guard(_WRITTEN, self._write_rows)
+        found = self._guard(_READ, self._db.execute, _SELECT_ROWS)
+        while some := self._guard(_READ, found.fetchmany, _SOME):
+            for values in some:
+                position, source, state, reason, made, first, bytes_in, seconds = values[: len(_ROW)]
+                row = Row(position, _text(source), state, reason, made, bool(first), bytes_in, seconds)
+                of = values[len(_ROW) :]
+                yield row, _made(of) if of[0] is not None else None
 
 
-class _Transaction:
-    """One transaction: all of it, or nothing."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._db.execute("BEGIN IMMEDIATE")
-        return self._db
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+def _made(values: Sequence[Any]) -> Made:
+    """Return what stands by its row, without parts and instances."""
+    told = dict(zip(_MADE, values, strict=True))
+    told["standing"], told["originals"] = bool(told["standing"]), bool(told["originals"])
+    told["audit"] = told["audit"] or b""
+    return Made(**told)
 
 
 _OPENED, _READ = "the ledger cannot be opened", "the ledger cannot be read"

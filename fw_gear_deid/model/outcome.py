@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import field
 from enum import Enum
 
 from fw_gear_deid.model.frozen import frozen
@@ -72,6 +75,30 @@ class MemberEdits:
 
     member: str
     edits: tuple[Edit, ...]
+
+
+@frozen
+class Trail:
+    """What was changed in one file, ready for the audit.
+
+    Attributes
+    ----------
+    lines : bytes
+        As ``model.audit.lines`` writes them, packed by zlib.
+    actions : mapping of str to int
+        Number of lines by action.
+    """
+
+    lines: bytes = b""
+    actions: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> int:
+        """Number of lines."""
+        return sum(self.actions.values())
+
+    def __add__(self, other: Trail) -> Trail:
+        return Trail(self.lines + other.lines, Counter(self.actions) + Counter(other.actions))
 
 
 @frozen

@@ -252,13 +252,17 @@ class Source(Protocol):
         ...
 
     def fetch(self, item: Item, workspace: Path) -> Path:
-        """Return a local path of a file's bytes, below ``workspace`` if they had to be brought.
+        """Return a local path of a file's bytes, below ``workspace`` if they had to be brought, which is made for them.
 
         Raises
         ------
         OSError
             The bytes cannot be had.
         """
+        ...
+
+    def is_still(self, item: Item, fetched: Path) -> bool:
+        """Tell whether a file is what it was when it was fetched: one that was brought is."""
         ...
 
     def origin(self, *parts: str) -> str:
@@ -343,6 +347,16 @@ class Sink(Protocol):
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether a file of this name stands at the destination."""
+        ...
+
+    def settle(self, containers: tuple[Wanted, ...]) -> None:
+        """Bring to the disk that what was put into containers stands there.
+
+        Raises
+        ------
+        OSError
+            It may not last.
+        """
         ...
 
     def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:

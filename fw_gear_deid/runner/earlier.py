@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.ledger.state import Made, State
@@ -71,6 +72,9 @@ class Earlier:
         self._state = state
         self._seen = seen
         self._copies = copies
+        self._key = job.keyring.fingerprint()
+        self._foreseen: dict[int, list[Made]] = {}
+        """Number of a task → what may have been made of it."""
         self._listed = {job.source.place(item): item for item in job.items}
         self.by_store = job.sink.remembers and bool(job.source.origin())
         self.settled: set[str] = set()
@@ -101,14 +105,41 @@ class Earlier:
     def of(self, place: Place, instances: frozenset[str] = frozenset()) -> list[Made]:
         """Return what earlier runs, or this one, made of the same source."""
         known = self.instances(place) | instances
-        found = {made.name: made for made in self._state.of_places(self.places(place))}
-        found |= {made.name: made for made in self._state.of_instances(known)}
-        mine = set(self.places(place))
-        return [made for made in found.values() if self.same(made, place, known) and not self._has_source(made, mine)]
+        places = self.places(place)
+        if place.task.number in self._foreseen and not instances:
+            found = self._foreseen[place.task.number]
+        else:
+            found = self._state.of(places, known)
+        mine = set(places)
+        return [made for made in found if self.same(made, place, known) and not self._has_source(made, mine)]
+
+    def names(self, place: Place, instances: frozenset[str] = frozenset(), beside: Collection[str] = ()) -> bool:
+        """Tell whether ``of`` may return anything beside some ``Made.name``."""
+        known = self.instances(place) | instances
+        return not self._state.names_of(self.places(place), known) <= set(beside)
+
+    def foresee(self, places: Sequence[Place]) -> None:
+        """Ask the ledger for what was made of many sources at once; it holds until something is written."""
+        wanted: dict[str, list[int]] = defaultdict(list)
+        for one in places:
+            for key in (*self.places(one), *self.instances(one)):
+                wanted[key].append(one.task.number)
+        found: dict[int, dict[str, Made]] = {one.task.number: {} for one in places}
+        instances = {key for one in places for key in self.instances(one)}
+        for made in self._state.of([key for key in wanted if key not in instances], instances):
+            for key in (*made.places, *made.holds):
+                for number in wanted.get(key, ()):
+                    found[number][made.name] = made
+        self._foreseen = {number: list(its.values()) for number, its in found.items()}
+
+    def move(self, made: Made, place: Place) -> None:
+        """Note that what was made stands for source files that lie elsewhere now."""
+        self._state.move(made.name, self.parts(place))
+        self._foreseen = {}
 
     def same(self, made: Made, place: Place, instances: frozenset[str]) -> bool:
         """Tell whether a file was made of a source, which holds these instances."""
-        if made.key != self._job.keyring.fingerprint():  # sealed by another key: nothing but bytes can be compared
+        if made.key != self._key:  # sealed by another key: nothing but bytes can be compared
             return set(made.parts) <= set(self.parts(place))
         return policy.same_source(made, self.places(place), instances, place.task.person or "")
 
@@ -133,6 +164,7 @@ class Earlier:
         if stands is Stands.OURS:
             self._sink.withdraw(destination_of(made))
         self._state.drop(made.name)
+        self._foreseen = {}
         return _STAYS if stands is Stands.CHANGED else ""
 
     def there(self, place: Place) -> Sequence[Standing]:
@@ -161,11 +193,11 @@ class Earlier:
         left_out = {
             one.instance for item in self._job.items if item.problem == BY_ONLY and (one := self._seen.get(item.id))
         }
-        for made in self._state.all_made():
+        for made in self._state.all_made(self.touched):
             if on_platform and made.root != self._job.root:
                 continue  # of another project
             is_here = self._has_source(made) or not made.holds.isdisjoint(left_out)
-            if made.name not in self.touched and not is_here and self.stands(made) is not Stands.NOTHING:
+            if not is_here and self.stands(made) is not Stands.NOTHING:
                 yield Orphan(made.places[0] if made.parts else "", made.path, partial(self._prune, made))
 
     def _prune(self, made: Made) -> str:
@@ -206,8 +238,13 @@ class Earlier:
 
 def destination_of(made: Made) -> Destination:
     """Return where a file stands by its row in the ledger."""
-    *labels, name = made.path.split("/")
-    wanted = [Wanted(level, label) for level, label in zip(LEVELS, labels, strict=False)]
-    if made.inside:
-        wanted[-1] = replace(wanted[-1], origin=made.inside)
-    return Destination(tuple(wanted), name)
+    folder, _, name = made.path.rpartition("/")
+    return Destination(_chain(folder, made.inside), name)
+
+
+@lru_cache(maxsize=256)
+def _chain(folder: str, inside: str) -> tuple[Wanted, ...]:
+    wanted = [Wanted(level, label) for level, label in zip(LEVELS, folder.split("/") if folder else (), strict=False)]
+    if inside:
+        wanted[-1] = replace(wanted[-1], origin=inside)
+    return tuple(wanted)

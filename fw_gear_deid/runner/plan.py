@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
+from functools import lru_cache
 from hashlib import sha256
 from unicodedata import normalize
 
@@ -208,7 +209,7 @@ def wanted_containers(
     return out
 
 
-def branch_pseudonyms(branch: Branch, person: Person | None, keyring: Keyring) -> dict[str, str]:
+def branch_pseudonyms(branch: Branch, person: Person | None, keyring: Keyring) -> Mapping[str, str]:
     """Return the values of the variables that need no mapping, for a container or the files in it."""
     return pseudonyms(keyring, person.text, _visit(branch, person)) if person is not None else {}
 
@@ -236,18 +237,26 @@ def first_tasks(
     for number, one in enumerate(groups):
         item = one.items[0]
         person, found = people.of.get(item.id), seen.get(item.id)
-        task = Task(number, one.items, None, one.series, row=found.number if isinstance(found, Seen) else 0)
-        if person is not None:
-            known = people.known.get(person.text)
-            task = replace(task, person=person.text, born=known.born if known else (), by_id=item.id in people.loose)
-            if item.id in people.loose and isinstance(found, Seen):
-                task = replace(task, visit=f"study {found.study or '-'}")
-                task = replace(task, pseudonyms=pseudonyms(keyring, person.text, task.visit))
-        tasks.append(task)
+        known = people.known.get(person.text) if person is not None else None
+        visit = f"study {found.study or '-'}" if item.id in people.loose and isinstance(found, Seen) else ""
+        tasks.append(
+            Task(
+                number,
+                one.items,
+                person.text if person is not None else None,
+                one.series,
+                pseudonyms=pseudonyms(keyring, person.text, visit) if person is not None and visit else {},
+                born=known.born if known is not None else (),
+                by_id=person is not None and item.id in people.loose,
+                visit=visit if person is not None else "",
+                row=found.number if isinstance(found, Seen) else 0,
+            )
+        )
     return tasks
 
 
-def pseudonyms(keyring: Keyring, person: str, visit: str) -> dict[str, str]:
+@lru_cache(maxsize=256)  # files of one visit follow one another
+def pseudonyms(keyring: Keyring, person: str, visit: str) -> Mapping[str, str]:
     """Return the values of the variables that need no mapping."""
     known = {"subject.pseudonym": keyring.subject(person)}
     return known | {"session.pseudonym": keyring.session(person, visit)} if visit else known
@@ -272,7 +281,12 @@ def arrange(
     containers, subjects : mapping
         From ``wanted_containers`` and ``subject_labels``.
     """
-    places = [_place(task, headers, people, containers, subjects, how) for task in tasks]
+    telling: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for task in tasks:
+        keys = task.items[0].containers
+        if keys and keys not in telling and keys[-1] in containers:
+            telling[keys] = _telling(keys, containers)
+    places = [_place(task, headers, people, containers, subjects, telling, how) for task in tasks]
     return _refuse_shared_labels(places, how)
 
 
@@ -282,6 +296,7 @@ def _place(
     people: People,
     containers: Mapping[str, Cleaned],
     subjects: Mapping[str, str],
+    telling: Mapping[tuple[str, ...], tuple[str, ...]],
     how: Labelling,
 ) -> Place:
     item = task.items[0]
@@ -293,7 +308,7 @@ def _place(
         return Place(task, (), problem=people.problems[item.id])
     person = people.of.get(item.id)
     if item.id not in people.loose:
-        return _in_tree(task, person, containers, how) if item.containers else Place(task, ())
+        return _in_tree(task, person, containers, telling[item.containers], how) if item.containers else Place(task, ())
     header = headers.get(item.id)
     if header is None or isinstance(header, str) or not header.after or person is None:
         # nothing to place it by: the work on it says whether it is left out, refused or failed
@@ -301,7 +316,9 @@ def _place(
     return _loose(task, header, subjects[person.text], how)
 
 
-def _in_tree(task: Task, person: Person | None, containers: Mapping[str, Cleaned], how: Labelling) -> Place:
+def _in_tree(
+    task: Task, person: Person | None, containers: Mapping[str, Cleaned], telling: tuple[str, ...], how: Labelling
+) -> Place:
     item = task.items[0]
     inner = containers[item.containers[-1]]
     record = inner.branch.record
@@ -309,7 +326,7 @@ def _in_tree(task: Task, person: Person | None, containers: Mapping[str, Cleaned
     task = replace(
         task,
         labels=inner.branch.labels,
-        telling=_telling(item, containers),
+        telling=telling,
         acquisition=label,
         pseudonyms=branch_pseudonyms(inner.branch, person, how.keyring),
     )
@@ -319,10 +336,10 @@ def _in_tree(task: Task, person: Person | None, containers: Mapping[str, Cleaned
 _NAMES = ("firstname", "lastname", "operator")
 
 
-def _telling(item: Item, containers: Mapping[str, Cleaned]) -> tuple[str, ...]:
+def _telling(keys: Sequence[str], containers: Mapping[str, Cleaned]) -> tuple[str, ...]:
     """Return labels and names of a file's containers that do not travel."""
     found: set[str] = set()
-    for key in item.containers:
+    for key in keys:
         cleaned = containers[key]
         record, label = cleaned.branch.record, cleaned.chain[-1].label
         if label and label != record.label:
@@ -337,7 +354,6 @@ def _telling(item: Item, containers: Mapping[str, Cleaned]) -> tuple[str, ...]:
 def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:
     person = task.person
     assert person is not None  # noqa: S101 -- who calls has one
-    series = header.before.get("SeriesInstanceUID", "") or "-"
     is_named = how.keep or "StudyInstanceUID" in header.ruled
     session = (
         _safe(header.labels.get("session", ""))
@@ -347,10 +363,10 @@ def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:
     acquisition = (
         _safe(header.labels.get("acquisition", ""))
         or _safe(header.after.get("SeriesDescription", ""))
-        or how.keyring.name("acq", person, task.visit, series)
+        or header.acquisition
     )
     chain = tuple(Wanted(level, label) for level, label in zip(LEVELS, (subject, session, acquisition), strict=True))
-    return Place(task, chain, origin=(person, task.visit, series))
+    return Place(task, chain, origin=(person, task.visit, header.acquisition))
 
 
 def _safe(text: str) -> str:
@@ -365,31 +381,34 @@ def _refuse_shared_labels(places: list[Place], how: Labelling) -> list[Place]:
     owners: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
     for label, person in how.held.items():
         owners[label,].add((person,))
-    for place in places:
-        for key in _label_keys(place, how.apart):
+    keys = [
+        _label_keys(tuple((one.level, one.label, one.origin) for one in place.containers), how.apart)
+        for place in places
+    ]
+    for place, its in zip(places, keys, strict=True):
+        for key in its:
             owners[key].add(place.origin[: len(key)])
     out = []
-    for place in places:
+    for place, its in zip(places, keys, strict=True):
         problem = place.problem
-        for key in _label_keys(place, how.apart):
+        for key in its:
             # series of one study may share a description; their archives have names of their own
             described = len(key) == len(LEVELS) and place.task.items[0].loose
             on_purpose = len(key) == 1 and how.joined
             if len(owners[key]) > 1 and not problem and not described and not on_purpose:
                 problem = f"two source {LEVELS[len(key) - 1]}s would get one label at the destination"
-        out.append(replace(place, problem=problem))
+        out.append(replace(place, problem=problem) if problem != place.problem else place)
     return out
 
 
-def _label_keys(place: Place, apart: frozenset[str]) -> list[tuple[str, ...]]:
+@lru_cache(maxsize=256)  # files of one folder follow one another
+def _label_keys(containers: tuple[tuple[str, str, str], ...], apart: frozenset[str]) -> tuple[tuple[str, ...], ...]:
     # containers that the destination tells apart by origin do not share a label with anybody
     labels = [
-        f"{same_name_key(one.label)}/{one.origin}"
-        if one.origin and one.label and one.level in apart
-        else same_name_key(one.label)
-        for one in place.containers
+        f"{same_name_key(label)}/{origin}" if origin and label and level in apart else same_name_key(label)
+        for level, label, origin in containers
     ]
-    return [tuple(labels[:depth]) for depth in range(1, len(labels) + 1) if labels[depth - 1]]
+    return tuple(tuple(labels[:depth]) for depth in range(1, len(labels) + 1) if labels[depth - 1])
 
 
 def version_of(task: Task) -> str:

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 Out = TypeVar("Out")
 Work = Callable[[Settings, Task], Out]
+Numbered = tuple[int, Task]
+Lot = Sequence[Numbered]
+_AHEAD = 4  # lots per worker that are out, or done and not taken
+_LOT = 16
+_LOT_BYTES = 4 << 20
 _STARTS = 3  # how often a process is tried to be started
 _PAUSE = 0.1
 _TICK = 1.0
@@ -49,16 +54,18 @@ class Pool:
         """Called now and then while tasks take their time."""
         self._all: set[_Worker] = set()
         self._idle: list[_Worker] = []
-        self._busy: dict[_Worker, tuple[int, Task]] = {}
+        self._busy: dict[_Worker, deque[Lot]] = {}
+        """What each has been given: the first is what it is at."""
 
-    def run(self, work: Work[Out], tasks: Iterable[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
+    def run(self, work: Work[Out], tasks: Sequence[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
         """Yield task and result in the order of the tasks.
 
         Parameters
         ----------
         work : callable
             Task → result; raises nothing.
-        tasks : iterable of Task
+        tasks : sequence of Task
+            One alone is done in this process.
         lost : callable
             Makes the result of a task whose worker died twice.
 
@@ -67,26 +74,29 @@ class Pool:
         StopRun
             No process can be started.
         """
-        if self._workers == 1:
+        if self._workers == 1 or len(tasks) == 1:
             for task in tasks:
                 yield task, work(self._settings, task)
             return
         from multiprocessing.connection import wait  # one process has no use for it
 
-        source = enumerate(tasks)
-        window: deque[tuple[int, Task]] = deque()  # in order, not yielded yet
-        waiting: deque[tuple[int, Task]] = deque()
-        again: deque[tuple[int, Task]] = deque()  # lost once: somebody killed its worker, or it did itself
+        source = _lots(tasks, self._workers)
+        window: deque[deque[Numbered]] = deque()  # in order, not yielded yet
+        waiting: deque[Lot] = deque()
+        again: deque[Numbered] = deque()  # lost once: somebody killed its worker, or it did itself
         tried: set[int] = set()
         done: dict[int, Out] = {}
         while True:
-            while len(window) < 2 * self._workers and (upcoming := next(source, None)) is not None:
-                window.append(upcoming)
+            while len(window) < _AHEAD * self._workers and (upcoming := next(source, None)) is not None:
+                window.append(deque(upcoming))
                 waiting.append(upcoming)
             if not window:
                 return
-            if window[0][0] in done:
-                number, task = window.popleft()
+            if not window[0]:
+                window.popleft()
+                continue
+            if window[0][0][0] in done:
+                number, task = window[0].popleft()
                 yield task, done.pop(number)
                 continue
             self._hand_out(work, waiting, again)
@@ -94,36 +104,52 @@ class Pool:
             if not ready:
                 self.tick()
             for worker in [one for one in self._busy if one.pipe in ready]:
-                number, task = self._busy.pop(worker)
                 try:
-                    done[number] = worker.pipe.recv()
+                    results = worker.pipe.recv()
                 except (EOFError, OSError):
+                    lost_one, *queued = self._busy.pop(worker)
                     self._bury(worker)
-                    if number in tried:
-                        done[number] = lost()
+                    waiting.extendleft(reversed(queued))
+                    if len(lost_one) == 1 and lost_one[0][0] in tried:
+                        done[lost_one[0][0]] = lost()
                     else:
-                        tried.add(number)
-                        again.append((number, task))
+                        tried |= {number for number, _ in lost_one if len(lost_one) == 1}
+                        again.extend(lost_one)
                 else:
-                    self._idle.append(worker)
+                    done.update(zip((number for number, _ in self._busy[worker].popleft()), results, strict=True))
+                    if not self._busy[worker]:
+                        del self._busy[worker]
+                        self._idle.append(worker)
 
-    def _hand_out(self, work: Work[Any], waiting: deque[tuple[int, Task]], again: deque[tuple[int, Task]]) -> None:
-        """Give every free worker a task; one that was lost before gets the machine for itself."""
-        while (waiting or again) and len(self._busy) < self._workers:
+    def _hand_out(self, work: Work[Any], waiting: deque[Lot], again: deque[Numbered]) -> None:
+        """Give every worker what it can take; a task that was lost before gets the machine for itself."""
+        while waiting or again:
             if again and self._busy:
                 return
-            upcoming = again if again else waiting
-            worker = self._worker()
+            lot = [again[0]] if again else waiting[0]
+            worker = self._free(lot)
             if worker is None:
                 return
             try:
-                worker.pipe.send((work, upcoming[0][1]))
-            except OSError:  # killed while it was idle
+                worker.pipe.send((work, [task for _, task in lot]))
+            except OSError:  # killed meanwhile
+                if worker in self._busy:
+                    return  # what it was at is told by its pipe
                 self._bury(worker)
                 continue
-            self._busy[worker] = upcoming.popleft()
-            if upcoming is again:
+            self._busy.setdefault(worker, deque()).append(lot)
+            if again:
+                again.popleft()
                 return
+            waiting.popleft()
+
+    def _free(self, lot: Lot) -> _Worker | None:
+        """Return a worker for a lot: one that has nothing to do, or soon; None when there is none."""
+        if len(self._busy) < self._workers:
+            return self._worker()
+        if not _is_small(lot):  # a pipe may not hold it while its worker does not read
+            return None
+        return next((worker for worker, lots in self._busy.items() if len(lots) == 1), None)
 
     def _worker(self) -> _Worker | None:
         """Return a free worker; None when no more can be had and others are at work."""
@@ -153,6 +179,26 @@ class Pool:
     def _bury(self, worker: _Worker) -> None:
         worker.end(dead=True)
         self._all.discard(worker)
+
+
+def _lots(tasks: Sequence[Task], workers: int) -> Iterator[Lot]:
+    """Yield tasks with their numbers, small ones together: handing one over costs as much as many small files do."""
+    most = min(_LOT, -(-len(tasks) // (_AHEAD * workers)))
+    lot: list[Numbered] = []
+    size = 0
+    for number, task in enumerate(tasks):
+        own = sum(item.size for item in task.items)
+        if lot and (len(lot) >= most or size + own > _LOT_BYTES or task.series):
+            yield lot
+            lot, size = [], 0
+        lot.append((number, task))
+        size += own
+    if lot:
+        yield lot
+
+
+def _is_small(lot: Lot) -> bool:
+    return sum(len(task.items) for _, task in lot) <= _LOT
 
 
 def _nothing() -> None:
@@ -200,8 +246,8 @@ def _serve(settings: Settings, pipe: Connection) -> None:
         Thread(target=_follow, daemon=True).start()
         silence()
         while True:
-            work, task = pipe.recv()
-            pipe.send(work(settings, task))
+            work, tasks = pipe.recv()
+            pipe.send([work(settings, task) for task in tasks])
     finally:
         os._exit(1)  # what went wrong may quote a value; that it ended tells the parent enough
 

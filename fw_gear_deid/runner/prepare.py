@@ -115,7 +115,7 @@ def prepare(job: Job, settings: Settings, pool: Pool, memory: Memory, progress: 
     clean, problems = _clean(job, settings, people)
     groups = group(job.items, seen, people)
     tasks = first_tasks(groups, seen, people, job.keyring)
-    headers = _headers(tasks, seen, people, eyes)
+    headers = _headers(tasks, seen, people, eyes, memory)
     held = memory.held(job.items, people, seen)
     how = Labelling(job.keyring, job.labels == "keep", job.profiles.joins, held, job.sink.apart)
     subjects = subject_labels(job.branches, clean, groups, headers, people, how)
@@ -187,7 +187,8 @@ def look_at_people(
     if eyes.settings.source.keeps_subjects:
         return _on_platform(items, branches, eyes.settings)
     looked_at = [item for item in items if not item.problem or item.problem == BY_ONLY]
-    seen: dict[str, Seen | str] = {**memory.recall(looked_at)} if memory is not None else {}
+    known = memory.recall(looked_at) if memory is not None else {}
+    seen: dict[str, Seen | str] = {**known}
     tasks = _tasks(item for item in looked_at if item.id not in seen)
     for task, result in eyes.all(look, tasks, lambda: _LOST):
         seen[task.items[0].id] = result
@@ -198,7 +199,8 @@ def look_at_people(
         assert isinstance(one, Seen)  # noqa: S101 -- the others are not asked for
         seen[task.items[0].id] = replace(one, sha256=sha256)
     if memory is not None:
-        memory.remember(looked_at, seen)
+        new = {item.id for item in looked_at if item.id not in known} | {item.id for item in unsure}
+        memory.remember((item for item in looked_at if item.id in new), seen)
     return people_in_folders(items, seen, root=root, strict=eyes.settings.strict), seen
 
 
@@ -253,12 +255,12 @@ def _clean(job: Job, settings: Settings, people: People) -> tuple[dict[str, Clea
 
 def _container(job: Job, settings: Settings, branch: Branch, person: Person) -> CleanContainer:
     known = branch_pseudonyms(branch, person, job.keyring)
-    profile = job.profiles.of(branch.labels, pseudonyms=known)
-    return deidentify_container(branch.record, profile.flywheel, job.keyring.draw(person.text), settings.today)
+    section = job.profiles.flywheel(branch.labels, known)
+    return deidentify_container(branch.record, section, job.keyring.draw(person.text), settings.today)
 
 
 def _headers(
-    tasks: Sequence[Task], seen: Mapping[str, Seen | str], people: People, eyes: Eyes
+    tasks: Sequence[Task], seen: Mapping[str, Seen | str], people: People, eyes: Eyes, memory: Memory
 ) -> dict[str, Surveyed | str]:
     """Look closer at the first of each loose group: its header decides where they go."""
     headers: dict[str, Surveyed | str] = {}
@@ -272,8 +274,11 @@ def _headers(
             headers[item.id] = found
         elif task.person is not None:
             closer.append(task)
-    for task, result in eyes.all(look_closer, closer, lambda: _LOST):
+    headers |= memory.recall_headers(closer, eyes.settings.today)
+    fresh = [task for task in closer if task.items[0].id not in headers]
+    for task, result in eyes.all(look_closer, fresh, lambda: _LOST):
         headers[task.items[0].id] = result
+    memory.remember_headers(fresh, headers, eyes.settings.today)
     return headers
 
 

@@ -2,25 +2,28 @@
 
 What is decided stands in ``runner/policy.py``, for stores that remember by themselves in ``runner/stale.py``; here it
 is carried out. The order is the one that a kill at any moment cannot hurt: noted as on its way, put, noted as standing,
-what it takes the place of taken back.
+what it takes the place of taken back. Many go that way together (``runner/batch.py``); nothing is told before it is so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid.container import CleanContainer
-from fw_gear_deid.ledger import reports
+from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.ledger.state import Made, Row, State, name_of
 from fw_gear_deid.model.errors import StopRun, Unfit
-from fw_gear_deid.model.outcome import Edit, Failed, MemberEdits, Refused, Released, Skipped, outcome_of, state_of
+from fw_gear_deid.model.outcome import Failed, Refused, Released, Skipped, Trail, outcome_of, state_of
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.model.ports import Destination, Identity, Item, Upload, Wanted
 from fw_gear_deid.runner import policy
+from fw_gear_deid.runner.batch import Batch, Sent
 from fw_gear_deid.runner.earlier import Earlier, destination_of
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
 from fw_gear_deid.runner.policy import Act, Situation, Stands
@@ -30,8 +33,14 @@ from fw_gear_deid.runner.workers import Worked
 if TYPE_CHECKING:
     from fw_gear_deid.runner.run import Job
 
+NO_MORE = "the destination takes nothing more"
+DRY_RUN = "dry run: would be released"
 Told = tuple[str, str]
 """State and a text for whoever watches."""
+_SECONDS = 0.5
+_ASKED = 500  # tasks that the ledger is asked for at once
+_MOST = 200
+"""How long, and how many, results wait to be put together."""
 NO_PLACE = "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
 
 
@@ -48,6 +57,10 @@ class Releaser:
         The destination's, to be written before the first file is put.
     describe : callable
         Item → its metadata as it may travel.
+    told : callable
+        Takes place, what was worked, state and text of every result that ``finish`` was given, once it is so.
+    held : callable
+        Lets signals wait while what was put is noted.
     """
 
     def __init__(
@@ -57,6 +70,8 @@ class Releaser:
         earlier: Earlier,
         identity: Identity,
         describe: Callable[[Item], CleanContainer],
+        told: Callable[[Place, Worked, str, str], None],
+        held: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._job = job
         self._sink = job.sink
@@ -64,7 +79,17 @@ class Releaser:
         self._identity = identity
         self._claimed = False
         self._describe = describe
+        self._told = told
+        self._held = held
         self._earlier = earlier
+        self._batch = Batch(state, job.sink, earlier)
+        self._most = 1 if job.sink.remembers else _MOST  # what is uploaded takes its time
+        self._arrived: list[tuple[Place, Worked]] = []
+        self._flushed = time.monotonic()
+        self._said: dict[int, Told] = {}
+        """Number of a task → what became of it."""
+        self._key = job.keyring.fingerprint()
+        self._fingerprints: dict[tuple[tuple[str, ...], int], str] = {}
         self._positions = {item.id: number for number, item in enumerate(job.items)}
         self._withheld: set[str] = set()
         """Instances that were refused."""
@@ -84,6 +109,16 @@ class Releaser:
         """``Made.name`` that several tasks of this run get: none has it."""
 
     # -- what needs no work ----------------------------------------------------------------------------
+
+    def all_early(self, places: Sequence[Place]) -> Iterator[tuple[Place, Told | None]]:
+        """Record what needs no work, and yield every task."""
+        for start in range(0, len(places), _ASKED):
+            some = places[start : start + _ASKED]
+            if not self._earlier.by_store:
+                self._earlier.foresee(some)
+            for place in some:
+                yield place, self.early(place)
+        self._earlier.foresee(())  # what is written from now on counts
 
     def early(self, place: Place) -> Told | None:
         """Record what needs no work: no place for it, or done by an earlier run."""
@@ -122,7 +157,7 @@ class Releaser:
         if not as_asked:
             return self._note(place, "skipped", policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
         if set(made.parts) != set(self._earlier.parts(place)) and not self._job.dry_run:  # it lies elsewhere now
-            self._state.move(made.name, self._earlier.parts(place))
+            self._earlier.move(made, place)
         return self._note(place, "skipped", policy.UNCHANGED, made)
 
     def _is_at_home(self, made: Made, place: Place) -> bool:
@@ -164,21 +199,58 @@ class Releaser:
 
     # -- results ---------------------------------------------------------------------------------------
 
-    def finish(self, place: Place, worked: Worked) -> Told:
-        """Release a result, or note why not."""
+    def finish(self, place: Place, worked: Worked) -> None:
+        """Release a result, or note why not, with others that come at the same time."""
+        self._arrived.append((place, worked))
+        if len(self._arrived) >= self._most or time.monotonic() - self._flushed >= _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Release what waits, in its order.
+
+        Raises
+        ------
+        StopRun
+            The ledger or the destination takes nothing more.
+        """
+        arrived, self._arrived = self._arrived, []
+        try:
+            try:
+                for place, worked in arrived:
+                    self._say(place, self._finish(place, worked))
+            finally:
+                self._bring()
+        finally:
+            for place, worked in arrived:
+                if worked.result is not None:
+                    worked.result.unlink(missing_ok=True)
+                if place.task.number in self._said:
+                    self._told(place, worked, *self._said.pop(place.task.number))
+            self._flushed = time.monotonic()
+
+    def _say(self, place: Place, told: Told | None) -> None:
+        if told is not None:
+            self._said[place.task.number] = told
+
+    def _finish(self, place: Place, worked: Worked) -> Told | None:
+        """Note what becomes of a result; None while it is on its way."""
         outcome = worked.outcome
         if not isinstance(outcome, Released) or worked.result is None:
             assert not isinstance(outcome, Released)  # noqa: S101 -- a result comes with its file
+            if self._batch and self._earlier.names(place):
+                self._bring()
             return self.withhold(place, outcome, worked.seconds)
         try:
             return self._release(place, worked, worked.result, outcome)
         except StopRun:
-            self._note(place, "failed", "the destination takes nothing more", None, worked.seconds)
+            self._note(place, "failed", NO_MORE, None, worked.seconds)
             raise
-        except (OSError, ValueError) as error:  # of a name that the store does not take
-            return self.withhold(place, Failed(f"{_cause(error)} (while writing to the destination)"), worked.seconds)
-        finally:
-            worked.result.unlink(missing_ok=True)
+        except (OSError, ValueError) as error:
+            return self._failed(place, worked, error)
+
+    def _failed(self, place: Place, worked: Worked, error: OSError | ValueError) -> Told:
+        """Note a result that could not be put, be it for a name that the store does not take."""
+        return self.withhold(place, Failed(f"{_cause(error)} (while writing to the destination)"), worked.seconds)
 
     def withhold(self, place: Place, outcome: Refused | Skipped | Failed, seconds: float = 0.0) -> Told:
         """Record why nothing is released; what an earlier run made of a source that is refused now is taken back."""
@@ -204,15 +276,21 @@ class Releaser:
             self._left.add(kept.name)
         return state_of(outcome), reason
 
-    def _release(self, place: Place, worked: Worked, result: Path, released: Released) -> Told:
+    def _release(self, place: Place, worked: Worked, result: Path, released: Released) -> Told | None:
         item = place.task.items[0]
         if not place.containers and (item.loose or item.containers):  # a project's own file needs none
             return self._note(place, "refused", NO_PLACE)
         chain = self._chain(place, worked)
         destination = Destination(chain, released.name)
         name = name_of(destination.path, chain[-1].origin if chain and self._sink.apart else "")
+        if name in self._batch:
+            self._bring()
         here = self._state.at(name)
         situation = self._situation(place, worked, destination, here, name)
+        if self._batch and here is not None and not situation.mine:  # it may be about to be taken back
+            self._bring()
+            here = self._state.at(name)
+            situation = self._situation(place, worked, destination, here, name)
         verdict = policy.decide(situation, self._job.exists, prune=self._job.prune and self._job.whole)
         if situation.rival:
             self._withdraw_rival(name)
@@ -226,19 +304,25 @@ class Releaser:
             described = self._describe(item)
         except Unfit as error:
             return self.withhold(place, Refused(str(error)), worked.seconds)
-        released = replace(released, audit=(*released.audit, MemberEdits("", self._shown(described))))
-        made = self._made(place, worked, released, destination, name)
-        labels = tuple(one.label for one in chain)
+        made = self._made(place, worked, released, self._with(worked.trail, described), destination, name)
         if verdict.act is Act.KEEP:
-            made = replace(made, stood=self._sink.stood(destination))
-            told = self._kept(place, made, verdict.reason)
-        else:
-            upload = self._upload(place, made, described, renews=situation.stands is Stands.OURS)
-            self._put(result, destination, upload, made, here, replace_=verdict.act is Act.REPLACE)
-            told = self._done(place, made, worked, is_new=verdict.act is Act.PUT)
+            told = self._kept(place, replace(made, stood=self._sink.stood(destination)), verdict.reason)
+            self._stands_below(chain)
+            return told
+        upload = self._upload(place, made, described, renews=situation.stands is Stands.OURS)
+        replaces = verdict.act is Act.REPLACE
+        if self._job.dry_run:
+            self._state.put(replace(made, standing=True))  # of a ledger in memory
+            return self._done(Sent(place, worked, result, destination, upload, made, here, replaces), DRY_RUN)
+        self._claim()
+        self._batch.add(Sent(place, worked, result, destination, upload, made, here, replaces))
+        self._mine[name] = place
+        return None
+
+    def _stands_below(self, chain: tuple[Wanted, ...]) -> None:
+        """Note that containers hold a file of this run."""
         self.chains[tuple((one.label, one.origin) for one in chain)] = chain
-        self.standing.add(labels)
-        return told
+        self.standing.add(tuple(one.label for one in chain))
 
     def _situation(
         self, place: Place, worked: Worked, destination: Destination, here: Made | None, name: str
@@ -266,7 +350,7 @@ class Releaser:
             mine=self._earlier.same(here, place, worked.holds),
             covered=here.holds <= worked.holds
             or here.holds <= worked.holds | self._earlier.readable
-            or here.key != self._job.keyring.fingerprint(),
+            or here.key != self._key,
             rival=rival,
             same_bytes=stands is Stands.OURS and here.sha256 == released.sha256,
         )
@@ -274,63 +358,63 @@ class Releaser:
     def _foreign(self, destination: Destination) -> Stands:
         return Stands.FOREIGN if self._sink.exists(destination) else Stands.NOTHING
 
-    def _put(
-        self,
-        result: Path,
-        destination: Destination,
-        upload: Upload,
-        made: Made,
-        here: Made | None,
-        *,
-        replace_: bool,
-    ) -> None:
-        """Bring a result to its place.
+    def _bring(self) -> None:
+        """Put what is on its way, and note what became of it.
 
         Raises
         ------
-        OSError
-            It is not there; what stood there stands as before.
+        StopRun
         """
-        if self._job.dry_run:
+        sent = self._batch.take()
+        if not sent:
             return
-        self._claim()
-        self._state.put(made)  # on its way
         try:
-            self._sink.put(result, destination, upload, replace=replace_)
-        except BaseException:
-            with suppress(OSError, ValueError):  # where nobody can look now it stays on its way, and the next run looks
-                if here is not None and self._earlier.stands(here) is Stands.OURS:
-                    self._state.put(here)
-                elif not self._sink.exists(destination):
-                    self._state.drop(made.name)
-            raise
+            self._batch.bring(sent)
+        finally:
+            with self._held():
+                self._batch.settle(sent)
+                for one in sent:
+                    if one.is_put or one.error is not None:
+                        self._say(one.place, self._stand(one))
 
-    def _done(self, place: Place, made: Made, worked: Worked, *, is_new: bool) -> Told:
-        """Note a result that is in its place, and take back what it takes the place of.
+    def _stand(self, one: Sent) -> Told:
+        """Note a result that is in its place, or why it is not."""
+        if isinstance(one.error, StopRun):
+            return self._note(one.place, "failed", NO_MORE, None, one.worked.seconds)
+        try:
+            if one.error is not None:
+                raise one.error
+            note = self._settled(one)
+        except (OSError, ValueError) as error:
+            if self._mine.get(one.made.name) is one.place:
+                del self._mine[one.made.name]
+            return self._failed(one.place, one.worked, error)
+        return self._done(one, note)
+
+    def _settled(self, one: Sent) -> str:
+        """Take back what a result takes the place of; return what has to be said.
 
         Raises
         ------
         OSError
             That cannot be taken back; a new result is gone again.
         """
-        note = "dry run: would be released" if self._job.dry_run else ""
-        if not self._job.dry_run:
-            made = replace(made, standing=True, stood=self._sink.stood(destination_of(made)))
-            self._state.put(made)
-            self._mine[made.name] = place
-            try:
-                note = self._take_back(place, worked.holds, made)
-            except (OSError, ValueError):
-                if is_new:  # of a failure nothing stays, and what stood before does
-                    self._sink.withdraw(destination_of(made))
-                    self._state.drop(made.name)
-                    del self._mine[made.name]
-                raise
-        else:
-            self._state.put(replace(made, standing=True))  # of a ledger in memory
-        self._mine[made.name] = place
+        made = one.made
+        self._state.stand(made.name, self._sink.stood(one.destination))
+        try:
+            return self._take_back(one.place, one.worked.holds, made)
+        except (OSError, ValueError):
+            if not one.replaces:  # of a failure nothing stays, and what stood before does
+                self._sink.withdraw(one.destination)
+                self._state.drop(made.name)
+            raise
+
+    def _done(self, one: Sent, note: str) -> Told:
+        made = one.made
+        self._mine[made.name] = one.place
         reason = "; ".join(text for text in (note, made.reason) if text)
-        self._note(place, "released", reason, made, worked.seconds)
+        self._note(one.place, "released", reason, made, one.worked.seconds)
+        self._stands_below(one.destination.containers)
         return "released", f"{made.path} ({made.members} members)"
 
     def _kept(self, place: Place, made: Made, reason: str) -> Told:
@@ -364,7 +448,8 @@ class Releaser:
                 self._sink.remove(standing)
             return ""
         note, known = "", frozenset(instances)
-        for made in self._earlier.of(place, known):
+        beside = (new.name,) if new is not None else ()
+        for made in self._earlier.of(place, known) if self._earlier.names(place, known, beside) else ():
             owner = self._mine.get(made.name)
             is_whole = self._is_refused(made, place) if new is None else made.holds <= known or made.key != new.key
             if (new is not None and made.name == new.name) or not is_whole or owner not in (None, place):
@@ -379,6 +464,7 @@ class Releaser:
 
     def _withdraw_rival(self, name: str) -> None:
         """Take back what a rival released: neither of two sources with one name is trusted to be the right one."""
+        self._bring()
         if name in self._left:
             return  # a failure takes nothing back
         owner = self._mine.pop(name, None)
@@ -394,7 +480,10 @@ class Releaser:
     # -- small things ----------------------------------------------------------------------------------
 
     def _fingerprint(self, place: Place) -> str:
-        return self._job.fingerprint(place.task)
+        known = place.task.labels, place.task.row
+        if known not in self._fingerprints:
+            self._fingerprints[known] = self._job.fingerprint(place.task)
+        return self._fingerprints[known]
 
     def _origin(self, *parts: str) -> str:
         return self._job.source.origin(*parts)
@@ -402,8 +491,13 @@ class Releaser:
     def _version(self, item: Item) -> str:
         return self._origin(item.key or item.id, item.version)
 
-    def _shown(self, described: CleanContainer) -> tuple[Edit, ...]:
-        return tuple(edit if self._job.originals else replace(edit, before="") for edit in described.edits)
+    def _with(self, trail: Trail, described: CleanContainer) -> Trail:
+        """Return what was changed in a file and in what the platform knows of it."""
+        if not described.edits:
+            return trail
+        scribe = Scribe(self._job.originals)
+        scribe.edits("", described.edits)
+        return trail + scribe.end()
 
     def _chain(self, place: Place, worked: Worked) -> tuple[Wanted, ...]:
         """Return the containers with the acquisition's label decided."""
@@ -438,27 +532,29 @@ class Releaser:
             renews=renews,
         )
 
-    def _made(self, place: Place, worked: Worked, released: Released, destination: Destination, name: str) -> Made:
+    def _made(
+        self, place: Place, worked: Worked, released: Released, trail: Trail, destination: Destination, name: str
+    ) -> Made:
         path = destination.path
         return Made(
             path=path,
             inside=name.partition("\0")[2],
             standing=False,
             fingerprint=self._fingerprint(place),
-            key=self._job.keyring.fingerprint(),
+            key=self._key,
             task=version_of(place.task),
             person=place.task.person or "",
             sha256=released.sha256,
             size=released.bytes_out,
-            changes=sum(len(member.edits) for member in released.audit),
+            changes=trail.changes,
             members=released.members,
             seconds=worked.seconds,
             reason=released.reason,
-            actions=reports.count_actions(released.audit),
-            unmatched=" ".join(str(index) for index in sorted(released.unmatched)),
+            actions=" ".join(f"{action}={count}" for action, count in sorted(trail.actions.items())),
+            unmatched=_listed(released.unmatched),
             checked=self._job.verify,
             originals=self._job.originals,
-            audit=reports.audit_text(path, released.audit, originals=self._job.originals),
+            audit=trail.lines,
             root=self._job.root,
             parts=self._earlier.parts(place),
             holds=worked.holds,
@@ -491,6 +587,11 @@ class Releaser:
 def _by_rule(outcome: Refused | Skipped | Failed) -> bool:
     """Tell whether a profile or an identity says that nothing of a source may stand: not a machine, nor its kind."""
     return isinstance(outcome, Refused) or (isinstance(outcome, Skipped) and outcome.reason.startswith("excluded"))
+
+
+@lru_cache(maxsize=64)  # files of one kind lack the same
+def _listed(unmatched: frozenset[int]) -> str:
+    return " ".join(map(str, sorted(unmatched)))
 
 
 def _agree(made: Made, containers: Sequence[Wanted]) -> bool:

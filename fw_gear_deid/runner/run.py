@@ -15,10 +15,11 @@ from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger import ids, reports
 from fw_gear_deid.ledger.state import Made, Row, State, path_for
+from fw_gear_deid.model.audit import first, lines
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
-from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Refused, Released, Skipped, kind_of
+from fw_gear_deid.model.outcome import Failed, Ids, Refused, Released, Skipped, kind_of
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE
 from fw_gear_deid.model.ports import Branch, Identity, Item, Sink, Source
 from fw_gear_deid.model.seen import Seen
@@ -209,6 +210,7 @@ class _Run:
         self._sightings = Sightings({})
         self._containers: dict[str, Cleaned] = {}
         self._releaser: Releaser | None = None
+        self._watched = self._progress("", ())
         self._notes: list[str] = []
         """What has to be said of the run as a whole."""
 
@@ -231,7 +233,9 @@ class _Run:
                 job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
                 seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
                 earlier = Earlier(job, self._state, seen, prepared.people.copies)
-                self._releaser = Releaser(job, self._state, earlier, job.dest, self._describe)
+                self._releaser = Releaser(
+                    job, self._state, earlier, job.dest, self._describe, self._told, self._interrupts.held
+                )
                 self._work(pool, places, self._releaser)
                 trouble = not self._finish_containers(places)
                 trouble |= not self._look_for_orphans(earlier)
@@ -260,8 +264,8 @@ class _Run:
     def _memory(self) -> Memory:
         """Return what earlier runs knew; looks were sealed by the key, and depend on profile and mapping."""
         job = self._job
-        reading = job.keyring.stamp("reading", job.profiles.sha256, repr(job.profiles.lookup))
-        return Memory(self._state, job.source, job.keyring, reading)
+        reading = job.keyring.stamp("reading", str(RESULTS), job.profiles.sha256, repr(job.profiles.lookup))
+        return Memory(self._state, job.source, job.keyring, reading, job.profiles.fingerprint(()))
 
     def _describe(self, item: Item) -> CleanContainer:
         """De-identify what the platform knows of a file."""
@@ -272,7 +276,7 @@ class _Run:
         parents = {**above.parents, above.level: {**above.fields, "label": above.label}}
         record = ContainerRecord("file", item.id, item.name, dict(item.fields), parents)
         draw = self._job.keyring.draw(self._people.of[item.id].text)
-        return deidentify_container(record, self._job.profiles.of(branch.labels).flywheel, draw, self._settings.today)
+        return deidentify_container(record, self._job.profiles.flywheel(branch.labels), draw, self._settings.today)
 
     # -- the work --------------------------------------------------------------------------------------
 
@@ -283,29 +287,40 @@ class _Run:
 
     def _work(self, pool: Pool, places: list[Place], releaser: Releaser) -> None:
         by_number = {place.task.number: place for place in places}
-        with self._progress("de-identifying", self._listed) as progress:
-            pool.tick = progress.tick
+        with self._progress("de-identifying", self._listed) as self._watched:
+            pool.tick = self._tick
             pending = []
-            for place in places:
-                early = releaser.early(place)
+            for place, early in releaser.all_early(places):
                 if early is None:
                     pending.append(place.task)
                 else:
                     if early == ("skipped", UNCHANGED):
                         self._rows_used.pass_over(place.task.row)
                         self._unchanged += 1
-                    progress.step(place.task.items, *early)
-            for task, worked in pool.run(
-                process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
-            ):
-                worked = self._new_ids.check(task.person, self._chosen(worked))
-                worked = self._check_person(by_number, task, worked)
-                state, reason = releaser.finish(by_number[task.number], worked)
-                self._rows_used.use(worked.row)
-                if state == "released" or reason.startswith("unchanged"):
-                    self._ids |= dict.fromkeys(worked.ids)
-                progress.step(task.items, state, reason)
-                self._interrupts.check()
+                    self._watched.step(place.task.items, *early)
+            try:
+                for task, worked in pool.run(
+                    process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
+                ):
+                    worked = self._new_ids.check(task.person, self._chosen(worked))
+                    worked = self._check_person(by_number, task, worked)
+                    releaser.finish(by_number[task.number], worked)
+                    self._interrupts.check()
+            finally:
+                releaser.flush()
+
+    def _tick(self) -> None:
+        """Let nothing wait for tasks that take their time."""
+        self._watched.tick()
+        if self._releaser is not None:
+            self._releaser.flush()
+
+    def _told(self, place: Place, worked: Worked, state: str, reason: str) -> None:
+        """Take what became of a task, once it is so."""
+        self._rows_used.use(worked.row)
+        if state == "released" or reason.startswith("unchanged"):
+            self._ids |= dict.fromkeys(worked.ids)
+        self._watched.step(place.task.items, state, reason)
 
     def _chosen(self, worked: Worked) -> Worked:
         """Tell of a file that somebody chose, and that nobody takes, in words of its own."""
@@ -326,6 +341,7 @@ class _Run:
             return worked
         for number in numbers:
             if number != task.number:
+                self._releaser.flush()  # it may wait there
                 place = by_number[number]
                 self._releaser.withhold(place, Refused(f"{OTHER_BIRTH_DATE}{SEE}{task.items[0].id}"))
         if not numbers:
@@ -376,6 +392,7 @@ class _Run:
 
     def _report(self, *, complete: bool) -> dict[str, object]:
         job = self._job
+        self._state.commit()
         ended = datetime.now(UTC)
         profile = job.profiles.base
         summary: dict[str, object] = (
@@ -443,8 +460,9 @@ class _Run:
             if not labels[-1]:  # decided by the first result
                 labels = (*labels[:-1], self._releaser.labels.get(key, ""))
             if labels in used:
-                edits = [MemberEdits("", (*cleaned.clean.edits, *cleaned.renamed(labels[-1])))]
-                text += reports.audit_text("/".join(labels), edits, originals=self._job.originals)
+                edits = (*cleaned.clean.edits, *cleaned.renamed(labels[-1]))
+                head = first("/".join(labels))
+                text += "".join(head + lines("", [edit], originals=self._job.originals) for edit in edits)
         return text
 
 

@@ -8,7 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -18,9 +18,11 @@ from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.deid.sort import is_nobodys
 from fw_gear_deid.deid.survey import Surveyed, see
+from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
-from fw_gear_deid.model.outcome import Failed, Ids, MemberEdits, Outcome, Refused, Released, Skipped, Trouble
+from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.outcome import Failed, Ids, Outcome, Refused, Released, Skipped, Trail, Trouble
 from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.model.seen import Seen
@@ -29,7 +31,7 @@ from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.system import private
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """What every task of a run shares; sent to each worker once."""
 
@@ -49,7 +51,7 @@ class Settings:
     """Take the time for the fewest bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """One source file, or the instances of one series.
 
@@ -94,7 +96,7 @@ class Task:
     row: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Worked:
     """What a worker sends back: small, and without identifiers unless asked for."""
 
@@ -113,6 +115,11 @@ class Worked:
     """What would have refused it, had it not been asked to warn only."""
     holds: frozenset[str] = frozenset()
     """The instances it held, sealed."""
+    trail: Trail = field(default_factory=Trail)
+    """What was changed: of the outcome, its edits stay behind."""
+
+
+_CHANGED = "it changed while it was read"
 
 
 def process(settings: Settings, task: Task) -> Worked:
@@ -139,10 +146,17 @@ def process(settings: Settings, task: Task) -> Worked:
         done = Failed(f"unexpected {type(error).__name__} in {place_of(error)}; please report it")
     seconds = time.perf_counter() - begin
     if isinstance(done, Result):
-        released = done.released if settings.originals else _without_originals(done.released)
-        met, doubts = tuple(watch.met), tuple(watch.notes)
         return Worked(
-            released, result, seconds, done.sorting, notes.row, tuple(notes.ids), met, doubts, frozenset(watch.holds)
+            replace(done.released, audit=()),
+            result,
+            seconds,
+            done.sorting,
+            notes.row,
+            tuple(notes.ids),
+            tuple(watch.met),
+            tuple(watch.notes),
+            frozenset(watch.holds),
+            _trail(done.released, originals=settings.originals),
         )
     result.unlink(missing_ok=True)
     return Worked(done, None, seconds, row=notes.row)
@@ -153,21 +167,24 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         if item.problem:
             return problem_of(item)
     inbox = settings.workspace / f"{task.number:08d}.in"
-    shutil.rmtree(inbox, ignore_errors=True)  # left by a worker that was killed at this very task
-    inbox.mkdir(mode=0o700)
+    _clear(inbox)  # left by a worker that was killed at this very task
     try:
         paths = [settings.source.fetch(item, inbox) for item in task.items]
-        before = _stamps(paths)
         try:
-            ctx = replace(_context(settings, task, paths[0], notes), watch=watch)
-            done = _deidentified(task, paths, ctx, result)
+            done = _deidentified(task, paths, _context(settings, task, paths[0], notes, watch), result)
         except Unfit:
-            if _stamps(paths) == before:
+            if _are_still(settings.source, task, paths):
                 raise
-            done = None  # half of it may be read, half not there yet
-        return done if done is not None and _stamps(paths) == before else Failed("it changed while it was read")
+            return Failed(_CHANGED)  # half of it may be read, half not there yet
+        return done if _are_still(settings.source, task, paths) else Failed(_CHANGED)
     finally:
-        shutil.rmtree(inbox, ignore_errors=True)
+        _clear(inbox)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder that most tasks do not have."""
+    if os.path.lexists(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _deidentified(task: Task, paths: list[Path], ctx: Context, result: Path) -> Result | Skipped:
@@ -177,10 +194,17 @@ def _deidentified(task: Task, paths: list[Path], ctx: Context, result: Path) -> 
     return deidentify(paths[0], task.items[0].name, ctx, result)
 
 
-def _stamps(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Return what changes when a file does, or when it becomes a link to another one."""
-    states = ((os.path.realpath(path), path.stat()) for path in paths)
-    return [(real, status.st_size, status.st_mtime_ns) for real, status in states]
+def _are_still(source: Source, task: Task, paths: Iterable[Path]) -> bool:
+    """Tell whether no file has changed since it was fetched."""
+    return all(source.is_still(item, path) for item, path in zip(task.items, paths, strict=True))
+
+
+def _trail(released: Released, *, originals: bool) -> Trail:
+    """Return what was changed as the audit has it; values before a change leave the worker where they are asked for."""
+    scribe = Scribe(originals)
+    for member in released.audit:
+        scribe.edits(member.member, member.edits)
+    return scribe.end()
 
 
 def problem_of(item: Item) -> Refused | Skipped | Failed:
@@ -189,7 +213,7 @@ def problem_of(item: Item) -> Refused | Skipped | Failed:
     return kinds[item.problem_state](item.problem)
 
 
-def _context(settings: Settings, task: Task, path: Path, notes: Notes) -> Context:
+def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Watch) -> Context:
     """Take the profile that goes for a task; where the mapping goes by an id, its first header tells which."""
     book = settings.profiles
     ids = first_ids(path, task.items[0].name, book.base) if book.by_header else {}
@@ -208,6 +232,7 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes) -> Contex
         task.acquisition,
         {book.by_header: ids[book.by_header]} if ids else {},
         notes,
+        watch,
         small=settings.small,
     )
 
@@ -223,16 +248,6 @@ def _profile(settings: Settings, task: Task, path: Path, ids: Mapping[str, str])
         raise
 
 
-def _without_originals(released: Released) -> Released:
-    return replace(
-        released,
-        audit=tuple(
-            MemberEdits(member.member, tuple(replace(edit, before="") for edit in member.edits))
-            for member in released.audit
-        ),
-    )
-
-
 def look(settings: Settings, task: Task) -> Seen | str:
     """Return whose a source is, or why it cannot be read."""
     item = task.items[0]
@@ -242,9 +257,12 @@ def look(settings: Settings, task: Task) -> Seen | str:
 
 def look_closer(settings: Settings, task: Task) -> Surveyed | str:
     """Return what the header of a source says for placing it, or why it cannot be read."""
-    return _first(
-        settings, task, lambda path: survey(path, task.items[0].name, _context(settings, task, path, Notes()))
-    )
+
+    def read(path: Path) -> Surveyed:
+        found = survey(path, task.items[0].name, _context(settings, task, path, Notes(), Watch()))
+        return found.named(settings.keyring, task.person or "", task.visit)
+
+    return _first(settings, task, read)
 
 
 def digest(settings: Settings, task: Task) -> str:

@@ -7,9 +7,9 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache
-from hashlib import blake2s, file_digest
+from dataclasses import field
+from hashlib import file_digest, sha256
+from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +18,9 @@ from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_folder, litter_of
 from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
+from fw_gear_deid.system.real import below
 from fw_gear_deid.system.root import Root
+from fw_gear_deid.system.sync import sync_folder
 
 TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
 _END = 64 << 10  # bytes
@@ -34,70 +36,81 @@ class FolderSource:
     keeps_subjects: ClassVar[bool] = False
 
     root: Path
+    _top: str = field(init=False, repr=False)
+    _below: str = field(init=False, repr=False)
+    _alone: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find out where it truly lies, and whether it is one file, once for all that is asked of it."""
+        object.__setattr__(self, "_top", os.path.realpath(self.root))
+        object.__setattr__(self, "_below", os.path.join(self._top, ""))  # noqa: PTH118 -- with a separator at its end
+        object.__setattr__(self, "_alone", self.root.is_file())
 
     def items(self) -> Iterator[Item]:
         """Yield regular files in the order of their paths; links that leave the folder are not followed.
 
         A link to a folder of this source is none to follow either: what it leads to is listed where it lies.
         """
-        if self.root.is_file():
+        if self._alone:
             yield self._item(self.root, self.root.name)
             return
-        top = _real(self.root)
-        way = [self._entries(self.root)]  # folders on the way down: a tree may be deeper than calls may nest
+        way = [("", self._entries(self.root, ""))]  # folders on the way down: a tree may be deeper than calls may nest
         while way:
-            entry = next(way[-1], None)
+            above, entries = way[-1]
+            entry = next(entries, None)
             if entry is None:
                 way.pop()
             elif isinstance(entry, Item):
                 yield entry
             elif not _is_link(entry):
                 if entry.is_dir(follow_symlinks=False):
-                    way.append(self._entries(Path(entry.path)))
+                    name = above + entry.name
+                    way.append((f"{name}/", self._entries(Path(entry.path), name)))
                 else:
-                    yield self._item(Path(entry.path), self._name(entry.path))
-            elif not _real(Path(entry.path)).is_relative_to(top):
-                yield self._problem(entry.path, _LEAVES, "refused")
+                    yield self._item(entry, above + entry.name)
+            elif not _real(Path(entry.path)).is_relative_to(self._top):
+                yield self._problem(above + entry.name, _LEAVES, "refused")
             elif not Path(entry.path).is_dir():
-                yield self._item(Path(entry.path), self._name(entry.path))
+                yield self._item(entry, above + entry.name)
 
-    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | Item]:
+    def _entries(self, folder: Path, name: str) -> Iterator[os.DirEntry[str] | Item]:
         try:
             with os.scandir(folder) as entries:
                 yield from sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            yield self._problem(str(folder), f"the folder cannot be read ({error.strerror})", "failed")
+            yield self._problem(name or ".", f"the folder cannot be read ({error.strerror})", "failed")
 
-    def _name(self, path: str) -> str:
-        if self.root.is_file():
-            return self.root.name
-        return Path(path).relative_to(self.root).as_posix()
-
-    def _problem(self, path: str, problem: str, state: str) -> Item:
-        name = self._name(path)
-        if litter := litter_of(name) or litter_folder(Path(path).name):
+    @staticmethod
+    def _problem(name: str, problem: str, state: str) -> Item:
+        base = name.rpartition("/")[2]
+        if litter := litter_of(name) or litter_folder(base):
             problem, state = f"other file: {litter}", "skipped"
-        return Item(name, Path(path).name, (), True, "", 0, problem, problem_state=state)
+        return Item(name, base, (), True, "", 0, problem, problem_state=state)
 
-    def _item(self, path: Path, name: str) -> Item:
+    def _item(self, path: Path | os.DirEntry[str], name: str) -> Item:
         if litter_of(name):  # what was thrown away, or is kept in other states: nobody asked for it
-            return self._problem(str(path), "", "skipped")
-        parts = name.split("/")
-        in_tree = len(parts) == TREE_DEPTH
-        keys = tuple("/".join(parts[:depth]) for depth in range(1, TREE_DEPTH)) if in_tree else ()
-        item = Item(name, path.name, keys, not in_tree, "", 0)
+            return self._problem(name, "", "skipped")
+        *folders, base = name.split("/")
+        in_tree = len(folders) == TREE_DEPTH - 1
+        keys = tuple(accumulate(folders, "{}/{}".format)) if in_tree else ()
+        problem, state = "", "refused"
+        version, size = "", 0
         try:
             status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                version, size = _version(status), status.st_size
+            else:  # to open it could wait for ever, or do something
+                problem, state = "other file: no regular file", "skipped"
         except OSError as error:
-            return replace(item, problem=f"it cannot be read ({error.strerror})", problem_state="failed")
-        if not stat.S_ISREG(status.st_mode):  # to open it could wait for ever, or do something
-            return replace(item, problem="other file: no regular file", problem_state="skipped")
-        return replace(item, version=_version(status), size=status.st_size)
+            problem, state = f"it cannot be read ({error.strerror})", "failed"
+        return Item(name, base, keys, not in_tree, version, size, problem, problem_state=state)
 
     def containers(self, items: Sequence[Item]) -> list[Branch]:
         """Return the folders of the tree: a label each, and nothing else is known of them."""
         found: dict[str, Branch] = {}
         for item in items:
+            if not item.containers or item.containers[-1] in found:
+                continue
             labels = tuple(key.rpartition("/")[2] for key in item.containers)
             for depth, key in enumerate(item.containers):
                 parents = {level: {"label": label} for level, label in zip(LEVELS[:depth], labels[:depth], strict=True)}
@@ -115,7 +128,7 @@ class FolderSource:
 
     def place(self, item: Item) -> str:
         """Return the path of a file, whichever folder on the way to it a run starts from."""
-        return os.path.join(_top(str(self.root)), item.id) if not self.root.is_file() else _top(str(self.root))  # noqa: PTH118
+        return self._top if self._alone else self._below + item.id
 
     def pin(self, item: Item) -> str:
         """Return size, time, and a digest of the first and last 64 kB.
@@ -126,11 +139,11 @@ class FolderSource:
         """
         with self.fetch(item, Path()).open("rb") as stream:
             status = os.fstat(stream.fileno())
-            ends = blake2s(stream.read(_END), digest_size=12)
+            ends = sha256(stream.read(_END))
             if status.st_size > _END:
                 stream.seek(max(_END, status.st_size - _END))
                 ends.update(stream.read(_END))
-        return f"{_version(status)} {ends.hexdigest()}"
+        return f"{_version(status)} {ends.hexdigest()[:24]}"
 
     def fetch(self, item: Item, workspace: Path) -> Path:
         """Return the path of the file itself: nothing is copied.
@@ -140,13 +153,26 @@ class FolderSource:
         OSError
             It is gone, or no longer what was listed, be it a link out of the folder.
         """
-        if self.root.is_file():
-            path = self.root
-        else:
-            path = self.root / item.id
-            if not _real(path).is_relative_to(_real(self.root)):
-                raise OSError(errno.ELOOP, f"{_LEAVES}; it was a file when it was listed")
-        if _version(path.stat()).split() != item.version.split()[:2]:
+        return Path(self._whole(item))
+
+    def is_still(self, item: Item, fetched: Path) -> bool:
+        """Tell whether size, time and real path are what they were."""
+        try:
+            return self._whole(item) == str(fetched)
+        except OSError:
+            return False
+
+    def _whole(self, item: Item) -> str:
+        """Return the real path of a file that is what was listed.
+
+        Raises
+        ------
+        OSError
+        """
+        path = self._top if self._alone else below(self._below, item.id)
+        if not (self._alone or path.startswith(self._below)):
+            raise OSError(errno.ELOOP, f"{_LEAVES}; it was a file when it was listed")
+        if _version(os.stat(path)).split() != item.version.split()[:2]:  # noqa: PTH116
             raise OSError(errno.ESTALE, CHANGED)
         return path
 
@@ -235,6 +261,10 @@ class FolderSink:
         """Move a result into place: a whole file under its final name, or nothing."""
         Root(self.root).place(result, _parts(destination), replace=replace)
 
+    def settle(self, containers: tuple[Wanted, ...]) -> None:
+        """Bring the names in a folder to the disk, as far as its file system can."""
+        sync_folder(self.root.joinpath(*(one.label for one in containers)))
+
     def finish(self, containers: Sequence[tuple[Wanted, ...]]) -> None:
         """Do nothing: folders without files are not made."""
 
@@ -245,11 +275,6 @@ class FolderSink:
 
 def _parts(destination: Destination) -> list[str]:
     return [*(one.label for one in destination.containers), destination.name]
-
-
-@lru_cache(maxsize=16)
-def _top(root: str) -> str:
-    return os.path.realpath(root)
 
 
 def _real(path: Path) -> Path:

@@ -52,9 +52,14 @@ class MemorySource:
         """Write a file's bytes below the workspace."""
         if item.id not in self.files:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        workspace.mkdir(mode=0o700, exist_ok=True)
         target = workspace / "file"
         target.write_bytes(self.files[item.id])
         return target
+
+    def is_still(self, item: Item, fetched: Path) -> bool:
+        """Return true: it was brought."""
+        return True
 
     def witnesses(self) -> Iterator[Item]:
         """Yield nothing: everything there is has been listed."""
@@ -126,6 +131,9 @@ class MemorySink:
         for one in self.earlier(upload.origin):
             if one.key != destination.path:
                 self.remove(one)
+
+    def settle(self, containers: tuple[Wanted, ...]) -> None:
+        """Do nothing: it ends with its process."""
 
     def withdraw(self, destination: Destination) -> None:
         """Forget a result."""

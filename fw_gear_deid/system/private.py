@@ -31,8 +31,11 @@ def create_anew(path: Path, mode: int = FILE) -> int:
     ------
     OSError
     """
-    path.unlink(missing_ok=True)
-    return create(path, mode)
+    try:
+        return create(path, mode)
+    except FileExistsError:
+        path.unlink(missing_ok=True)
+        return create(path, mode)
 
 
 def ensure(path: Path) -> None:

@@ -19,7 +19,7 @@ from fw_gear_deid.system.whole import written
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 )
-_SEPARATORS = "/\0" + os.sep + (os.altsep or "") + (":" if os.name == "nt" else "")
+_SEPARATORS = frozenset("/\0" + os.sep + (os.altsep or "") + (":" if os.name == "nt" else ""))
 
 
 class Outside(OSError):
@@ -65,7 +65,7 @@ class Root:
             return False
 
     def place(self, file: Path, parts: Sequence[str], *, replace: bool) -> None:
-        """Move a whole file to its path; afterwards it is there entirely or not at all.
+        """Move a whole file to its path; afterwards it is there entirely or not at all. Its folder is to be synced.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Root:
         _check(parts)
         made: list[Path] = []
         try:
-            target = self._folder(parts[:-1], made) / parts[-1]
+            target = Path(self._folder(parts[:-1], made), parts[-1])
             sync_file(file)
             _open_to_others(file)
             try:
@@ -86,7 +86,6 @@ class Root:
                 if error.errno != errno.EXDEV:
                     raise
                 _copy(file, target, replace=replace)
-            _settle(target)
         except BaseException:
             with contextlib.suppress(OSError):  # not empty, or gone
                 for folder in reversed(made):
@@ -115,7 +114,7 @@ class Root:
         Outside
         OSError
         """
-        target = self._at(parts)
+        target = Path(self._at(parts))
         return target.open("rb") if stat.S_ISREG(target.lstat().st_mode) else None
 
     def note(self, name: str, text: str) -> None:
@@ -140,7 +139,7 @@ class Root:
         OSError
         """
         with contextlib.suppress(FileNotFoundError):  # a run that was killed here came as far
-            target = self._at(parts)
+            target = Path(self._at(parts))
             if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
                 raise Outside(errno.EPERM, "a link or a folder stands in the place of the file")
             target.unlink(missing_ok=True)
@@ -153,22 +152,26 @@ class Root:
             except OSError:
                 break  # not empty: others live there
 
-    def _at(self, parts: Sequence[str]) -> Path:
+    def _at(self, parts: Sequence[str]) -> str:
         _check(parts)
-        return self._folder(parts[:-1], None) / parts[-1]
+        return self._folder(parts[:-1], None) + os.sep + parts[-1]
 
-    def _folder(self, parts: Sequence[str], made: list[Path] | None) -> Path:
+    def _folder(self, parts: Sequence[str], made: list[Path] | None) -> str:
         """Return a folder below the root, made of real ones; ``made`` takes those that were not there."""
-        here = self.path
-        if made is not None:
-            here.mkdir(parents=True, exist_ok=True)
+        here = str(self.path)
+        if made is not None and not os.path.isdir(here):  # noqa: PTH112
+            self.path.mkdir(parents=True, exist_ok=True)
         for part in parts:
-            here = here / part
-            if made is not None and not os.path.lexists(here):
+            here += os.sep + part
+            try:
+                status = os.lstat(here)
+            except FileNotFoundError:
+                if made is None:
+                    raise
                 with contextlib.suppress(FileExistsError):  # somebody else's run was quicker
-                    here.mkdir()
-                    made.append(here)
-            status = here.lstat()
+                    os.mkdir(here)  # noqa: PTH102
+                    made.append(Path(here))
+                status = os.lstat(here)
             if not stat.S_ISDIR(status.st_mode) or _is_junction(status):
                 raise Outside(errno.ENOTDIR, "a link or a file stands in the place of a folder")
         return here
@@ -176,7 +179,7 @@ class Root:
 
 def _check(parts: Sequence[str]) -> None:
     for part in parts:
-        if part in ("", ".", "..") or any(letter in part for letter in _SEPARATORS):
+        if part in ("", ".", "..") or not _SEPARATORS.isdisjoint(part):
             raise Outside(errno.EINVAL, "its name would lead out of the folder")
         try:
             os.fsencode(part)
@@ -187,15 +190,6 @@ def _check(parts: Sequence[str]) -> None:
 def _is_junction(status: os.stat_result) -> bool:
     """Tell Windows' other kind of link."""
     return bool(getattr(status, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_REPARSE_POINT)
-
-
-def _settle(target: Path) -> None:
-    """Bring a name to the disk; where that fails, nothing that is reported as failed stays."""
-    try:
-        sync_folder(target.parent)
-    except OSError:
-        target.unlink(missing_ok=True)
-        raise
 
 
 def _partial(target: Path) -> Path:

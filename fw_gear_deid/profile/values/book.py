@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
-from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.profile.compiled import FlywheelSection, Profile
 from fw_gear_deid.profile.parse import parse_template
 from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.profile.values.spelling import Nearest, same_id
@@ -270,8 +270,7 @@ class ProfileBook:
             Values do not fit where they go.
         """
         values = self.values(labels, ids, pseudonyms)
-        unresolved = tuple(name for name in self.used if name not in values)
-        return Page(self._compiled(values), unresolved, self.fingerprint(labels, ids, pseudonyms))
+        return Page(self._compiled(values), self._unresolved(values), self.fingerprint(labels, ids, pseudonyms))
 
     def _compiled(self, values: Values) -> Profile:
         if self.template is None or values == self.common:
@@ -303,10 +302,29 @@ class ProfileBook:
         Unfit
             No subject of the source has these labels, and the profile needs values.
         """
-        page = self.page(labels, ids, pseudonyms)
-        if page.unresolved and labels[: self.depth] not in self.known:
-            raise Unfit(f"the profile's variables {spell(*page.unresolved)} have no value outside of subjects")
-        return page.profile
+        return self._compiled(self._of_somebody(labels, self.values(labels, ids, pseudonyms)))
+
+    def flywheel(self, labels: Labels, pseudonyms: Values = NOTHING) -> FlywheelSection | None:
+        """Return what goes for a container's metadata; nothing is compiled where nothing does.
+
+        Raises
+        ------
+        Unfit
+            As ``of``.
+        """
+        if self.base.flywheel is not None:
+            return self.of(labels, pseudonyms=pseudonyms).flywheel
+        self._of_somebody(labels, self.values(labels, NOTHING, pseudonyms))
+        return None
+
+    def _of_somebody(self, labels: Labels, values: Values) -> Values:
+        unresolved = self._unresolved(values)
+        if unresolved and labels[: self.depth] not in self.known:
+            raise Unfit(f"the profile's variables {spell(*unresolved)} have no value outside of subjects")
+        return values
+
+    def _unresolved(self, values: Values) -> tuple[str, ...]:
+        return tuple(name for name in self.used if name not in values)
 
     def for_file(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Profile:
         """Return the profile for a file: one with all its values, of somebody who is in the mapping.
@@ -323,11 +341,12 @@ class ProfileBook:
         """
         if self.lookup is not None and (self.by_header or labels[: self.depth] not in self.known):
             self.lookup.check(labels, ids)
-        page = self.page(labels, ids, pseudonyms)
-        if page.unresolved:
+        values = self.values(labels, ids, pseudonyms)
+        if unresolved := self._unresolved(values):
+            self._compiled(values)  # what does not fit is told first
             hint = "" if labels[: self.depth] in self.known else "; it stands in no SUBJECT/SESSION/ACQUISITION tree"
-            raise Unfit(f"the profile's variables {spell(*page.unresolved)} have no value for it{hint}")
-        return page.profile
+            raise Unfit(f"the profile's variables {spell(*unresolved)} have no value for it{hint}")
+        return self._compiled(values)
 
 
 def compiled(template: Template, values: Values, used: tuple[str, ...], base: Profile) -> Profile:

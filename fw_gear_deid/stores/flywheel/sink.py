@@ -123,6 +123,9 @@ class FlywheelSink:
 
     # -- files -----------------------------------------------------------------------------------------
 
+    def settle(self, containers: tuple[Wanted, ...]) -> None:
+        """Do nothing: what was uploaded was checked."""
+
     def put(self, result: Path, destination: Destination, upload: Upload, *, replace: bool) -> None:
         """Upload a result with its metadata in one go, check what the platform holds, then let older ones go."""
         try:

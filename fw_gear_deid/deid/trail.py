@@ -1,0 +1,55 @@
+"""What was changed in one file, as it comes → its lines of the audit, packed: small enough to be handed on whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fw_gear_deid.formats.archive import flate
+from fw_gear_deid.model import audit
+from fw_gear_deid.model.outcome import Edit, Trail
+
+_PIECE = 1 << 16  # letters that are packed at once
+
+
+@dataclass(slots=True)
+class Scribe:
+    """Takes lines; of many only the packed ones are kept, a hundredth of them.
+
+    Attributes
+    ----------
+    originals : bool
+        With the values before a change.
+    """
+
+    originals: bool
+    _actions: Counter[str] = field(default_factory=Counter)
+    _packer: Any = field(default_factory=flate.packer)
+    _packed: list[bytes] = field(default_factory=list)
+    _waiting: list[str] = field(default_factory=list)
+    _letters: int = 0
+
+    def edits(self, member: str, edits: Iterable[Edit]) -> None:
+        """Take the edits of one member, or of the file itself (``member`` empty)."""
+        listed = tuple(edits)
+        self.lines(audit.lines(member, listed, originals=self.originals), [edit.action for edit in listed])
+
+    def lines(self, text: str, actions: Iterable[str]) -> None:
+        """Take lines as ``model.audit.lines`` writes them, and the actions that they tell of, one each."""
+        self._actions.update(actions)
+        self._waiting.append(text)
+        self._letters += len(text)
+        if self._letters >= _PIECE:
+            self._pack()
+
+    def end(self) -> Trail:
+        """Return what there is; nothing can be taken afterwards."""
+        self._pack()
+        return Trail(b"".join((*self._packed, self._packer.flush())), dict(self._actions))
+
+    def _pack(self) -> None:
+        text = "".join(self._waiting)
+        self._waiting, self._letters = [], 0
+        self._packed.append(self._packer.compress(text.encode("utf-8", "backslashreplace")))
