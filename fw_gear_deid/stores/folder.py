@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from itertools import accumulate
 from pathlib import Path
@@ -29,7 +29,7 @@ CHANGED = "it changed while the run was at it"
 _LEAVES = "a link that leaves the source folder is not followed"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FolderSource:
     """A tree ``SUBJECT/SESSION/ACQUISITION/FILE``, any folder of files, or one file. Only ever read."""
 
