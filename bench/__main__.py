@@ -169,7 +169,7 @@ def main() -> None:
         if case.name in options.only or (not options.only and (options.all or case.quick or options.told))
     ]  # fmt: skip
     for case in chosen if not options.told else ():
-        if case.name == "real" and not SHARED.exists():
+        if case.name == "real" and not (SHARED / "corpus/dicom").exists():
             print("real: no shared files on this machine\n")
             continue
         bench.measure(case, options.rounds)

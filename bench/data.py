@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -238,6 +239,7 @@ def make(place: Path, name: str) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_name(f".half-{path.name}")
+        shutil.rmtree(half, ignore_errors=True)  # of a call that was ended
         MAKERS[kind](half, int(count))
         half.rename(path)
     return path

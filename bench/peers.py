@@ -35,7 +35,7 @@ def install() -> None:
     if ready.exists() and ready.read_bytes() == LOCK.read_bytes():
         return
     shutil.rmtree(PYTHON.parents[1], ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(PYTHON.parents[1])], check=True)
+    _venv(PYTHON.parents[1])
     packages = LOCK.read_text(encoding="utf-8")
     if not _pip(packages):
         for package in split(packages):
@@ -46,6 +46,10 @@ def install() -> None:
 def split(lock: str) -> list[str]:
     """Return the packages of a lock, each with its hashes."""
     return re.findall(r"^\S.*(?:\\\n.*)*", lock, re.MULTILINE)
+
+
+def _venv(place: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
 
 
 def _pip(packages: str) -> bool:

@@ -41,7 +41,7 @@ class Goal:
     def measured(self, rounds: Sequence[Round]) -> Spread | str:
         """Return the number's spread over the rounds that have all it needs, or what they lack."""
         found: list[float] = []
-        lacks = ""
+        lacks = "its case was not run"
         for one in rounds:
             try:
                 found.append(self.of(one))
@@ -62,21 +62,13 @@ def spread(numbers: Sequence[float]) -> Spread:
 
 
 def doubling(costs: Sequence[tuple[int, float]]) -> float:
-    """Return by how much cost grows when a count doubles: the steepest step between neighbouring counts.
-
-    >>> doubling([(100, 1.0), (200, 2.0), (800, 8.0)])
-    2.0
-    """
+    """Return by how much cost grows when a count doubles: the steepest step between neighbouring counts."""
     steps = pairwise(costs)
     return max(exp2(log2(after / before) / log2(many / few)) for (few, before), (many, after) in steps)
 
 
 def number(value: float) -> str:
-    """Return three digits of a number.
-
-    >>> [number(n) for n in (0.0312, 1.0, 12.345, 2345.6)]
-    ['0.031', '1.00', '12.3', '2346']
-    """
+    """Return three digits of a number."""
     for digits, least in ((0, 100), (1, 10), (2, 1)):
         if abs(value) >= least:
             return f"{value:.{digits}f}"
