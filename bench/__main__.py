@@ -18,6 +18,8 @@ from bench import ROOT, SHARED, peers, table
 from bench.cases import CASES, Case, Row
 from bench.measure import Failed, Sample, result, run
 
+IN_DOCUMENT = ("slices", "tree")
+"""Cases with every peer, of archives and of folders; the others would make the page long."""
 BEFORE = ROOT / "bench" / "before.json"
 _BEGIN, _END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
@@ -33,6 +35,8 @@ class Bench:
         Peer to why it isn't there.
     results : dict
         Case to its rounds, notes and the machine's load.
+    warm : set
+        Programs that have run once: their modules are compiled and in memory, as those of a machine at work are.
     """
 
     def __init__(self, place: Path, missing: Mapping[str, str]) -> None:
@@ -40,6 +44,7 @@ class Bench:
         self.missing = missing
         self.kept = self.place / "results.json"
         self.results: dict[str, Any] = json.loads(self.kept.read_text()) if self.kept.exists() else {}
+        self.warm: set[tuple[str, ...]] = set()
 
     def measure(self, case: Case, rounds: int) -> None:
         """Run the rows of a case in turn and keep what was measured."""
@@ -48,12 +53,14 @@ class Bench:
         data = self.data([row.data for row in rows if row.data])
         load = os.getloadavg()[0]
         taken: list[dict[str, Sample]] = []
-        for number in range(0 if case.warms_up else 1, rounds + 1):
+        for number in range(rounds + 1):
             one: dict[str, Sample] = {}
             self.clean()
             for row in rows:
-                if row.name in notes:
+                program = row.command[:3]
+                if row.name in notes or (number == 0 and program in self.warm):
                     continue
+                self.warm.add(program)
                 print(f"{case.name}: round {number} of {rounds}: {row.name}", file=sys.stderr, flush=True)
                 try:
                     one[row.name] = self.sample(row, data)
@@ -77,6 +84,8 @@ class Bench:
             done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
             if module == "data":
                 found = dict(zip(names, map(Path, done.stdout.splitlines()), strict=True))
+        for path in found.values():
+            _read(path)
         return found
 
     def sample(self, row: Row, data: Mapping[str, Path]) -> Sample:
@@ -120,17 +129,35 @@ class Bench:
         head = f"**{case.title}** ({len(kept['rounds'])} rounds; load {before:.1f} before, {after:.1f} after)\n\n"
         return head + table.programs(self.rounds(case), kept["notes"])
 
+    def growth(self, cases: list[Case]) -> str:
+        """Return the table of how cost grows, of those cases that count."""
+        costs = [
+            (f"{case.title}: {row}", count, [one[row] for one in self.rounds(case) if row in one])
+            for case in cases
+            for row, count in case.counted.items()
+        ]
+        return "**What one of many costs**\n\n" + table.growth([one for one in costs if one[2]])
+
     def goals(self, cases: list[Case]) -> list[tuple[table.Goal, table.Spread | str]]:
         """Return the goals of cases, and what was measured of them."""
         return [(goal, goal.measured(self.rounds(case))) for case in cases for goal in case.goals]
 
 
-def machine(there: Mapping[str, str]) -> str:
+def _read(path: Path) -> None:
+    """Have files in memory, for the first who reads them as for the others."""
+    for file in [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]:
+        with file.open("rb") as stream:
+            while stream.read(1 << 20):
+                pass
+
+
+def machine(there: Mapping[str, str], loads: list[float]) -> str:
     """Return what a reader must know of where it ran."""
     versions = ", ".join(f"{name} {version}" for name, version in there.items() if version != "on PATH")
     site = "upenn4 (shared)" if (SHARED / "bench/profiles/upenn4.yaml").exists() else "bench/profiles.py's"
     where = f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return f"{where}; site profile: {site}; {versions or 'no peers'}.\n"
+    load = f"load {min(loads):.1f}–{max(loads):.1f}" if loads else "nothing measured"
+    return f"{where}; {load}; site profile: {site}; {versions or 'no peers'}.\n"
 
 
 def write(document: Path, text: str) -> None:
@@ -148,7 +175,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--all", action="store_true", help="every case: an hour (default: a quick part)")
     parser.add_argument("--only", nargs="+", choices=known, metavar="CASE", default=[], help=", ".join(known))
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="after the one that warms up (default: 3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N", help="after one that warms programs up (default: 3)"
+    )
     parser.add_argument(
         "--place", type=Path, default=ROOT / ".bench", metavar="DIR", help="data and results (default: .bench)"
     )
@@ -181,12 +210,14 @@ def main() -> None:
     if options.keep:
         spreads = {goal.name: table.shown(value) for goal, value in found}
         BEFORE.write_text(json.dumps(spreads, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    before = json.loads(BEFORE.read_text()) if BEFORE.exists() else {}
-    tables = "\n".join(bench.told(case) for case in measured) if options.told or options.write else ""
-    summary = machine(there) + "\n" + table.goals(found, before)
-    print(tables + "\n" + summary if options.told else summary)
+    before = json.loads(BEFORE.read_text(encoding="utf-8")) if BEFORE.exists() else {}
+    told = {case.name: bench.told(case) for case in measured}
+    loads = [load for case in measured for load in bench.results[case.name]["load"]]
+    summary = [machine(there, loads), table.goals(found, before)]
+    print("\n".join([*(told.values() if options.told else ()), *summary]))
     if options.write:
-        write(options.write, summary + "\n" + tables)
+        peers_of = [told[name] for name in IN_DOCUMENT if name in told]
+        write(options.write, "\n".join([*summary, *peers_of, bench.growth(measured)]))
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ class Case:
     goals : tuple of Goal
     quick : bool
         Part of ``make bench`` without arguments.
-    warms_up : bool
-        A round goes before those that count; not where a run is long beside its start.
+    counted : mapping
+        Row to how many it does, for the table of growth.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Case:
     rows: tuple[Row, ...]
     goals: tuple[Goal, ...] = ()
     quick: bool = False
-    warms_up: bool = True
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 def ours(data: str, *options: str, name: str = OURS, **more: object) -> Row:
@@ -257,7 +257,7 @@ def small() -> Case:
         Goal("2000 instances of 17 kB in an archive: over flywheel-migration", over(FWM, OURS), "≥", 25),
         largest_process("peak memory: 2000 small members", OURS),
     )
-    return Case("small", "2000 instances of 17 kB, deflated, site profile", rows, goals)
+    return Case("small", "2000 instances of 17 kB, deflated, site profile", rows, goals, counted={OURS: 2000})
 
 
 def frames() -> Case:
@@ -268,7 +268,7 @@ def frames() -> Case:
         Goal("one instance of 300 MB, stored: over flywheel-migration", over(FWM, OURS), "≥", 20),
         largest_process("peak memory: an instance of 300 MB", OURS),
     )
-    return Case("frames", "One instance of 300 MB, stored, site profile", rows, goals)
+    return Case("frames", "One instance of 300 MB, stored, site profile", rows, goals, counted={OURS: 1})
 
 
 def tree() -> Case:
@@ -335,7 +335,13 @@ def rules() -> Case:
         *(ours(data, name=f"{number} rules", profile=f"rules-{number}") for number in (20, 620, 2900)),
     )
     goals = (Goal("620 rules at every depth over the site profile", over("620 rules", "site profile"), "≤", 1.5),)
-    return Case("rules", "208 slices by 20, 620 and 2,900 rules with recurse-sequence", rows, goals)
+    return Case(
+        "rules",
+        "208 slices by 20, 620 and 2,900 rules with recurse-sequence",
+        rows,
+        goals,
+        counted={row.name: 208 for row in rows},
+    )
 
 
 def members() -> Case:
@@ -353,7 +359,9 @@ def members() -> Case:
             lambda one: max(one[name].peak for name in names) / min(one[name].peak for name in names), "≤", 1.1,
         ),
     )  # fmt: skip
-    return Case("members", "How cost grows: slices of one archive", rows, goals)
+    return Case(
+        "members", "How cost grows: slices of one archive", rows, goals, counted={f"{n} slices": n for n in counts}
+    )
 
 
 def files(kind: str, words: str) -> Case:
@@ -361,7 +369,13 @@ def files(kind: str, words: str) -> Case:
     counts = (100, 1000, 2000, 10_000)
     rows = tuple(ours(f"{kind}-{n}", name=f"{n} files") for n in counts)
     goals = (Goal(f"growth: twice the files, {words}", grows({n: f"{n} files" for n in counts}), "≤", 2.1),)
-    return Case(f"{kind}-growth", f"How cost grows: files of 17 kB, {words}", rows, goals, warms_up=False)
+    return Case(
+        f"{kind}-growth",
+        f"How cost grows: files of 17 kB, {words}",
+        rows,
+        goals,
+        counted={f"{n} files": n for n in counts},
+    )
 
 
 def workers() -> Case:
@@ -379,7 +393,13 @@ def workers() -> Case:
         return one["1 worker"].wall / one["2 workers"].wall / loops
 
     goals = (Goal("two workers: share of what two busy loops get (wall)", share, "≥", 0.9, ""),)
-    return Case("workers", "16 archives of 26 slices by one and two workers", rows, goals)
+    return Case(
+        "workers",
+        "16 archives of 26 slices by one and two workers",
+        rows,
+        goals,
+        counted={row.name: 416 for row in rows[:2]},
+    )
 
 
 CASES = (

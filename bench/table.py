@@ -123,6 +123,27 @@ def programs(rounds: Sequence[Round], notes: Mapping[str, str]) -> str:
     return grid(head, rows)
 
 
+def growth(costs: Sequence[tuple[str, int, Sequence[Sample]]]) -> str:
+    """Return the table of what one of many costs.
+
+    Parameters
+    ----------
+    costs : sequence of (str, int, samples)
+        What was done, to how many, and what it cost in each round.
+    """
+    rows = [
+        [
+            what,
+            shown(spread([one.cpu for one in samples])),
+            number(1000 * median(one.cpu for one in samples) / count),
+            number(median(one.wall for one in samples)),
+            f"{max(one.peak for one in samples):.0f}",
+        ]
+        for what, count, samples in costs
+    ]
+    return grid(["what", "CPU s", "CPU ms each", "wall s", "peak MB"], rows)
+
+
 def goals(found: Sequence[tuple[Goal, Spread | str]], before: Mapping[str, str]) -> str:
     """Return the table of goals beside what was measured, and what was before."""
     rows = [

@@ -152,6 +152,11 @@ def test_table_says_median_least_most_and_what_is_missing() -> None:
     assert lines[4] == "| absent | – | – | – | – | – | not installed: no wheel |"
 
 
+def test_growth_is_told_by_piece() -> None:
+    text = table.growth([("2 files", 2, [one["ours"] for one in ROUNDS])])
+    assert text.splitlines()[2] == "| 2 files | 1.00 (1.00–2.00) | 500 | 1.00 | 70 |"
+
+
 def test_goals_stand_beside_what_was_and_what_is() -> None:
     goal = Goal("faster", cases.over("peer", "ours"), "≥", 12)
     text = table.goals([(goal, goal.measured(ROUNDS))], {"faster": "3.00 (2.00–4.00)"})
@@ -163,6 +168,7 @@ def test_goals_name_rows_that_their_cases_have() -> None:
     for case in CASES:
         one = {row.name: Sample(float(number), 1.0, 1.0, 1.0, 1) for number, row in enumerate(case.rows, 1)}
         assert [goal.measured([one]) for goal in case.goals if isinstance(goal.measured([one]), str)] == []
+        assert set(case.counted) <= one.keys()
     names = [goal.name for case in CASES for goal in case.goals]
     assert len(set(names)) == len(names)
 
