@@ -223,7 +223,10 @@ def block_list() -> Case:
         peer(RS, RS, data, profile=profile),
         here("copy, our codec", "floor", data),
     )
-    goals = (Goal("208 slices, block-list: over flywheel-migration", over(FWM, OURS), "≥", 12),)
+    goals = (
+        Goal("208 slices, block-list: over flywheel-migration", over(FWM, OURS), "≥", 12),
+        Goal("208 slices, block-list: output over flywheel-migration's", over(OURS, FWM, "size"), "≤", 1.10),
+    )
     return Case("block-list", "208 slices of 0.5 MB, deflated, block-list", rows, goals)
 
 

@@ -230,6 +230,23 @@ def test_copies_hold_what_they_copied(driver: str, tmp_path: Path) -> None:
         assert {name: after.read(name) for name in after.namelist()} == {n: before.read(n) for n in before.namelist()}
 
 
+@pytest.mark.parametrize("name", ["slices-2", "stored-2", "tree-3"])
+def test_peers_are_fed_every_member_and_file(name: str, tmp_path: Path) -> None:
+    source, dest = data.make(tmp_path, name), tmp_path / "out"
+    row = cases.here("loop", "pydicom-loop", name)
+    words = {"{in}": str(source), "{out}": str(dest), "{profile}": "-"}
+    measure.run([words.get(word, word) for word in row.command], {}, tmp_path / "said.txt")
+    assert measure.result(dest)[0] == row.makes
+    if source.is_dir():
+        assert {one.relative_to(dest) for one in dest.rglob("*")} == {
+            one.relative_to(source) for one in source.rglob("*")
+        }
+    else:
+        with zipfile.ZipFile(source) as before, zipfile.ZipFile(dest) as after:
+            methods = [{info.filename: info.compress_type for info in one.infolist()} for one in (before, after)]
+        assert methods[0] == methods[1]
+
+
 def test_a_run_without_isal_has_none(tmp_path: Path) -> None:
     without = next(row for case in CASES for row in case.rows if row.name == "without isal")
     with pytest.raises(Failed, match="isal is hidden from this run"):
