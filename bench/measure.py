@@ -1,16 +1,19 @@
-"""A command → what its process and those it waited for cost. Imports little: a child begins with its parent's peak."""
+"""A command → what its process and all that come of it cost, and what they made."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import ROOT
+
+_REAP = ROOT / "bench" / "reap.py"
 SYNCS = "fsync,fdatasync,syncfs,sync,sync_file_range,msync"
 """Calls that wait for a disk."""
 
@@ -22,7 +25,7 @@ class Sample:
     Attributes
     ----------
     cpu, wall : float
-        Seconds; user and system of all processes that were waited for.
+        Seconds; user and system of all processes.
     peak : float
         MB of the largest process.
     size : float
@@ -55,24 +58,22 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path, *, co
     count_syncs : bool
         Run it under ``strace``, whose CPU is then counted, too.
     """
-    if sys.platform == "win32":
-        raise Failed("measured on POSIX only")
-    trace = log.with_suffix(".syncs")
+    if sys.platform != "linux":
+        raise Failed("measured on Linux only: elsewhere what nobody waits for is not counted")
+    told, trace = log.with_suffix(".json"), log.with_suffix(".syncs")
     if count_syncs:
         command = ["strace", "-f", "-qq", "-e", "signal=none", "-e", f"trace={SYNCS}", "-o", str(trace), *command]
     with log.open("wb") as said:
-        begin = time.perf_counter()
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env={**os.environ, **environment}
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise Failed(f"exit {process.returncode}: {_last_line(log)}")
-    syncs = sum("(" in line and "resumed>" not in line for line in trace.open()) if count_syncs else None
-    peak = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    return Sample(usage.ru_utime + usage.ru_stime, wall, peak, 0, syncs)
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(_REAP), str(told), *command],
+            stdin=subprocess.DEVNULL, stdout=said, stderr=said, env={**os.environ, **environment}, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise Failed(f"exit {done.returncode}: {_last_line(log)}")
+    cost = json.loads(told.read_text(encoding="ascii"))
+    calls = trace.read_text(encoding="utf-8").splitlines() if count_syncs else []
+    syncs = sum("(" in line and "resumed>" not in line for line in calls) if count_syncs else None
+    return Sample(**cost, size=0, syncs=syncs)
 
 
 def _last_line(log: Path) -> str:

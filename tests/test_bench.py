@@ -176,12 +176,35 @@ def test_goals_name_rows_that_their_cases_have() -> None:
 # commands
 
 
-def test_measures_children_of_children(tmp_path: Path) -> None:
-    grandchild = (
-        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = b\"x\" * (200 << 20)'], check=True)"
+LARGE = "x = b'x' * (200 << 20)\nfor _ in range(3_000_000): pass"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', LARGE], check=True)",
+        "import subprocess, sys; subprocess.Popen([sys.executable, '-c', LARGE]); import os; os._exit(0)",
+    ],
+    ids=["waited for", "left behind"],
+)
+def test_counts_children_of_children(start: str, tmp_path: Path) -> None:
+    measured = measure.run([sys.executable, "-c", f"LARGE = {LARGE!r}\n{start}"], {}, tmp_path / "said.txt")
+    small = measure.run([sys.executable, "-c", "pass"], {}, tmp_path / "said.txt")
+    assert small.peak < 100 and measured.peak > 200
+    assert measured.cpu > small.cpu
+
+
+def test_counts_workers_that_a_server_forked(tmp_path: Path) -> None:
+    """As ours are: the command does not wait for the server."""
+    code = (
+        "import os, multiprocessing as m\n"
+        "def work(): bytearray(b'x' * (200 << 20))\n"
+        "if __name__ == '__main__':\n"
+        "    one = m.get_context('forkserver').Process(target=work); one.start(); one.join(); os._exit(one.exitcode)\n"
     )
-    measured = measure.run([sys.executable, "-c", grandchild], {}, tmp_path / "said.txt")
-    assert measured.peak > 200 and measured.cpu > 0
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    assert measure.run([sys.executable, str(script)], {}, tmp_path / "said.txt").peak > 200
 
 
 def test_a_command_that_fails_says_its_last_line(tmp_path: Path) -> None:
