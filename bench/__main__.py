@@ -209,7 +209,7 @@ def main() -> None:
     ]
     found = bench.goals(measured)
     if options.keep:
-        spreads = {goal.name: table.shown(value) for goal, value in found}
+        spreads = {goal.name: table.shown(value) for goal, value in found if not isinstance(value, str)}
         BEFORE.write_text(json.dumps(spreads, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     before = json.loads(BEFORE.read_text(encoding="utf-8")) if BEFORE.exists() else {}
     told = {case.name: bench.told(case) for case in measured}

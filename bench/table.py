@@ -76,10 +76,12 @@ def number(value: float) -> str:
 
 
 def shown(measured: Spread | str, unit: str = "") -> str:
-    """Return a spread as a cell."""
+    """Return a spread as a cell; of one round there is none."""
     if isinstance(measured, str):
         return measured
     middle, least, most = map(number, measured)
+    if measured[1] == measured[2]:
+        return middle + unit
     return f"{middle}{unit} ({least}–{most})"
 
 
