@@ -19,8 +19,8 @@ demo: .venv/ready             ## the main job on sample data
 	test -d demo/in || $(BIN)/fw-gear-deid sample demo/in
 	$(BIN)/fw-gear-deid run demo/in demo/out --profile research-site
 	$(BIN)/fw-gear-deid sample demo/in --check demo/out || test $$? = 1 # some survive, as the profile says
-bench: .venv/ready            ## milliseconds for made-up archives
-	$(BIN)/python tests/bench.py
+bench: .venv/ready            ## our command beside its peers; BENCH="--all", "--only CASE...", "--help"
+	$(BIN)/python -m bench $(BENCH)
 dictionaries: .venv/ready     ## the DICOM tables, from the installed pydicom's
 	$(BIN)/python -m tests.dictionaries
 lock:                         ## pin what pyproject.toml asks for, with hashes and without hosts

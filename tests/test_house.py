@@ -152,7 +152,7 @@ def test_readme_opens_with_two_commands_that_exist() -> None:
 
 
 def test_lock_files_name_no_host() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "bench/requirements-peers.txt"):
         text = (ROOT / name).read_text()
         assert "://" not in text
         pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
