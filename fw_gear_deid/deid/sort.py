@@ -215,6 +215,20 @@ def holds_taken(source: Path, profile: Profile) -> bool:
         return any(section_of(member, profile) is not None for member in opened.members())
 
 
+def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Member]]:
+    """Yield base name and beginning of the DICOM instances of an archive; the rest of them is not looked at.
+
+    Raises
+    ------
+    Unfit
+    """
+    with archive.open_archive(source) as opened:
+        for member in opened.members():
+            member.glanced = True
+            if isinstance(section_of(member, profile), DicomSection):
+                yield PurePosixPath(member.name).name, member
+
+
 def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, bytes]]:
     """Yield the DICOM instances of a source file: path in the archive (empty outside of one), base name, bytes.
 

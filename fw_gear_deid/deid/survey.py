@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.container import deidentify_container
@@ -15,7 +15,7 @@ from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
 from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.deid.member import ruled_keywords, sorting_texts, takes
-from fw_gear_deid.deid.sort import Found, holds_taken, instances, sort
+from fw_gear_deid.deid.sort import Found, beginnings, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
@@ -90,7 +90,7 @@ def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: 
             one = _instance(source, found, book, keyring, whole=whole)
             return one if book.used or _is_named(found.name, section) else replace(one, kind="unnamed")
         case ZipSection():
-            heads = _heads(source, found, book, whole=whole)
+            heads = _heads(source, book, whole=whole)
             seen = [_seen(head, book, keyring) for head in heads]
             identities = tuple(dict.fromkeys(identity for one in seen for identity in one.identities))
             return replace(seen[0], kind="archive", identities=identities) if seen else Seen("archive")
@@ -100,28 +100,28 @@ def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: 
 def _instance(source: Path, found: Found, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
     if not whole and not found.packing:
         with source.open("rb") as stream:
-            return _seen(head_of(stream), book, keyring)
+            return _seen(head_of(stream.read), book, keyring)
     ((_, _, data),) = instances(source, found, book.base)
     digest = "" if found.packing else sha256(data).hexdigest()
     return replace(_seen(part10.look(data, dicom.WATCHED), book, keyring), sha256=digest)
 
 
-def head_of(stream: IO[bytes]) -> Fields:
+def head_of(read: Callable[[int], bytes]) -> Fields:
     """Return what a header says of patient, study and series, without reading on."""
-    return part10.look_at_head(stream, _HEAD, PATIENT_ID, SERIES_UID)
+    return part10.look_at_head(read, _HEAD, PATIENT_ID, SERIES_UID)
 
 
 _HEAD = frozenset(tag for tag in dicom.WATCHED if tag <= SERIES_UID)
 
 
-def _heads(source: Path, found: Found, book: ProfileBook, *, whole: bool) -> Iterator[Fields]:
+def _heads(source: Path, book: ProfileBook, *, whole: bool) -> Iterator[Fields]:
     """Yield the headers of the members, or the first that can be read; the work on it tells of the others."""
-    for _, base, data in instances(source, found, book.base):
-        section = takes(book.base, base, data[:HEAD])
+    for base, member in beginnings(source, book.base):
+        section = takes(book.base, base, member.head())
         if isinstance(section, DicomSection) and not book.used and not _is_named(base, section):
             continue  # left out
         try:
-            yield head_of(io.BytesIO(data))
+            yield head_of(member.take)
         except Unfit:
             continue
         if not whole:
@@ -177,11 +177,11 @@ def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | Non
     found = sort(source, name, profile)
     if isinstance(found.section, DicomSection) and not found.packing:
         with source.open("rb") as stream:
-            return ids_of(head_of(stream))
+            return ids_of(head_of(stream.read))
     kind, first = _first(source, name, profile)
     if first is None:
         return None if kind == "nothing" else {}
-    return ids_of(head_of(io.BytesIO(first[0])))
+    return ids_of(head_of(io.BytesIO(first[0]).read))
 
 
 def _first(source: Path, name: str, profile: Profile) -> tuple[str, tuple[bytes, str, DicomSection] | None]:

@@ -11,7 +11,7 @@ from fw_gear_deid.model.errors import Malformed
 
 HEAD = 2048  # bytes that tell what a file is
 PIECE = 1 << 18  # bytes of a member that are in memory at once where it passes through
-_WHOLE = 1 << 20  # members up to this size are read at once
+_WHOLE = 1 << 20  # members up to this size are read at once, where all of them is wanted
 
 
 @dataclass(slots=True)
@@ -32,6 +32,8 @@ class Member:
         How to pack it in a ZIP archive: as it was packed, where it came from one.
     special : str
         What it is when it is no file and has no bytes: a link, a device.
+    glanced : bool
+        Its beginning alone is wanted.
     """
 
     position: int
@@ -40,15 +42,25 @@ class Member:
     pull: Callable[[int], bytes]
     compression: int = zipfile.ZIP_DEFLATED
     special: str = ""
+    glanced: bool = False
     _begun: bytes = field(default=b"", repr=False)
     _head: bytes | None = field(default=None, repr=False)
 
     def head(self) -> bytes:
         """Return the first bytes."""
         if self._head is None:
-            self._begun = self.pull(self.size if self.size <= _WHOLE else HEAD)
+            self._begun = self.pull(self.size if self.size <= _WHOLE and not self.glanced else HEAD)
             self._head = self._begun[:HEAD]
         return self._head
+
+    def take(self, size: int = -1) -> bytes:
+        """Return the next bytes, or all that are left, without a check of what was not read."""
+        self.head()
+        begun, self._begun = self._begun, b""
+        if size < 0:
+            return begun + b"".join(iter(lambda: self.pull(PIECE), b""))
+        self._begun = begun[size:]
+        return begun[:size] + (self.pull(size - len(begun)) if size > len(begun) else b"")
 
     def pieces(self) -> Iterator[bytes]:
         """Yield all bytes in pieces, checked against size and check sum when no more come. To be called once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.walk import Encoding, Level, Place, Want
@@ -81,4 +82,10 @@ class Watch(Place):
 
     def below(self, tag: int, index: int, encoding: Encoding) -> Watch:
         """Return a place inside an item: nothing is watched there."""
-        return Watch(encoding, frozenset())
+        return watch(encoding, frozenset())
+
+
+@lru_cache(maxsize=64)
+def watch(encoding: Encoding, tags: frozenset[int]) -> Watch:
+    """Return the place at which some elements are watched: the same one, which has learnt already."""
+    return Watch(encoding, tags)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO
 
 from fw_gear_deid.formats.dicom import careful
-from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of
+from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
 from fw_gear_deid.formats.dicom.walk import (
+    CHARACTER_SET,
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
@@ -152,7 +152,7 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
 
 def _is_identified(src: bytes, body: Level) -> bool:
     """Tell whether a data set names its class, instance or modality."""
-    watched = Walker(src).top(Watch(body.place.encoding, _IDENTITY), body.start)
+    watched = Walker(src).top(watch(body.place.encoding, _IDENTITY), body.start)
     return bool(watched.found)
 
 
@@ -179,7 +179,13 @@ def _inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
 
 # -- looking -------------------------------------------------------------------------------------------
 
-_META = Watch(EXPLICIT_LITTLE, frozenset({META_LENGTH, TRANSFER_SYNTAX}))
+
+def watch_meta() -> Watch:
+    """Return the file meta, of which length and transfer syntax are looked at."""
+    return watch(EXPLICIT_LITTLE, _META)
+
+
+_META = frozenset({META_LENGTH, TRANSFER_SYNTAX})
 
 
 def look(src: bytes, tags: frozenset[int]) -> Fields:
@@ -190,17 +196,17 @@ def look(src: bytes, tags: frozenset[int]) -> Fields:
     Malformed, Odd
         As ``read``.
     """
-    parts = read(src, _META, lambda encoding: Watch(encoding, tags | {0x00080005}))
+    parts = read(src, watch_meta(), lambda encoding: watch(encoding, tags | {CHARACTER_SET}))
     return fields_of(parts.body_src, parts.body, tags)
 
 
-def look_at_head(stream: IO[bytes], tags: frozenset[int], needed: int, last: int) -> Fields:
+def look_at_head(read_more: Callable[[int], bytes], tags: frozenset[int], needed: int, last: int) -> Fields:
     """Return some elements of a file's top level, without reading the rest where its beginning is plain.
 
     Parameters
     ----------
-    stream : binary file
-        At its beginning.
+    read_more : callable
+        Number of bytes, or -1 for all → the next ones.
     tags : frozenset of int
         None above ``last``.
     needed : int
@@ -215,7 +221,7 @@ def look_at_head(stream: IO[bytes], tags: frozenset[int], needed: int, last: int
     """
     src, size = b"", _FIRST
     while True:
-        more = stream.read(size)
+        more = read_more(size)
         src += more
         found = _head(src, tags, last)
         if found is not None and needed in found.raws:
@@ -223,7 +229,7 @@ def look_at_head(stream: IO[bytes], tags: frozenset[int], needed: int, last: int
         if len(more) < size:
             return look(src, tags)
         if found is not None:
-            return look(src + stream.read(), tags)
+            return look(src + read_more(-1), tags)
         size = 3 * len(src)
 
 
@@ -231,7 +237,7 @@ def _head(src: bytes, tags: frozenset[int], last: int) -> Fields | None:
     if not looks_like_dicom(src):
         return None
     try:
-        meta = Walker(src).meta(_META, 132)
+        meta = Walker(src).meta(watch_meta(), 132)
     except Unfit:
         return None
     body_src, start = src, meta.end
@@ -243,7 +249,7 @@ def _head(src: bytes, tags: frozenset[int], last: int) -> Fields | None:
             return None
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, encoding)
-    place = Watch(Encoding(explicit, encoding.little), tags | {0x00080005})
+    place = watch(Encoding(explicit, encoding.little), tags | {CHARACTER_SET})
     body = Walker(body_src).head(place, start, last)
     return None if body is None else fields_of(body_src, body, tags)
 
