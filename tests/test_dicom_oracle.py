@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,20 @@ def test_private_sequence_that_does_not_parse_is_emptied(syntax: Syntax) -> None
     _, got = oracle.edited(part10((*IDENTITY, *private), syntax), [Change((), 0x00711018, "SQ", ("",))])
     assert b"CANARY no sequence" not in got
     assert b"AGFA-AG" in got
+
+
+def test_what_is_remembered_of_a_sequence_holds_for_its_kind_of_length() -> None:
+    """The same items, of defined and of undefined length, one after the other by the same plan."""
+    section = oracle.section_of([Change((), 0x00100010)])
+    items = (Item((text(0x00081150, "UI", CT),), undefined=True),)
+    for undefined in (False, True, False, True):
+        nodes = (*IDENTITY[:3], Seq(0x00081140, items, undefined), *IDENTITY[3:])
+        parts = dicom.open_file(part10(nodes, EXPLICIT), section)
+        done = dicom.edit(parts, section, lambda purpose: 0, "nobody", date(2026, 1, 1))
+        pieces, _ = codec.write(parts, done.meta, done.body)
+        got = b"".join(pieces)
+        assert got == part10((*nodes[:4], nodes[5]), EXPLICIT)
+        oracle.check(done, got)
 
 
 # -- verification --------------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
 from fw_gear_deid.plan.growth import Growth, New
 from fw_gear_deid.plan.places import (
     BIRTH_DATE,
-    META_LENGTH,
     SOP_INSTANCE_UID,
     STUDY_DATE,
     Act,
@@ -450,17 +449,15 @@ class Edits:
     def _inserts(self, level: Level, place: RulePlace, memory: Memory, out: Out) -> int:
         """Make what rules insert where it is absent, in the order of tags; return by how much the data set grows."""
         present = {one.want.tag for one in level.found}
-        absent: list[tuple[int, New | None]] = [
-            (tag, None) for tag in place.inserts if tag not in present and tag != META_LENGTH
-        ]
+        absent: list[Act | New] = [act for act in place.makes() if act.tag not in present]
         if self._growth is not None:
-            absent = sorted([*absent, *((new.act.tag, new) for new in self._growth.new.get(id(level), ()))], key=_tag)
+            absent = sorted([*absent, *self._growth.new.get(id(level), ())], key=_tag)
         delta = 0
-        for tag, new in absent:
-            if new is not None:
-                made, at = self._made(level, new, out), new.at
+        for one in absent:
+            if isinstance(one, New):
+                made, at = self._made(level, one, out), one.at
             else:
-                made, at = self._inserted(level, place.absent(tag), memory, out), level.gaps.get(tag, level.end)
+                made, at = self._inserted(level, one, memory, out), level.gaps.get(one.tag, level.end)
             if made:
                 out.splices.append((at, at, made))
                 delta += len(made)
@@ -546,8 +543,8 @@ class Edits:
             return _STAYS
 
 
-def _tag(absent: tuple[int, New | None]) -> int:
-    return absent[0]
+def _tag(absent: Act | New) -> int:
+    return absent.act.tag if isinstance(absent, New) else absent.tag
 
 
 def _length(place: Place, end: int, length: int) -> Splice:

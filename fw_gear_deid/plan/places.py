@@ -156,7 +156,7 @@ class RulePlace(Place):
         Tags and item indices that lead here, where rules go by them.
     """
 
-    __slots__ = ("_acts", "_below", "_keywords", "_named", "_tags", "meta", "plan", "top", "way")
+    __slots__ = ("_acts", "_below", "_keywords", "_made", "_named", "_tags", "meta", "plan", "top", "way")
 
     def __init__(
         self,
@@ -180,6 +180,7 @@ class RulePlace(Place):
         self._named = named
         self._acts: dict[tuple[int, str, str, str, bool, bool] | tuple[int, str, str], Act] = {}
         self._below: dict[tuple[int, int, Encoding], RulePlace] = {}
+        self._made: tuple[Act, ...] | None = None
 
     def below(self, tag: int, index: int, encoding: Encoding) -> RulePlace:
         """Return the place inside an item: one for all where no rule goes by a path."""
@@ -236,6 +237,12 @@ class RulePlace(Place):
             steps = tuple(self._steps(tag, creator, spared=spared, listed=listed))
             known = self._acts[key] = Act(self, tag, vr, wire, creator, steps, fixed=True)
         return known
+
+    def makes(self) -> tuple[Act, ...]:
+        """Return the elements that are made here where they are absent, but for the length of the file meta."""
+        if self._made is None:
+            self._made = tuple(self.absent(tag) for tag in self.inserts if tag != META_LENGTH)
+        return self._made
 
     def absent(self, tag: int, creator: str = "") -> Act:
         """Return an element that is not there and may be made."""

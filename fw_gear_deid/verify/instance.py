@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
@@ -30,8 +31,8 @@ from fw_gear_deid.verify.promises import WANTED, Promise, Promises, Way
 Splice = tuple[int, int, bytes]
 Told = tuple[Sequence[Splice], Sequence[Splice], int]
 _UNDEFINED = b"\xff\xff\xff\xff"
-_SHORT = 2_048  # bytes of a sequence that is remembered
-_KNOWN_MAX, _CLEAN_MAX, _EXPECTED_MAX = 50_000, 2_000, 10_000
+_KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
+_PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _LONG = frozenset(vr.encode() for vr in LONG_VRS)
 _VRS = {vr.encode(): vr for vr in VRS}
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
@@ -87,18 +88,22 @@ class Must(NamedTuple):
     """It depends on the creator of its block."""
 
 
+Key = tuple[int, str, bool, tuple[str, ...], bytes]
+"""Tag, VR on the wire, whether of undefined length, text codecs and beginning of a sequence."""
+
+
 class Spot:
     """A place: first eight bytes of an element → tag, length with header (-1: behind them), and what is to be asked."""
 
-    __slots__ = ("below", "clean", "form", "known", "way")
+    __slots__ = ("below", "form", "known", "passed", "way")
 
     def __init__(self, way: Way, form: Form) -> None:
         self.way = way
         self.form = form
         self.known: dict[bytes, tuple[int, int, Must | None]] = {}
         self.below: dict[tuple[int, int, Form], Spot] = {}
-        self.clean: set[bytes] = set()
-        """Short sequences in which there is nothing to ask."""
+        self.passed: dict[Key, tuple[bytes, int]] = {}
+        """Sequences that passed → all of each, and number of items."""
 
 
 class _State:
@@ -213,8 +218,8 @@ class _Check:
         self._total = total
         self._src = data
         self._at: dict[int, Splice] = {}
+        self._put: list[int] = []
         self._was = b""
-        self._asked = 0
         self._trail: list[str] = []
         self._media: bytes | None = None
         self._instance: bytes | None = None
@@ -256,25 +261,26 @@ class _Check:
 
     def _same(self, src: bytes, start: int, end: int, now: bytes, at: int, splices: Sequence[Splice]) -> int:
         """Compare a span with its source; return its length. What no splice names is as it was, byte for byte."""
-        self._at = {}
+        self._at, self._put = {}, []
         begin = at
         for first, last, new in splices:
             length = first - start
             if length < 0:
                 raise _fails("changes lie over each other")
-            if now[at : at + length] != src[start:first]:
+            if not now.startswith(src[start:first], at):
                 raise _fails("something changed without a rule")
             at += length
             if new:
-                if now[at : at + len(new)] != new:
+                if not now.startswith(new, at):
                     raise _fails("a change is missing")
                 self._at[at] = first, last, new
+                self._put.append(at)
                 at += len(new)
             start = last
         if end < start:
             raise _fails("changes lie over each other")
         shown = min(len(src), end) - start
-        if now[at : at + shown] != src[start : start + shown]:
+        if not now.startswith(src[start : start + shown], at):
             raise _fails("something changed without a rule")
         return at + end - start - begin
 
@@ -441,7 +447,10 @@ class _Check:
         """Read what has no length: items, or the fragments of pixel data; return where it ends."""
         src = self._src
         if must.vr in ("SQ", "UN"):
-            stop, count = self._items(value, end, tag, must, state, undefined=True)
+            stop, count = self._recall(value, tag, must, state, undefined=True)
+            if stop < 0:
+                stop, count = self._items(value, end, tag, must, state, undefined=True)
+                self._remember(value, (stop, count), tag, must, state, undefined=True)
             self._ask_items(count, tag, must, state)
             return stop
         stop = value
@@ -454,9 +463,8 @@ class _Check:
 
     def _closed(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
         """Read a sequence of a length; a short one in which there is nothing to ask is read once."""
-        key = self._src[value:stop] if stop - value <= _SHORT else b""
-        asked = self._asked
-        if not key or key not in state.spot.clean:
+        known, count = self._recall(value, tag, must, state, undefined=False)
+        if known != stop:
             try:
                 _, count = self._items(value, stop, tag, must, state, undefined=False)
             except Unfit:
@@ -464,11 +472,40 @@ class _Check:
                     raise
                 self._ask(pos, value, stop, tag, must, state)  # it only began like items
                 return
-            if key and asked == self._asked and must.vr == "SQ" and len(state.spot.clean) < _CLEAN_MAX:
-                state.spot.clean.add(key)
-        else:
-            count = 1
+            self._remember(value, (stop, count), tag, must, state, undefined=False)
         self._ask_items(count, tag, must, state)
+
+    def _recall(self, value: int, tag: int, must: Must, state: _State, *, undefined: bool) -> tuple[int, int]:
+        """Return where a sequence ends that passed before, and its number of items; -1 where it is not known.
+
+        Without a change in it what is asked of it is answered by its bytes alone.
+        """
+        src = self._src
+        key = tag, must.wire, undefined, state.encodings, src[value : value + _BEGINNING]
+        known, count = state.spot.passed.get(key, (b"", 0))
+        stop = value + len(known)
+        if not known or src[value:stop] != known or self._is_changed(value, stop):
+            return -1, 0
+        return stop, count
+
+    def _remember(
+        self, value: int, found: tuple[int, int], tag: int, must: Must, state: _State, *, undefined: bool
+    ) -> None:
+        stop, count = found
+        if stop - value > _PASSED_BYTES or self._is_changed(value, stop):
+            return
+        passed = state.spot.passed
+        if len(passed) >= _PASSED_MAX:
+            passed.clear()
+        passed[tag, must.wire, undefined, state.encodings, self._src[value : value + _BEGINNING]] = (
+            self._src[value:stop],
+            count,
+        )
+
+    def _is_changed(self, start: int, stop: int) -> bool:
+        """Tell whether something was put into a span of the result."""
+        at = bisect_left(self._put, start)
+        return at < len(self._put) and self._put[at] < stop
 
     def _items(self, pos: int, end: int, tag: int, must: Must, state: _State, *, undefined: bool) -> tuple[int, int]:
         """Read the items of a sequence; return where it ends, and how many there are."""
@@ -512,7 +549,6 @@ class _Check:
         promise, vr = self._held(tag, must, state)
         if promise is None:
             return
-        self._asked += 1
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
         now = self._src[value:stop]
@@ -540,7 +576,6 @@ class _Check:
         promise, _ = self._held(tag, must, state)
         if promise is None:
             return
-        self._asked += 1
         if promise.kind == GONE or (promise.kind == EQUALS and count):
             raise self._broken(promise, tag, state)
 

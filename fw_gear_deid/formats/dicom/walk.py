@@ -26,7 +26,8 @@ _ROWS = 0x00280010
 _NO_TAG = 1 << 32
 # What is remembered is bounded: a hostile file could fill the memory with lengths
 _KNOWN_MAX = 50_000
-_CLEAN_MAX, _CLEAN_BYTES = 2_000, 2_048
+_CLEAN_MAX, _CLEAN_BYTES = 200, 1 << 14  # sequences, and bytes of each
+_BEGINNING = 64  # bytes of a sequence by which it is looked up
 # The command set and the file meta have no place in a data set, PS3.7 §6.3, PS3.10 §7.1
 _FORBIDDEN_GROUPS = frozenset({0x0000, 0x0002})
 
@@ -94,8 +95,8 @@ class Place:
         self.inserts = inserts
         self.known: dict[bytes, tuple[int, int, Want | None]] = {}
         """First eight bytes → tag, length with header (-1: read it behind them), element (None: pass over)."""
-        self.clean: set[tuple[Want, bytes]] = set()
-        """Short sequences in which nothing is wanted."""
+        self.clean: dict[tuple[Want, bool, bytes], bytes] = {}
+        """Sequences in which nothing is wanted: whether of undefined length, and beginning → all of each."""
 
     def want(self, tag: int, vr: str, wire: str) -> Want:
         """Return what is wanted of an element."""
@@ -409,8 +410,11 @@ class Walker:
     def _undefined(self, level: Level, want: Want, start: int, value: int, end: int, depth: int) -> int:
         """Read a value of undefined length: sequence items, or the fragments of encapsulated pixel data."""
         if want.vr in ("SQ", "UN"):
-            items, stop = self._items(level, want, start, value, end, depth, undefined=True)
-            self._keep(level, want, start, value, stop, items)
+            stop = self._passed(level, want, value, undefined=True)
+            if stop < 0:
+                items, stop = self._items(level, want, start, value, end, depth, undefined=True)
+                if not self._keep(level, want, start, value, stop, items):
+                    self._remember(level, want, value, stop, undefined=True)
             return stop
         if want.wire not in ("OB", "OW") or not level.place.encoding.little:
             raise _Stop(start, Odd(f"{format_tag(want.tag)} {want.wire} has an undefined length"))
@@ -434,13 +438,27 @@ class Walker:
         """Read a sequence of defined length; a short one in which nothing is wanted is read once."""
         if stop > len(self.src):
             raise Cut
-        key = want, self.src[value:stop] if stop - value <= _CLEAN_BYTES else b""
-        clean = level.place.clean
-        if key[1] and key in clean:
+        if self._passed(level, want, value, undefined=False) == stop:
             return
         items, _ = self._items(level, want, start, value, stop, depth, undefined=False)
-        if not self._keep(level, want, start, value, stop, items) and key[1] and len(clean) < _CLEAN_MAX:
-            clean.add(key)
+        if not self._keep(level, want, start, value, stop, items):
+            self._remember(level, want, value, stop, undefined=False)
+
+    def _passed(self, level: Level, want: Want, value: int, *, undefined: bool) -> int:
+        """Return where a sequence ends in which nothing is wanted, -1 where it is not known."""
+        known = level.place.clean.get((want, undefined, self.src[value : value + _BEGINNING]))
+        if known is None or self.src[value : value + len(known)] != known:
+            return -1
+        return value + len(known)
+
+    def _remember(self, level: Level, want: Want, value: int, stop: int, *, undefined: bool) -> None:
+        """Note a sequence in which nothing is wanted."""
+        if stop - value > _CLEAN_BYTES:
+            return
+        clean = level.place.clean
+        if len(clean) >= _CLEAN_MAX:
+            clean.clear()
+        clean[want, undefined, self.src[value : value + _BEGINNING]] = self.src[value:stop]
 
     def _perhaps_items(self, level: Level, want: Want, start: int, value: int, stop: int, depth: int) -> None:
         """Read a private UN value as a sequence when it is one from its first byte to its last."""
