@@ -84,6 +84,30 @@ def test_pydicom_has_one_door_but_for_sample_data() -> None:
     assert used == {"formats/dicom/careful.py"}
 
 
+def test_the_check_shares_nothing_with_what_it_checks() -> None:
+    for path in (PACKAGE / "verify").rglob("*.py"):
+        theirs = {name for name in imports(path) if name.startswith("fw_gear_deid.formats")}
+        assert theirs <= {"fw_gear_deid.formats.dicom", "fw_gear_deid.formats.dicom.values"}, path
+
+
+def test_the_core_runs_wherever_python_does() -> None:
+    """No processes, sockets, data bases or signals: the same engine is to run in a browser."""
+    outside = {
+        "multiprocessing",
+        "concurrent",
+        "threading",
+        "socket",
+        "ssl",
+        "urllib",
+        "sqlite3",
+        "signal",
+        "subprocess",
+    }
+    for room in ("model", "actions", "profile", "formats", "plan", "deid", "verify"):
+        for path in (PACKAGE / room).rglob("*.py"):
+            assert not {name.split(".")[0] for name in imports(path)} & outside, path
+
+
 def test_randomness_comes_from_the_keyring_alone() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert not imports(path) & {"random", "secrets", "uuid"}, path
