@@ -26,7 +26,8 @@ from fw_gear_deid.model.action import EQUALS, GONE
 from fw_gear_deid.model.selectors import PathAt, TagAt
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.verify.promises import Promise
+from fw_gear_deid.verify.instance import Checker
+from fw_gear_deid.verify.promises import Promise, Promises
 from tests.dicom_files import SYNTAXES, Item, Leaf, Node, Seq, Syntax
 
 Step = tuple[int, int]
@@ -113,7 +114,8 @@ def check(done: dicom.Edited, data: bytes) -> None:
             )
         )
     )
-    dicom.check(done, data, meta, promises)
+    checker = Checker(Promises(promises, recurse=False), frozenset())
+    checker.check(dicom.span_of(done.parts), data, (meta, done.body, len(done.edits)))
 
 
 def places(level: walk.Level, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], walk.Found]]:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID
-from fw_gear_deid.profile.compiled import DicomSection, Profile
-from fw_gear_deid.verify.promises import Promise
+from fw_gear_deid.profile.compiled import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +52,12 @@ class Context:
     notes: Notes = field(default_factory=Notes)
     watch: Watch = field(default_factory=Watch)
     small: bool = False
-    promises: tuple[Promise, ...] = field(init=False)
-    """What the dicom rules promise of every result."""
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:
         """Return the stream of the person at hand, or of another; without one whoever draws is refused."""
         known = self.person or person
         return self.keyring.draw(known) if known else _nobody
 
-    def __post_init__(self) -> None:
-        """Work out the promises once for all files of a task."""
-        section = self.profile.dicom
-        object.__setattr__(self, "promises", () if section is None else _promises(section))
-
 
 def _nobody(purpose: str) -> int:
     raise Unfit(NO_ID)
-
-
-def _promises(section: DicomSection) -> tuple[Promise, ...]:
-    return tuple(
-        Promise(
-            rule.selector,
-            ACTIONS[rule.action.key].promise,
-            ACTIONS[rule.action.key].texts(rule.action),
-            f"{rule.label} {rule.action.key}",
-        )
-        for rule in section.rules
-    )

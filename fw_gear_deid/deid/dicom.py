@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.formats.dicom import part10, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
@@ -46,22 +47,37 @@ class Plan:
         self.section = section
         self.also = also
         self.places = Places(section, WATCHED, also)
-        self._checker: tuple[Sequence[Promise], Checker] | None = None
+        self._named: dict[int, bool] = {}
+        self._checker: Checker | None = None
         self._memories: dict[tuple[tuple[str, ...], object, date], Memory] = {}
 
     def named_top(self, tags: Iterable[int]) -> frozenset[int]:
         """Return which of some top-level tags a rule points at."""
-        place = self.places.top(EXPLICIT_LITTLE)
-        return frozenset(
-            tag for tag in tags if any(place.points(rule.selector, tag, "") for rule in self.places.candidates(tag))
-        )
+        return frozenset(tag for tag in tags if self._is_named(tag))
 
-    def checker(self, promises: Sequence[Promise]) -> Checker:
-        """Return the checks of results."""
-        if self._checker is None or self._checker[0] != promises:
-            compiled = Promises(promises, recurse=self.section.recurse)
-            self._checker = promises, Checker(compiled, self.section.creators)
-        return self._checker[1]
+    def _is_named(self, tag: int) -> bool:
+        known = self._named.get(tag)
+        if known is None:
+            place = self.places.top(EXPLICIT_LITTLE)
+            known = any(place.points(rule.selector, tag, "") for rule in self.places.candidates(tag))
+            self._named[tag] = known
+        return known
+
+    @property
+    def checker(self) -> Checker:
+        """The checks of results."""
+        if self._checker is None:
+            promises = [
+                Promise(
+                    rule.selector,
+                    ACTIONS[rule.action.key].promise,
+                    ACTIONS[rule.action.key].texts(rule.action),
+                    f"{rule.label} {rule.action.key}",
+                )
+                for rule in self.section.rules
+            ]
+            self._checker = Checker(Promises(promises, recurse=self.section.recurse), self.section.creators)
+        return self._checker
 
     def nowhere(self, encodings: tuple[str, ...]) -> Memory:
         """Return a memory of nobody: nothing is drawn from it."""
@@ -187,7 +203,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
     return edited
 
 
-def check(edited: Edited, data: bytes, meta: Sequence[Splice], promises: Sequence[Promise]) -> None:
+def check(edited: Edited, data: bytes, meta: Sequence[Splice]) -> None:
     """Make sure that a result may leave.
 
     Parameters
@@ -201,9 +217,13 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], promises: Sequenc
     ------
     Unfit
     """
-    parts = edited.parts
-    span = Span(parts.src, parts.body_src, parts.meta.start, parts.meta.end, parts.body.start, parts.body.end)
-    plan_of(edited.section).checker(promises).check(span, data, (meta, edited.body, len(edited.edits)))
+    told = meta, edited.body, len(edited.edits)
+    plan_of(edited.section).checker.check(span_of(edited.parts), data, told)
+
+
+def span_of(parts: Parts) -> Span:
+    """Return where the parts of a file stand, for its check."""
+    return Span(parts.src, parts.body_src, parts.meta.start, parts.meta.end, parts.body.start, parts.body.end)
 
 
 def shown(parts: Parts, section: DicomSection, selector: Selector) -> Iterator[tuple[str, str]]:

@@ -139,7 +139,7 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
     written_bytes = b"".join(pieces)
     edits = (*edited.edits, *renamed(name, written, rule))
     if ctx.verify != "off":
-        dicom.check(edited, written_bytes, meta, ctx.promises)
+        dicom.check(edited, written_bytes, meta)
     return Done(
         name=written,
         data=written_bytes,

@@ -48,13 +48,18 @@ class Fields:
             return ()
         raw, vr = found
         try:
-            return values.decode(raw, vr, self.encodings, little=self.little)
+            return _texts(raw, vr, self.encodings, self.little)
         except Unfit as error:
             raise Unfit(f"{format_tag(tag)} {vr}: {error}") from None
 
     def text(self, tag: int) -> str:
         """Return the values of an element joined by ``,``; empty when absent."""
         return ",".join(self.texts(tag))
+
+
+@lru_cache(maxsize=4096)  # files of one series say the same
+def _texts(raw: bytes, vr: str, encodings: tuple[str, ...], little: bool) -> tuple[str, ...]:
+    return values.decode(raw, vr, encodings, little=little)
 
 
 def fields_of(src: bytes, level: Level, tags: frozenset[int]) -> Fields:
