@@ -30,7 +30,7 @@ WATCHED = frozenset(
     }
 )  # fmt: skip
 _PLANS_MAX = 16
-_MEMORIES_MAX = 64
+_MEMORIES_MAX = 16
 
 
 class Plan:

@@ -19,7 +19,7 @@ from fw_gear_deid.model.selectors import RegexAt
 from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
 
 _VALUE_MAX = 4096  # bytes; longer ones are not remembered
-_RESULTS_MAX = 20_000
+_RESULTS_MAX = 5_000
 
 
 class Result(NamedTuple):

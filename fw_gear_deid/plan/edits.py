@@ -92,7 +92,7 @@ class Edits:
         self._src = src
         self._top = body
         self._memory_of = memory
-        self._encodings: dict[int, tuple[str, ...]] = {}
+        self._used: dict[int, Memory] = {}
         self._prefixes: dict[int, str] = {0: ""}
         self._problems: list[tuple[int, int, str]] = []
         self._top_private: set[int] = set()
@@ -112,6 +112,13 @@ class Edits:
         Unfit
             A rule cannot be carried out; the message names rule, place and cause.
         """
+        try:
+            self._run(meta_src, meta)
+        finally:
+            for memory in self._used.values():
+                memory.world.file = None  # what is remembered of values must not hold files
+
+    def _run(self, meta_src: bytes, meta: Level) -> None:
         if self._places.named_private:
             self._top_private = {tag for one in self._places.named_private for tag in private_tags(self._top, one)}
         if self._section.remove_undefined:
@@ -153,9 +160,7 @@ class Edits:
                 there = self._doomed(level, act, one, rank).rank >= rank
             else:
                 try:
-                    memory = self._memory(level)
-                    memory.world.file = self
-                    there = memory.result(act, self._src[one.value : one.end], rank).value is not None
+                    there = self._memory(level).result(act, self._src[one.value : one.end], rank).value is not None
                 except Problem:
                     return True  # told when it is carried out
             if there and self._lives(level, rank):
@@ -171,9 +176,11 @@ class Edits:
         return () if level.parent is None else self.encodings(level.parent)
 
     def _memory(self, level: Level) -> Memory:
-        if level.place is self._places.meta:
-            return self._memory_of(())
-        return self._memory_of(self.encodings(level))
+        """Return what is remembered of values in the character set of a data set, and let it ask for this file."""
+        memory = self._memory_of(() if level.place is self._places.meta else self.encodings(level))
+        memory.world.file = self
+        self._used[id(memory)] = memory
+        return memory
 
     def _prefix(self, level: Level) -> str:
         """Return the path of an item: ``(0008,1140)[0]``."""
@@ -355,7 +362,6 @@ class Edits:
         place = level.place
         assert isinstance(place, RulePlace)  # noqa: S101 -- walked by these places
         memory = self._memory(level)
-        memory.world.file = self
         watching = level is self._top
         delta = 0
         for one in level.found:
@@ -402,9 +408,7 @@ class Edits:
             self._row(level, Result(None, None, "LO", edit, rank, False, frozenset()), out)
             return header(act.tag, "LO", act.place.encoding, len(value)) + value
         if new.items is None:
-            memory = self._memory(level)
-            memory.world.file = self
-            return self._inserted(level, act, memory, out)
+            return self._inserted(level, act, self._memory(level), out)
         later = [step for step in act.steps if step.rank > rank and step.rule is not None]
         if any(step.rule is not None and step.rule.action.key != "keep" for step in later):
             raise Unfit(f"{rule.label} {rule.action.key}: a later rule speaks of the sequence that this one makes")
