@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from fw_gear_deid.deid import Context, dicom
+from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import deidentify_member
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.keys import Keyring
@@ -54,7 +55,7 @@ def test_a_rule_that_did_nothing_is_noticed(fields: str, wanted: str) -> None:
     with pytest.raises(Unfit, match=wanted) as caught:
         unchanged(data, ctx)
     assert "ZZ" not in str(caught.value)
-    deidentify_member(data, "a.dcm", ctx)
+    deidentify_member(Incoming(iter([data]), len(data)), "a.dcm", ctx)
 
 
 def test_the_last_rule_for_an_element_counts() -> None:
@@ -62,6 +63,7 @@ def test_the_last_rule_for_an_element_counts() -> None:
         "    - name: PatientID\n      remove: true\n    - name: (0010,0020)\n      replace-with: NEW\n"
         "    - name: PatientName\n      replace-with: A\n    - name: PatientName\n      replace-with: B\n"
     )
-    done = deidentify_member(built(SOURCE, SYNTAXES["explicit"]), "a.dcm", context(fields))
-    assert b"NEW" in done.data
-    assert b"B " in done.data
+    data = built(SOURCE, SYNTAXES["explicit"])
+    done = b"".join(deidentify_member(Incoming(iter([data]), len(data)), "a.dcm", context(fields)).pieces)
+    assert b"NEW" in done
+    assert b"B " in done

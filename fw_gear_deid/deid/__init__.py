@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.deid.names import NoTemplate
 from fw_gear_deid.deid.sort import Found, instances, sort
@@ -63,14 +64,18 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
+    digest, size = sha256(), 0
     with out.open("wb") as stream:
-        stream.write(done.data)
+        for piece in done.pieces:
+            stream.write(piece)
+            digest.update(piece)
+            size += len(piece)
     released = Released(
         name=done.name,
         members=1,
         bytes_in=source.stat().st_size,
-        bytes_out=len(done.data),
-        sha256=sha256(done.data).hexdigest(),
+        bytes_out=size,
+        sha256=digest.hexdigest(),
         audit=(MemberEdits("", done.edits),),
         unmatched=done.unmatched,
     )
@@ -102,7 +107,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             if key in taken:
                 raise Unfit(f"instance {position} of the series: its output name is that of another one")
             taken.add(key)
-            zips.write_member(target, done.name, done.data, methods.DEFLATED)
+            zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
             audit.append(MemberEdits(done.name, done.edits))
             unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
             sorting = {
@@ -124,7 +129,12 @@ def _series_name(uid: str, ctx: Context, member: str) -> str:
 
 def _one(source: Path, found: Found, ctx: Context) -> Done:
     """De-identify a file that is no archive, packed or not."""
-    done = deidentify_member(archive.content(source, found.packing), found.name, ctx)
+    if found.packing:
+        data = archive.content(source, found.packing)
+        incoming = Incoming(iter((data,)), len(data))
+    else:
+        incoming = Incoming(archive.pieces(source), source.stat().st_size)
+    done = deidentify_member(incoming, found.name, ctx)
     if found.packing:
         header = Edit(f"{found.packing} header", "", "", "remove", Always.PACKED_HEADER.value, "", "")
         done.edits = (*done.edits, header)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member, renamed, safe_name, takes
 from fw_gear_deid.deid.names import Identifiers, NoTemplate, from_templates
 from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
 from fw_gear_deid.formats import kinds
-from fw_gear_deid.formats.archive import Archive, Member, flate, open_archive, zips
+from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
@@ -49,8 +51,6 @@ class Work:
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
     first: Done | None = None
-    source: tuple[int, int] = (0, 0)
-    """Length and CRC of the member at hand, as it was."""
 
     def told(self) -> str:
         """Return what was left out, by number and kind: ``2 members left out: 1 PDF, 1 text``."""
@@ -118,20 +118,22 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
     with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
             try:
-                result = _member(member, ctx, work)
-                if result is None:
+                made = _member(member, ctx, work)
+                if made is None:
                     continue
+                result, incoming = made
                 written = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
-                    there, source = taken[key]
-                    if source != work.source or target.read(there) != result.data:
+                    there, mark = taken[key]
+                    same = _digest(result.pieces) == _digest(target.pieces(there))
+                    if not same or incoming.mark != mark:
                         raise Unfit("its output name is that of another member")
                     work.audit.pop()
                     _drop(member, _COPY, work)
                     continue
-                taken[key] = written, work.source
-                zips.write_member(target, written, result.data, member.compression)
+                zips.write_member(target, written, result.pieces, member.compression)
+                taken[key] = written, incoming.mark
             except Unfit as error:
                 raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
@@ -141,6 +143,13 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
         if work.written:
             target.comment, work.comment = _comment(archive, ctx)
     return work
+
+
+def _digest(pieces: Iterator[bytes]) -> bytes:
+    digest = sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.digest()
 
 
 def _comment(archive: Archive, ctx: Context) -> tuple[bytes, tuple[Edit, ...]]:
@@ -157,8 +166,8 @@ def _comment(archive: Archive, ctx: Context) -> tuple[bytes, tuple[Edit, ...]]:
     return after.encode(), edits
 
 
-def _member(member: Member, ctx: Context, work: Work) -> Done | None:
-    """Return a de-identified member; None when it is left out, and told."""
+def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming] | None:
+    """Return a de-identified member, and what it is made of; None when it is left out, and told."""
     base = PurePosixPath(member.name).name
     section, data = section_of(member, ctx.profile), None
     if is_left(section) and not litter_of(member.name):
@@ -168,11 +177,13 @@ def _member(member: Member, ctx: Context, work: Work) -> Done | None:
             member.check()  # what is damaged may have been an image
         _drop(member, _word(member, ctx), work)
         return None
+    incoming = Incoming(member.pieces() if data is None else iter((data,)), member.size)
     try:
-        data = member.read() if data is None else data
-        work.source = len(data), flate.crc(data)
-        result = deidentify_member(data, base, ctx)
-    except NoTemplate:
+        result = deidentify_member(incoming, base, ctx)
+    except Unfit as error:
+        incoming.drain()  # that it is damaged says more
+        if not isinstance(error, NoTemplate):
+            raise
         _drop(member, _UNNAMED, work)
         return None
     work.known.learn(result.edits)
@@ -182,7 +193,7 @@ def _member(member: Member, ctx: Context, work: Work) -> Done | None:
         work.ruled |= result.ruled
         common = work.sorting or result.sorting
         work.sorting = {key: text if common.get(key) == text else "" for key, text in result.sorting.items()}
-    return result
+    return result, incoming
 
 
 def _word(member: Member, ctx: Context) -> str:

@@ -181,6 +181,8 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
     ------
     Unfit
         A rule cannot be carried out; the message names rule, place and cause.
+    Cut
+        More of the file is needed.
     """
     plan = plan_of(section)
     done = Edits(plan.places, parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today))
@@ -203,22 +205,24 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
     return edited
 
 
-def check(edited: Edited, data: bytes, meta: Sequence[Splice]) -> None:
+def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) -> None:
     """Make sure that a result may leave.
 
     Parameters
     ----------
     data : bytes
-        The file as it was written.
+        The file as it was written, or its beginning.
     meta : sequence of Splice
         Of the file meta, as it was written.
+    behind : int
+        How many bytes of the source pass on behind ``data``.
 
     Raises
     ------
     Unfit
     """
     told = meta, edited.body, len(edited.edits)
-    plan_of(edited.section).checker.check(span_of(edited.parts), data, told)
+    plan_of(edited.section).checker.check(span_of(edited.parts), data, told, len(data) + behind)
 
 
 def span_of(parts: Parts) -> Span:
@@ -265,10 +269,11 @@ def _check_text(edited: Edited) -> None:
     """Refuse when text outside ASCII would be read in another character set than it was written in."""
     parts = edited.parts
     before = dict(_levels(parts.body_src, parts.body.start, parts.body.end, parts.body.place.encoding))
+    behind = part10.behind(parts, edited.body)
     pieces: part10.Pieces = []
     part10.join(parts.body_src, parts.body.start, parts.body.end, edited.body, pieces)
     src = b"".join(pieces)
-    for way, (level, now) in _levels(src, 0, len(src), parts.body.place.encoding):
+    for way, (level, now) in _levels(src, 0, len(src) + behind, parts.body.place.encoding):
         there = before.get(way)
         if there is not None and there[1] != now and _is_wide(src, level):
             path = "".join(f"{format_tag(tag)}[{index}]" for tag, index in way) + format_tag(CHARACTER_SET)
@@ -278,7 +283,7 @@ def _check_text(edited: Edited) -> None:
 
 def _levels(src: bytes, start: int, end: int, encoding: Encoding) -> list[tuple[Way, tuple[Level, tuple[str, ...]]]]:
     """Return every data set with its way and text codecs."""
-    top = Walker(src[:end]).top(_Texts(encoding), start)
+    top = Walker(src[:end], end).top(_Texts(encoding), start)
     found: list[tuple[Way, tuple[Level, tuple[str, ...]]]] = []
 
     def gather(level: Level, way: Way, above: tuple[str, ...]) -> None:

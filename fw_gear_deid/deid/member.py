@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.ids import check_ids, ids_of
+from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.sniff import lacks_prefix
+from fw_gear_deid.formats.dicom.walk import Cut
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
@@ -43,7 +45,8 @@ class Done:
     ----------
     name : str
         Base name at the destination.
-    data : bytes
+    pieces : iterator of bytes
+        All of it, once. An error on the way, or at the end, takes back what came.
     edits : tuple of Edit
     unmatched : frozenset of int
         Rules that found nothing.
@@ -56,7 +59,7 @@ class Done:
     """
 
     name: str
-    data: bytes
+    pieces: Iterator[bytes]
     edits: tuple[Edit, ...]
     unmatched: frozenset[int] = frozenset()
     sorting: dict[str, str] = field(default_factory=dict)
@@ -96,11 +99,12 @@ def takes(profile: Profile, name: str, head: bytes, *, archive: bool = False) ->
     return None
 
 
-def deidentify_member(data: bytes, name: str, ctx: Context) -> Done:
-    """De-identify one file and check the result.
+def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
+    """De-identify one file and check the result: its beginning, and what follows as it is taken.
 
     Parameters
     ----------
+    source : Incoming
     name : str
         Base name at the source.
 
@@ -108,20 +112,30 @@ def deidentify_member(data: bytes, name: str, ctx: Context) -> Done:
     ------
     Unfit
     """
-    match takes(ctx.profile, name, data[:HEAD]):
+    match takes(ctx.profile, name, source.data[:HEAD]):
         case DicomSection() as section:
-            return _dicom(data, name, section, ctx)
+            return _dicom(source, name, section, ctx)
         case FilenameSection() as section:
-            return _renamed(data, name, section, ctx)
+            return _renamed(source, name, section, ctx)
         case LaterSection(key):
             raise Unfit(f"the {key} section of the profile is not carried out by this version")
         case _:
             raise Unfit("no section of the profile takes this file")
 
 
-def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
+def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
+    while True:
+        try:
+            return _from_beginning(source, name, section, ctx)
+        except Cut:
+            if not source.grow():
+                raise
+
+
+def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
+    """De-identify a file whose changes all lie in the bytes at hand."""
     also = tuple(selector for one in ctx.profile.zip.filenames for _, selector in one.fields)
-    parts = dicom.open_file(data, section, also)
+    parts = dicom.open_file(source.data, section, also, source.total)
     fields = dicom.fields_of(parts)
     before = ids_of(fields)
     check_ids(before, ctx.ids)
@@ -129,6 +143,7 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
     edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "")
     if section.filenames:
@@ -139,16 +154,24 @@ def _dicom(data: bytes, name: str, section: DicomSection, ctx: Context) -> Done:
     written_bytes = b"".join(pieces)
     edits = (*edited.edits, *renamed(name, written, rule))
     if ctx.verify != "off":
-        dicom.check(edited, written_bytes, meta)
+        dicom.check(edited, written_bytes, meta, behind)
     return Done(
         name=written,
-        data=written_bytes,
+        pieces=_pieces(written_bytes, source, behind),
         edits=edits,
         unmatched=frozenset(rule.index for rule in section.rules) - edited.matched,
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edits),
         read=edited.read,
     )
+
+
+def _pieces(beginning: bytes, source: Incoming, behind: int) -> Iterator[bytes]:
+    """Yield a result; where nothing follows its beginning, the rest of the source is only made sure of."""
+    yield beginning
+    for piece in source.rest():
+        if behind:
+            yield piece
 
 
 def sorting_texts(fields: Fields) -> dict[str, str]:
@@ -176,10 +199,11 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
     return sanitize(f"{stem}.{modality or 'NA'}.dcm")
 
 
-def _renamed(data: bytes, name: str, section: FilenameSection, ctx: Context) -> Done:
+def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
     at = At("text", ctx.draw(), ctx.today, lambda name: "")
     written = from_templates(section.filenames, name, lambda selector: None, at)
-    return Done(written, data, tuple(renamed(name, written, section.filenames[0].label)))
+    pieces = _pieces(source.data, source, source.total - len(source.data))
+    return Done(written, pieces, tuple(renamed(name, written, section.filenames[0].label)))
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:

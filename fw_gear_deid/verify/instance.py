@@ -244,7 +244,8 @@ class _Check:
             now, end = _inflated(data, end), 0
             total = len(now)
         length = self._same(source.body, source.start, source.end, now, end, body)
-        if end + length != total:
+        missing = total - len(now)
+        if end + length != total or (missing and missing != source.end - len(source.body)):
             raise _fails("bytes follow the last element")
         if not length:
             raise Unfit("the result does not parse: its data set is empty")
@@ -279,7 +280,7 @@ class _Check:
             start = last
         if end < start:
             raise _fails("changes lie over each other")
-        shown = min(len(src), end) - start
+        shown = max(min(len(src), end) - start, 0)
         if not now.startswith(src[start : start + shown], at):
             raise _fails("something changed without a rule")
         return at + end - start - begin
@@ -354,7 +355,7 @@ class _Check:
                         state.encodings = values.encodings_of(src[value:stop])
                     elif is_private_creator(tag):
                         state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
-                    elif spot.way.top:
+                    elif tag in _WATCHED and spot.way.top:
                         self._take(tag, src[value:stop], meta=spot.way.meta)
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
@@ -551,6 +552,8 @@ class _Check:
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
+        if stop > len(self._src):
+            raise _fails("a change lies beyond the bytes at hand")
         now = self._src[value:stop]
         if promise.kind == EQUALS:
             little = state.spot.form.little or must.wire == "UN"

@@ -12,7 +12,7 @@ from typing import IO
 from fw_gear_deid.formats.archive.budget import room
 from fw_gear_deid.formats.archive.content import AHEAD
 from fw_gear_deid.formats.archive.gz import Unpacked, packing_of, stem
-from fw_gear_deid.formats.archive.members import HEAD, Archive, Member
+from fw_gear_deid.formats.archive.members import HEAD, PIECE, Archive, Member
 from fw_gear_deid.formats.archive.tars import Reader, TarArchive, is_tar
 from fw_gear_deid.formats.archive.zips import open_zip
 from fw_gear_deid.model.errors import Malformed
@@ -144,6 +144,13 @@ def content(source: Path | bytes, packing: str, most: int = 0) -> bytes:
     return data
 
 
+def pieces(source: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file as it lies there."""
+    with source.open("rb", buffering=0) as stream:
+        while piece := stream.read(PIECE):
+            yield piece
+
+
 @contextmanager
 def _content(source: Path | bytes, packing: str) -> Iterator[Reader]:
     with _opened(source) as stream:
@@ -164,6 +171,7 @@ __all__ = [
     "kind_of",
     "look",
     "open_archive",
+    "pieces",
     "stem",
     "unread_kind",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,10 +181,6 @@ class Target:
             while piece := content.pull(PIECE):
                 yield piece
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a member that was written."""
-        return b"".join(self.pieces(name))
-
     def _end(self) -> None:
         """Write directory and end record."""
         count, size, at = len(self._written), len(self._directory), self._at
@@ -313,7 +309,8 @@ class Output:
         return max(_VERSIONS[self._method], _WIDE if wide else 0)
 
 
-def write_member(target: Target, name: str, data: bytes, compression: int) -> None:
-    """Add a member whose bytes are at hand; see ``Target.member``."""
+def write_member(target: Target, name: str, pieces: Iterable[bytes], compression: int) -> None:
+    """Add a member; see ``Target.member``."""
     with target.member(name, compression) as out:
-        out.write(data)
+        for piece in pieces:
+            out.write(piece)

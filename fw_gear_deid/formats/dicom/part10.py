@@ -141,18 +141,18 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         body_src, tail = _inflate(src, walked.end)
         start, size = 0, len(body_src)
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
-    explicit = is_explicit(body_src, start, encoding)
+    explicit = is_explicit(body_src, start, size, encoding)
     body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
     if body.end == start:
         raise Malformed("its data set is empty")
-    if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, body)):
+    if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, size, body)):
         raise Malformed("it is not DICOM: no prefix 'DICM', and its bytes are no complete data set")
     return Parts(src, walked, body_src + tail if tail else body_src, body, size + len(tail))
 
 
-def _is_identified(src: bytes, body: Level) -> bool:
+def _is_identified(src: bytes, total: int, body: Level) -> bool:
     """Tell whether a data set names its class, instance or modality."""
-    watched = Walker(src).top(watch(body.place.encoding, _IDENTITY), body.start)
+    watched = Walker(src, total).top(watch(body.place.encoding, _IDENTITY), body.start)
     return bool(watched.found)
 
 
@@ -248,7 +248,7 @@ def _head(src: bytes, tags: frozenset[int], last: int) -> Fields | None:
         except zlib.error:
             return None
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
-    explicit = is_explicit(body_src, start, encoding)
+    explicit = is_explicit(body_src, start, len(body_src), encoding)
     place = watch(Encoding(explicit, encoding.little), tags | {CHARACTER_SET})
     body = Walker(body_src).head(place, start, last)
     return None if body is None else fields_of(body_src, body, tags)
@@ -286,6 +286,22 @@ def write(parts: Parts, meta: Sequence[Splice], body: Sequence[Splice]) -> tuple
     deflated = b"".join(stream.compress(piece) for piece in pieces) + stream.flush()
     out.append(deflated + b"\0" * (len(deflated) % 2))
     return out, told
+
+
+def behind(parts: Parts, body: Sequence[Splice]) -> int:
+    """Return how many bytes, of those that are not at hand, follow what ``write`` returns.
+
+    Raises
+    ------
+    Cut
+        A change lies among them.
+    """
+    if parts.deflated or len(parts.src) == parts.total:
+        return 0
+    if parts.trailing or any(start > len(parts.src) for start, _, _ in body):
+        raise Cut
+    taken = max((stop for _, stop, _ in body), default=0)
+    return parts.total - max(len(parts.src), taken)
 
 
 def _with_length(parts: Parts, meta: Sequence[Splice]) -> list[Splice]:

@@ -267,8 +267,12 @@ class Walker:
         tags = set(self._tags(level, at))
         if any(tag >= 0x7FE00000 for tag in tags):
             return True
+        if not tags or self.src[at : at + 8].strip(b"\0"):
+            return False
+        if len(self.src) < self.total:
+            raise Cut
         # with Rows pixels are due, so what is there instead is damage
-        return bool(tags) and not self.src[at : None if _ROWS in tags else at + 8].strip(b"\0")
+        return _ROWS not in tags or not self.src[at:].strip(b"\0")
 
     def _tags(self, level: Level, end: int) -> Iterator[int]:
         """Yield the tags of the top level up to an offset that is known to end an element."""
@@ -330,7 +334,7 @@ class Walker:
             else:
                 if want.vr == "SQ":
                     self._sequence(level, want, pos, value, stop, depth)
-                elif want.wire == "UN" and stop - value >= 8 and src[value : value + 4] == _ITEM_LITTLE:
+                elif want.wire == "UN" and stop - value >= 8 and _ITEM_LITTLE.startswith(src[value : value + 4]):
                     self._perhaps_items(level, want, pos, value, stop, depth)
                 elif want.wanted:
                     self._note(level, want, pos, value, stop)
@@ -533,15 +537,22 @@ class _Anything(Place):
         return _Anything(encoding)
 
 
-def is_explicit(src: bytes, pos: int, encoding: Encoding) -> bool:
-    """Tell whether a data set starts with a VR on the wire, whatever its transfer syntax claims."""
-    return _peek(src, pos, len(src), encoding).explicit
+def is_explicit(src: bytes, pos: int, total: int, encoding: Encoding) -> bool:
+    """Tell whether a data set starts with a VR on the wire, whatever its transfer syntax claims.
+
+    Raises
+    ------
+    Cut
+    """
+    return _peek(src, pos, total, encoding).explicit
 
 
 def _peek(src: bytes, pos: int, end: int, encoding: Encoding) -> Encoding:
     """Return how an item is really encoded: some writers change between explicit and implicit VR inside."""
-    if end - pos < 8 or pos + 8 > len(src):
+    if end - pos < 8:
         return encoding
+    if pos + 8 > len(src):
+        raise Cut
     group, _, code, _ = _HEAD[encoding.little].unpack_from(src, pos)
     if group == 0xFFFE:
         return encoding
