@@ -268,10 +268,10 @@ def children_of(pid: int | str) -> list[str]:
 
 def test_file_that_kills_its_worker_fails_alone(sampled: Desk) -> None:
     """A file that needs more memory than there is: the system ends the worker, twice."""
-    sampled.put({"S/V/A/huge.dcm": b"", "S/V/A/after": instance()})
+    sampled.put({"S/V/A/huge.dcm": instance(number=2), "S/V/A/after": instance()})
     big = sampled.source / "S/V/A/huge.dcm"
-    with big.open("wb") as stream:
-        stream.truncate(6 << 30)
+    with big.open("r+b") as stream:
+        stream.truncate(6 << 30)  # what follows the last element has to be read to its end
     limit = 3 << 30
     done = subprocess.run(
         [sys.executable, "-m", "fw_gear_deid", *sampled.arguments("--workers", "2")], cwd=ROOT, capture_output=True,
