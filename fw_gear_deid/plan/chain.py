@@ -12,11 +12,12 @@ from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.walk import header
 from fw_gear_deid.model.action import Action, At, Gone
-from fw_gear_deid.model.dictionary import BINARY_VRS, is_private, keyword_of, private_vr, public_vr
+from fw_gear_deid.model.dictionary import BINARY_VRS, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
-from fw_gear_deid.model.selectors import RegexAt
+from fw_gear_deid.model.selectors import PrivateAt, RegexAt
 from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
+from fw_gear_deid.profile.compiled import Rule
 
 _VALUE_MAX = 4096  # bytes; longer ones are not remembered
 _RESULTS_MAX = 20_000
@@ -164,7 +165,7 @@ class Chain:
         if self.value is None:
             if rule.insert and self._act.place.creates(rule.selector):
                 self._matched.add(rule.index)
-                self._create(step, action)
+                self._create(step, rule, action)
             return
         self._matched.add(rule.index)
         if action.key == "keep":
@@ -188,9 +189,10 @@ class Chain:
         elif result != texts:
             self._put(step, vr, result, action.key)
 
-    def _create(self, step: Step, action: Action) -> None:
+    def _create(self, step: Step, rule: Rule, action: Action) -> None:
         act = self._act
-        vr = private_vr(act.tag, act.creator) if is_private(act.tag) else public_vr(act.tag)
+        named = rule.selector if isinstance(rule.selector, PrivateAt) else None  # a bare number tells no creator
+        vr = public_vr(act.tag) if named is None else private_vr(act.tag, named.creator)
         if vr is None or vr == "UN":
             raise Unfit(
                 "{path} is absent, and no dictionary knows a VR to create it with; set replace-with-insert: false"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from fw_gear_deid.model.dictionary import (
 )
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
-from fw_gear_deid.model.selectors import PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
 from fw_gear_deid.plan.growth import Growth, New
 from fw_gear_deid.plan.places import (
@@ -99,6 +99,7 @@ class Edits:
         self._top_private: set[int] = set()
         self._listed: dict[int, set[int]] = {}
         self._growth: Growth | None = None
+        self._grown: list[tuple[tuple[int, int | None], ...]] = []
         self.before: dict[int, tuple[bytes, str]] = {}
         self.after: dict[int, tuple[bytes, str]] = {}
         self.matched: set[int] = set()
@@ -116,6 +117,11 @@ class Edits:
         if self._places.named_private:
             self._top_private = {tag for one in self._places.named_private for tag in private_tags(self._top, one)}
         if self._section.remove_undefined:
+            self._grown = [
+                one.selector.steps
+                for one in self._places.growing
+                if isinstance(one.selector, PathAt) and not any(self._at(one.selector))
+            ]
             self._list(self._top)
         if self._places.growing:
             self._grow()
@@ -334,6 +340,7 @@ class Edits:
         for one in level.found:
             tag = one.want.tag
             inside = sum(map(self._list, one.items or ())) > 0
+            inside = inside or (one.items is not None and any(_leads(steps, place.way, tag) for steps in self._grown))
             gone = is_private(tag) and self._section.remove_private and not self._spared(level, tag)
             if gone or not tag & 0xFFFF:
                 continue
@@ -544,6 +551,12 @@ class Edits:
         except Problem as problem:
             self._trouble(problem, level, act)
             return _STAYS
+
+
+def _leads(steps: Sequence[tuple[int, int | None]], way: tuple[tuple[int, int], ...], tag: int) -> bool:
+    """Tell whether the way to an element to be made leads through a sequence of a data set."""
+    depth = len(way)
+    return len(steps) > depth and steps[depth][0] == tag and way == tuple((one, at or 0) for one, at in steps[:depth])
 
 
 def _tag(absent: tuple[int, New | None]) -> int:

@@ -177,7 +177,9 @@ class Growth:
             block = next(block for block in range(0x10, 0x100) if base | block not in taken)
             self._make(top, base | block, rule).creator = selector.creator
             top.creators[base | block] = selector.creator
-        self._make(top, base | block << 8 | selector.element, rule, selector.creator)
+        tag = base | block << 8 | selector.element
+        if not any(one.want.tag == tag for one in top.found):  # else it comes back where it stood
+            self._make(top, tag, rule, selector.creator)
 
 
 def _block(tag: int) -> int:

@@ -38,6 +38,7 @@ _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003,
 _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
 _WATCHED = _IDENTITY | {_CHARACTER_SET, _MEDIA, _SYNTAX}
 _NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _NOT_EXPLICIT_LITTLE = {
     "1.2.840.10008.1.2": (False, True),
     "1.2.840.10008.1.2.2": (True, False),
@@ -235,7 +236,10 @@ class _Check:
         end = start + self._same(source.data, source.meta, source.meta_end, data, start, meta)
         form = self._meta(start, end)
         now, total = data, self._total
-        if source.body is not source.data:
+        inflated = source.body is not source.data
+        if inflated != (self._syntax == _DEFLATED):
+            raise _fails("the result does not parse")  # a rule may set another transfer syntax
+        if inflated:
             now, end = _inflated(data, end), 0
             total = len(now)
         length = self._same(source.body, source.start, source.end, now, end, body)
@@ -319,6 +323,7 @@ class _Check:
         known = spot.known
         explicit, little = spot.form
         begin, last = pos, -1
+        twins: set[int] | None = None
         while pos < end:
             entry = known.get(src[pos : pos + 8]) or self._learn(src[pos : pos + 8], spot)
             tag, length, must = entry
@@ -326,8 +331,8 @@ class _Check:
                 if not undefined:
                     raise _fails("the result does not parse")
                 return pos + 8
-            if tag <= last:
-                self._no_twins(begin, pos, tag, spot)
+            if tag <= last or twins is not None:
+                twins = self._no_twin(twins, begin, pos, tag, spot)
             last = max(tag, last)
             if length > 0:
                 value, stop = pos + 8, pos + length
@@ -366,17 +371,22 @@ class _Check:
             if tag == _INSTANCE:
                 self._instance = raw
 
-    def _no_twins(self, begin: int, pos: int, tag: int, spot: Spot) -> None:
-        """Make sure that a tag which is out of order stands once."""
-        other = _Check(Checker(Promises((), recurse=False), frozenset()), self._source, self._data, self._total)
-        other._src = self._src
-        if tag in other._tags(begin, pos, spot.form):
+    def _no_twin(self, seen: set[int] | None, begin: int, pos: int, tag: int, spot: Spot) -> set[int]:
+        """Make sure that a tag stands once in a data set that is out of order; return the tags up to it."""
+        if seen is None:
+            other = _Check(Checker(Promises((), recurse=False), frozenset()), self._source, self._data, self._total)
+            other._src = self._src
+            seen = other._tags(begin, pos, spot)
+        if tag in seen:
             raise _fails(f"{format_tag(tag)} stands twice")
+        seen.add(tag)
+        return seen
 
-    def _tags(self, pos: int, end: int, form: Form) -> set[int]:
+    def _tags(self, pos: int, end: int, place: Spot) -> set[int]:
         """Return the tags of a span of elements."""
         found = set()
-        spot = Spot(Way(((0, 0),)), form)
+        form = place.form
+        spot = Spot(Way(((0, 0),), meta=place.way.meta), form)
         while pos < end:
             tag, length, must = self._learn(self._src[pos : pos + 8], spot)
             found.add(tag)
