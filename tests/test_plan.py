@@ -17,7 +17,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.selectors import TagAt
 from fw_gear_deid.profile.parse import parse_profile
 from tests import oracle, strategies
-from tests.dicom_files import CT, SYNTAXES, Item, Node, Seq, Syntax, encode, file_meta, meta_of, part10, text
+from tests.dicom_files import CT, SYNTAXES, Item, Leaf, Node, Seq, Syntax, encode, file_meta, meta_of, part10, text
 
 syntaxes = pytest.mark.parametrize("syntax", [pytest.param(syntax, id=name) for name, syntax in SYNTAXES.items()])
 
@@ -95,10 +95,13 @@ def test_a_private_element_goes_and_comes_back(option: str) -> None:
     assert got.private_block(0x0009, "GEMS_IDEN_01")[0x02].value == "NEW"
 
 
-def test_a_number_makes_no_private_element_whose_creator_is_gone() -> None:
-    fields = "    - name: '(0009,1002)'\n      replace-with: NEW\n"
+@pytest.mark.parametrize(
+    ("element", "value"), [(BLOCK[1], "NEW"), (Seq(0x00091002, (Item(),)), '""')], ids=["text", "sequence"]
+)
+def test_a_number_makes_no_private_element_whose_creator_is_gone(element: Node, value: str) -> None:
+    fields = f"    - name: '(0009,1002)'\n      replace-with: {value}\n"
     with pytest.raises(Unfit, match="no dictionary knows a VR"):
-        deidentified((*SOURCE, *BLOCK), f"dicom:\n  remove-private-tags: true\n  fields:\n{fields}")
+        deidentified((*SOURCE, BLOCK[0], element), f"dicom:\n  remove-private-tags: true\n  fields:\n{fields}")
 
 
 def test_file_meta_out_of_order_is_checked_as_it_stands() -> None:
@@ -106,6 +109,12 @@ def test_file_meta_out_of_order_is_checked_as_it_stands() -> None:
     profile = "dicom:\n  fields:\n    - name: PatientSex\n      replace-with: M\n"
     got = deidentified(SOURCE, profile, meta=file_meta([second, first, *others]))
     assert oracle.read(got).PatientSex == "M"
+
+
+def test_bytes_that_begin_like_an_item_are_checked_as_bytes() -> None:
+    profile = "dicom:\n  fields:\n    - name: PatientSex\n      replace-with: M\n"
+    odd = Leaf(0x00091002, "UN", b"\xfe\xff\x00\xe0odd")
+    assert oracle.read(deidentified((*SOURCE, BLOCK[0], odd), profile)).PatientSex == "M"
 
 
 @pytest.mark.parametrize(

@@ -465,13 +465,14 @@ class _Check:
     def _closed(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
         """Read a sequence of a length; a short one in which there is nothing to ask is read once."""
         key = self._src[value:stop] if stop - value <= _SHORT else b""
-        asked = self._asked
+        asked, depth = self._asked, len(self._trail)
         if not key or key not in state.spot.clean:
             try:
                 _, count = self._items(value, stop, tag, must, state, undefined=False)
-            except Unfit:
+            except (Unfit, struct.error):
                 if must.vr == "SQ":
                     raise
+                del self._trail[depth:]
                 self._ask(pos, value, stop, tag, must, state)  # it only began like items
                 return
             if key and asked == self._asked and must.vr == "SQ" and len(state.spot.clean) < _CLEAN_MAX:
