@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +20,12 @@ from pydicom.filewriter import write_data_element
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 
-from fw_gear_deid.actions import Keep, Remove, Replace
+from fw_gear_deid.actions import ACTIONS, Hash, Keep, Remove, Replace
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.formats.dicom import part10, walk
 from fw_gear_deid.formats.dicom.part10 import Parts
-from fw_gear_deid.model.action import EQUALS, GONE
-from fw_gear_deid.model.selectors import PathAt, TagAt
+from fw_gear_deid.model.action import EQUALS, GONE, Action
+from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.verify.instance import Checker
@@ -94,7 +96,11 @@ def section_of(changes: Sequence[Change]) -> DicomSection:
 
 def edited(data: bytes, changes: Sequence[Change]) -> tuple[dicom.Edited, bytes]:
     """Carry out changes; return what was done, and the file."""
-    section = section_of(changes)
+    return carried_out(data, section_of(changes))
+
+
+def carried_out(data: bytes, section: DicomSection) -> tuple[dicom.Edited, bytes]:
+    """Carry out a section; return what was done, and the file."""
     parts = dicom.open_file(data, section)
     done = dicom.edit(parts, section, lambda purpose: 0, "nobody", date(2026, 1, 1))
     pieces, _ = part10.write(parts, done.meta, done.body)
@@ -102,8 +108,7 @@ def edited(data: bytes, changes: Sequence[Change]) -> tuple[dicom.Edited, bytes]
 
 
 def check(done: dicom.Edited, data: bytes) -> None:
-    """Ask the verifier about a result."""
-    _, meta = part10.write(done.parts, done.meta, done.body)
+    """Ask the verifier about a result of changes."""
     promises = tuple(
         Promise(rule.selector, kind, rule.action.values if isinstance(rule.action, Replace) else (), rule.label)
         for rule in done.section.rules
@@ -114,7 +119,13 @@ def check(done: dicom.Edited, data: bytes) -> None:
             )
         )
     )
-    checker = Checker(Promises(promises, recurse=False), frozenset())
+    hold(done, data, promises)
+
+
+def hold(done: dicom.Edited, data: bytes, promises: tuple[Promise, ...]) -> None:
+    """Ask the verifier about a result."""
+    _, meta = part10.write(done.parts, done.meta, done.body)
+    checker = Checker(Promises(promises, recurse=done.section.recurse), done.section.creators)
     checker.check(dicom.span_of(done.parts), data, (meta, done.body, len(done.edits)))
 
 
@@ -289,6 +300,11 @@ def differences(wanted: pydicom.FileDataset, data: bytes) -> list[str]:
     ]
 
 
+def numbers_of(path: str) -> str:
+    """Return a path of the audit in numbers: a creator's block is found in no path, and there is one in the tests."""
+    return re.sub(r'\((....),"[^"]*",(..)\)', r"(\1,10\2)", path)
+
+
 def _differences(wanted: Snapshot, got: Snapshot, path: str) -> Iterator[str]:
     left = {tag: (vr, value) for tag, vr, value in wanted}
     right = {tag: (vr, value) for tag, vr, value in got}
@@ -307,6 +323,116 @@ def _differences(wanted: Snapshot, got: Snapshot, path: str) -> Iterator[str]:
                 yield from _differences(item, its, f"{here}[{index}]")
         elif value != other or (vr != other_vr and vr and other_vr):
             yield f"{here} is {other_vr} {str(other)[:60]}, not {vr} {str(value)[:60]}"
+
+
+# -- rules by pydicom, one after the other over the whole file ---------------------------------------------
+
+
+def section_with(rules: Sequence[tuple[Selector, Action]], *, recurse: bool) -> DicomSection:
+    """Return a section of rules that make nothing but elements of the top level."""
+    made = list(rules_of(()))
+    for selector, action in rules:
+        insert = isinstance(selector, TagAt) and isinstance(action, Replace)
+        made.append(Rule(selector, action, "test", f"test:{len(made)}", len(made), insert=insert))
+    return replace(section_of(()), rules=tuple(made), recurse=recurse)
+
+
+def promises_of(section: DicomSection) -> tuple[Promise, ...]:
+    """Return what the rules of a section promise."""
+    return tuple(
+        Promise(
+            rule.selector,
+            ACTIONS[rule.action.key].promise,
+            ACTIONS[rule.action.key].texts(rule.action),
+            rule.label,
+        )
+        for rule in section.rules
+    )
+
+
+def by_rules(data: bytes, section: DicomSection) -> pydicom.FileDataset:
+    """Return a file's data set after rules that pydicom carried out."""
+    file = read(data)
+    for rule in section.rules:
+        for ds, tag in list(_pointed(file, rule.selector, recurse=section.recurse)):
+            _act(ds, tag, rule.action)
+        if rule.insert and isinstance(rule.selector, TagAt) and Tag(rule.selector.tag) not in file:
+            _insert(file, rule.selector.tag, rule.action)
+    return file
+
+
+def _insert(ds: Dataset, tag: int, action: Action) -> None:
+    assert isinstance(action, Replace)
+    if datadict.dictionary_VR(tag) == "SQ":
+        _set(ds, DataElement(Tag(tag), "SQ", Items()))
+    else:
+        _put(ds, tag, datadict.dictionary_VR(tag), action.values)
+
+
+def _pointed(
+    ds: Dataset, selector: Selector, *, recurse: bool, way: tuple[Step, ...] = ()
+) -> Iterator[tuple[Dataset, int]]:
+    """Yield data set and tag of what a selector points at; what is in a sequence before the sequence."""
+    for tag in sorted(map(int, ds.keys())):
+        elem = _get(ds, tag)
+        items = None if elem is None else _items(elem, ds)
+        if items is not None:
+            # parsed once: what is changed in the items is changed in the file
+            if isinstance(elem, RawDataElement):
+                _set(ds, DataElement(Tag(tag), "SQ", Items(items)))
+            for index, item in enumerate(items):
+                yield from _pointed(item, selector, recurse=recurse, way=(*way, (tag, index)))
+        if _is_meant(ds, tag, selector, way, recurse=recurse):
+            yield ds, tag
+
+
+def _is_meant(ds: Dataset, tag: int, selector: Selector, way: tuple[Step, ...], *, recurse: bool) -> bool:
+    match selector:
+        case TagAt(other):
+            return tag == other and (recurse or not way)
+        case PrivateAt(group, creator, element):
+            block = _get(ds, group << 16 | tag >> 8 & 0xFF)
+            reserved = b"" if block is None else bytes(block.value or b"")
+            same = tag >> 16 == group and tag & 0xFFFF > 0xFF and tag & 0xFF == element
+            return same and reserved.decode("iso8859").strip("\0 ") == creator and (recurse or not way)
+        case PathAt(steps, other):
+            return (
+                tag == other
+                and [step for step, _ in steps] == [step for step, _ in way]
+                and all(wanted in (None, index) for (_, wanted), (_, index) in zip(steps, way, strict=True))
+            )
+        case RegexAt(pattern, hex_pattern):
+            names = [datadict.keyword_for_tag(step) for step, _ in (*way, (tag, 0))]
+            numbers = [str(index) for _, index in way]
+            by_name = ".".join(sum(zip(names, [*numbers, ""], strict=True), ())).rstrip(".") if all(names) else ""
+            tags = [f"{step:08x}" for step, _ in (*way, (tag, 0))]
+            by_tag = ".".join(sum(zip(tags, [*numbers, ""], strict=True), ())).rstrip(".")
+            return bool(by_name and pattern.match(by_name)) or bool(hex_pattern.match(by_tag))
+    raise AssertionError(selector)
+
+
+def _act(ds: Dataset, tag: int, action: Action) -> None:
+    elem = _get(ds, tag)
+    assert elem is not None
+    if isinstance(action, Remove):
+        del ds._dict[Tag(tag)]
+    elif isinstance(action, Replace):
+        if not isinstance(elem, RawDataElement) or _items(elem, ds) is not None:
+            _set(ds, DataElement(Tag(tag), "SQ", Items()))
+        else:
+            _put(ds, tag, _vr_of(elem), action.values)
+    elif isinstance(action, Hash):
+        assert isinstance(elem, RawDataElement)
+        vr = _vr_of(elem)
+        text = (elem.value or b"").decode("ascii").rstrip(" \0")
+        texts = [text] if vr in ("LT", "ST", "UR", "UT") else [one.strip(" ") for one in text.split("\\")]
+        digests = tuple(hashlib.sha256(one.encode()).hexdigest()[: action.digits] if one else "" for one in texts)
+        _put(ds, tag, vr, digests)
+
+
+def _vr_of(elem: RawDataElement) -> str:
+    vr = str(elem.VR or "UN")
+    return datadict.dictionary_VR(elem.tag) if vr == "UN" and datadict.dictionary_has_tag(elem.tag) else vr
 
 
 # -- by description ------------------------------------------------------------------------------------

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from fw_gear_deid.actions import Hash, Keep, Remove, Replace
+from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
 from tests.dicom_files import SYNTAXES, Fragments, Item, Leaf, Node, Seq, Syntax, text
 from tests.oracle import Change, Step, after
 
@@ -148,6 +153,62 @@ def _change(draw: Draw, nodes: tuple[Node, ...], syntax: Syntax, path: tuple[Ste
 
 def _is_free(tag: int, taken: set[int]) -> bool:
     return tag not in taken and not tag >> 16 & 1 and tag & 0xFFFF > 0
+
+
+_TEXTS = (0x00080070, 0x00100010, 0x00100020, 0x00104000)
+_PATTERNS = (
+    "Patient.*", ".*(Date|Time)$", ".*Sequence$", r".*\\.1\\..*", "ReferencedImageSequence.*", "00091002", "0028.*", r"5400.*\\.0010....",
+)  # fmt: skip
+
+
+@st.composite
+def rules(draw: Draw, documents: list[tuple[Node, ...]], *, recurse: bool) -> list[tuple[Selector, Action]]:
+    """Draw rules for what some documents hold; several may speak of one element, in sequences and of them."""
+    seen = [((), 0x00100020, "LO", ""), *sorted({place for nodes in documents for place in _ways(nodes)})]
+    return [draw(_rule(seen, recurse=recurse)) for _ in range(draw(st.integers(1, 8)))]
+
+
+def _ways(nodes: tuple[Node, ...], way: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], int, str, str]]:
+    """Yield way, tag, VR and creator of everything that rules may change."""
+    creators = {node.tag: node.value for node in nodes if isinstance(node, Leaf) and node.tag == 0x00090010}
+    for node in nodes:
+        if isinstance(node, Seq):
+            for index, item in enumerate(node.items):
+                yield from _ways(item.elements, (*way, (node.tag, index)))
+        if isinstance(node, Fragments) or node.tag in (0x00080005, 0x00080016, 0x00090010):
+            continue  # creators and character sets say what others are; an empty data set is no file
+        vr = "SQ" if isinstance(node, Seq) else PLAIN.get(node.tag, "OW")
+        creator = creators.get(0x00090010, b"").decode("ascii").strip(" ") if node.tag >> 16 == 9 else ""
+        yield way, node.tag, vr, creator
+
+
+@st.composite
+def _rule(draw: Draw, seen: list[tuple[tuple[Step, ...], int, str, str]], *, recurse: bool) -> tuple[Selector, Action]:
+    kinds = ("tag", "tag", "private") if recurse else ("tag", "path", "path", "private", "regex")  # profile language §3
+    kind = draw(st.sampled_from(kinds))
+    if kind == "regex":
+        pattern = draw(st.sampled_from(_PATTERNS))
+        action = draw(st.sampled_from((Remove(), Replace(("",)), Keep())))
+        return RegexAt(re.compile(pattern), re.compile(pattern, re.IGNORECASE)), action
+    private = [place for place in seen if place[3]]
+    way, tag, vr, creator = draw(st.sampled_from(private if private and kind == "private" else seen))
+    selector: Selector = TagAt(tag)
+    if creator and kind == "private":
+        selector = PrivateAt(tag >> 16, creator, tag & 0xFF)
+    elif way and kind == "path":
+        selector = PathAt(tuple((step, draw(st.sampled_from((index, None)))) for step, index in way), tag)
+    return selector, draw(_action(tag, vr))
+
+
+def _action(tag: int, vr: str) -> st.SearchStrategy[Action]:
+    values = [Remove(), Keep()]
+    if tag in _TEXTS:
+        values.append(Hash())
+    if not tag >> 16 & 1:  # private ones are not made again
+        values.append(Replace(("",)))
+    if vr in NEW and not tag >> 16 & 1:
+        return st.one_of(st.sampled_from(values), new_values(vr).map(Replace))
+    return st.sampled_from(values)
 
 
 def new_values(vr: str) -> st.SearchStrategy[tuple[str, ...]]:

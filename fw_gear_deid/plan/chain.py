@@ -19,6 +19,7 @@ from fw_gear_deid.model.selectors import PrivateAt, RegexAt
 from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
 from fw_gear_deid.profile.compiled import Rule
 
+ABSENT = "{path} is absent, and no dictionary knows a VR to create it with; set replace-with-insert: false"
 _VALUE_MAX = 4096  # bytes; longer ones are not remembered
 _RESULTS_MAX = 5_000
 
@@ -194,9 +195,7 @@ class Chain:
         named = rule.selector if isinstance(rule.selector, PrivateAt) else None  # a bare number tells no creator
         vr = public_vr(act.tag) if named is None else private_vr(act.tag, named.creator)
         if vr is None or vr == "UN":
-            raise Unfit(
-                "{path} is absent, and no dictionary knows a VR to create it with; set replace-with-insert: false"
-            )
+            raise Unfit(ABSENT)
         assert isinstance(action, Replace)  # noqa: S101 -- only replace-with inserts
         self._put(step, vr, action.values, action.key)
 

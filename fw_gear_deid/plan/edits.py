@@ -19,7 +19,7 @@ from fw_gear_deid.model.dictionary import (
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
-from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
+from fw_gear_deid.plan.chain import ABSENT, Chain, Memory, Problem, Result, age_of
 from fw_gear_deid.plan.growth import Growth, New
 from fw_gear_deid.plan.places import (
     BIRTH_DATE,
@@ -602,6 +602,8 @@ def carry_sequence(act: Act, count: int, until: int) -> Doomed:
         matched.add(rule.index)
         if rule.action.key == "keep":
             continue
+        if state is None and is_private(act.tag) and not isinstance(rule.selector, PrivateAt):
+            raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", ABSENT)
         if not isinstance(rule.action, Replace):
             text = "{path} is a sequence; remove it, or name the elements inside"
             raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", text)

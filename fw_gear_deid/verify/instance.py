@@ -475,12 +475,14 @@ class _Check:
     def _closed(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
         """Read a sequence of a length; a short one in which there is nothing to ask is read once."""
         known, count = self._recall(value, tag, must, state, undefined=False)
+        depth = len(self._trail)
         if known != stop:
             try:
                 _, count = self._items(value, stop, tag, must, state, undefined=False)
-            except Unfit:
+            except (Unfit, struct.error):
                 if must.vr == "SQ":
                     raise
+                del self._trail[depth:]
                 self._ask(pos, value, stop, tag, must, state)  # it only began like items
                 return
             self._remember(value, (stop, count), tag, must, state, undefined=False)
