@@ -117,8 +117,10 @@ class Bench:
         return Sample(measured.cpu, measured.wall, measured.peak, size, measured.syncs)
 
     def lighten(self) -> None:
-        """Remove what takes much of the disk. Small files stay till the end: ext4 looks at each inode that was given
-        back within minutes before it makes another file, which costs as much as the work on it."""
+        """Remove what takes much of the disk; small files stay till the end.
+
+        ext4 looks at each inode that was given back within minutes before it makes another file: as dear as the work.
+        """
         for path in self.out.parent.rglob("*"):
             if path.is_file() and path.stat().st_size > _MUCH:
                 path.unlink()
