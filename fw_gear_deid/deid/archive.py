@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import Done, deidentify_member, held, hold, known_of, renamed, safe_name, takes
+from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
 from fw_gear_deid.deid.names import NoTemplate, from_templates
 from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
 from fw_gear_deid.formats import kinds
@@ -256,8 +256,7 @@ def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str,
         work.known.add(ctx.acquisition, "LO")
     if section.filenames:
         written = from_templates(section.filenames, name, read or (lambda selector: None), _at(ctx))
-        rule = section.filenames[0].label
-        hold(written, work.known, rule)
+        written, rule = templated(written, work.known, section.filenames[0].label, ctx)
     else:
         written, rule = safe_name(name, work.known, work.standing, ctx, "file"), Always.NAME.value
     edits += renamed(name, written, rule)

@@ -18,7 +18,7 @@ from fw_gear_deid.formats.dicom.sniff import lacks_prefix
 from fw_gear_deid.formats.dicom.walk import Cut
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
 from fw_gear_deid.model.words import is_neutral
@@ -181,10 +181,10 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         whose=tells_whose(fields),
     )
     if section.filenames:
-        hold(written, known_of(ctx, done), rule)
+        done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
     if ctx.acquisition and ctx.acquisition in (done.sorting[keyword] for keyword in DESCRIPTIONS):
         done.sorting = held(done.sorting, known_of(ctx, done))
-    done.edits = (*done.edits, *renamed(name, written, rule))
+    done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
 
 
@@ -211,15 +211,11 @@ def known_of(ctx: Context, *files: Done) -> Known:
     return known
 
 
-def hold(name: str, known: Known, rule: str) -> None:
-    """Refuse a name that ``filenames`` gives and that carries what a rule took away.
-
-    Raises
-    ------
-    Unfit
-    """
-    if known.told_by(name):
-        raise Unfit(f"{rule} filenames: the output name carries a value that a rule takes away; change it there, too")
+def templated(name: str, known: Known, rule: str, ctx: Context) -> tuple[str, str]:
+    """Return a name that ``filenames`` gives, and its rule; a neutral one where it carries what a rule took away."""
+    if not known.told_by(name):
+        return name, rule
+    return ctx.keyring.name("file", name) + suffix_of(name), Always.NAME.value
 
 
 def held(sorting: Mapping[str, str], known: Known) -> dict[str, str]:
@@ -255,9 +251,9 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
     at = At("text", ctx.draw(), ctx.today, lambda name: "")
     written = from_templates(section.filenames, name, lambda selector: None, at)
-    hold(written, known_of(ctx), section.filenames[0].label)
+    written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
-    return Done(written, pieces, tuple(renamed(name, written, section.filenames[0].label)))
+    return Done(written, pieces, tuple(renamed(name, written, rule)))
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:
