@@ -21,6 +21,7 @@ from bench.measure import Failed, Sample, result, run
 IN_DOCUMENT = ("slices", "tree")
 """Cases with every peer, of archives and of folders; the others would make the page long."""
 BEFORE = ROOT / "bench" / "before.json"
+_MUCH = 1_000_000  # bytes
 _BEGIN, _END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 
@@ -35,6 +36,8 @@ class Bench:
         Peer to why it isn't there.
     results : dict
         Case to its rounds, notes and the machine's load.
+    out : Path
+        Where what runs make goes; another folder for each round.
     warm : set
         Programs that have run once: their modules are compiled and in memory, as those of a machine at work are.
     """
@@ -45,6 +48,8 @@ class Bench:
         self.kept = self.place / "results.json"
         self.results: dict[str, Any] = json.loads(self.kept.read_text()) if self.kept.exists() else {}
         self.warm: set[tuple[str, ...]] = set()
+        self.out = self.place / "out"
+        self.clean()
 
     def measure(self, case: Case, rounds: int) -> None:
         """Run the rows of a case in turn and keep what was measured."""
@@ -55,7 +60,7 @@ class Bench:
         taken: list[dict[str, Sample]] = []
         for number in range(rounds + 1):
             one: dict[str, Sample] = {}
-            self.clean()
+            self.out = self.place / "out" / f"{case.name}-{number}"
             for row in rows:
                 program = row.command[:3]
                 if row.name in notes or (number == 0 and program in self.warm):
@@ -68,7 +73,7 @@ class Bench:
                     notes[row.name] = f"failed: {failure}"
             if number:
                 taken.append(one)
-        self.clean()
+        self.lighten()
         self.results[case.name] = {
             "rounds": [{name: asdict(sample) for name, sample in one.items()} for one in taken],
             "notes": notes,
@@ -90,8 +95,8 @@ class Bench:
 
     def sample(self, row: Row, data: Mapping[str, Path]) -> Sample:
         """Run a command once and look whether it made what it should."""
-        made = self.place / "out" / (row.after or row.name).replace("/", "-")
-        made.parent.mkdir(exist_ok=True)
+        made = self.out / (row.after or row.name).replace("/", "-")
+        made.parent.mkdir(parents=True, exist_ok=True)
         rules = self.place / "profiles" / row.profile
         words = {
             "{in}": str(data.get(row.data, "")), "{out}": str(made),
@@ -101,7 +106,7 @@ class Bench:
         measured = run(
             [words.get(word, word) for word in row.command],
             {**row.environment, "PYTHONPATH": path},
-            self.place / "out" / "said.txt",
+            self.out / "said.txt",
             count_syncs=row.count_syncs,
         )
         if row.makes is None:
@@ -110,6 +115,15 @@ class Bench:
         if count != row.makes:
             raise Failed(f"made {count} of {row.makes}")
         return Sample(measured.cpu, measured.wall, measured.peak, size, measured.syncs)
+
+    def lighten(self) -> None:
+        """Remove what takes much of the disk; small files stay till the end.
+
+        ext4 looks at each inode that was given back within minutes before it makes another file: as dear as the work.
+        """
+        for path in self.out.parent.rglob("*"):
+            if path.is_file() and path.stat().st_size > _MUCH:
+                path.unlink()
 
     def clean(self) -> None:
         """Remove what runs made."""
@@ -204,6 +218,7 @@ def main() -> None:
             continue
         bench.measure(case, options.rounds)
         print(bench.told(case), flush=True)
+    bench.clean()
     measured = [
         case for case in CASES if case.name in bench.results and (options.write or options.keep or case in chosen)
     ]

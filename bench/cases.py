@@ -77,8 +77,9 @@ class Case:
     counted: Mapping[str, int] = field(default_factory=dict)
 
 
-def ours(data: str, *options: str, name: str = OURS, **more: object) -> Row:
-    """Return our command on a data set."""
+def ours(data: str, *options: str, name: str = OURS, workers: int | None = 1, **more: object) -> Row:
+    """Return our command on a data set; ``None`` workers are as many as it takes by itself."""
+    number = () if workers is None else ("--workers", str(workers))
     command = (
         sys.executable,
         "-m",
@@ -89,6 +90,7 @@ def ours(data: str, *options: str, name: str = OURS, **more: object) -> Row:
         "--profile",
         "{profile}",
         "--quiet",
+        *number,
         *options,
     )
     return Row(name, command, data, makes=count(data), **more)  # type: ignore[arg-type]
@@ -177,8 +179,8 @@ def start() -> Case:
     """What a call costs that has next to nothing to do."""
     rows = (
         Row("import pydicom", (sys.executable, "-c", "import pydicom")),
-        ours("file-1", name="one small file"),
-        ours("file-1", "--workers", "1", name="one small file, --workers 1"),
+        ours("file-1", name="one small file", workers=None),
+        ours("file-1", name="one small file, --workers 1"),
         Row("--help", (sys.executable, "-m", "fw_gear_deid", "--help")),
         Row("profile check", (sys.executable, "-m", "fw_gear_deid", "profile", "check", "{profile}")),
     )
@@ -280,6 +282,7 @@ def tree() -> Case:
     rows = (
         ours(data),
         ours(data, name=again, after=OURS),
+        ours(data, name="--workers 2", workers=2),
         ours("tree-1", name=f"{OURS}, one file"),
         here(loop, "pydicom-loop", data),
         here(f"{loop}, one file", "pydicom-loop", "tree-1"),
@@ -385,8 +388,8 @@ def workers() -> Case:
     """What a second process brings, beside what it brings to loops that do nothing."""
     data = "archives-16"
     rows = (
-        ours(data, "--workers", "1", name="1 worker"),
-        ours(data, "--workers", "2", name="2 workers"),
+        ours(data, name="1 worker"),
+        ours(data, name="2 workers", workers=2),
         Row("busy loop", (sys.executable, "-c", _BUSY)),
         Row("two busy loops", (sys.executable, "-c", _TWO_BUSY)),
     )

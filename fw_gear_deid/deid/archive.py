@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import Done, deidentify_member, renamed, safe_name, takes
-from fw_gear_deid.deid.names import Identifiers, NoTemplate, from_templates
+from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
+from fw_gear_deid.deid.names import NoTemplate, from_templates
 from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
 from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
@@ -21,6 +21,7 @@ from fw_gear_deid.model.litter import litter_of
 from fw_gear_deid.model.outcome import OTHER_DICOM, Always, Edit, MemberEdits, Skipped
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.profile.compiled import ZipSection
+from fw_gear_deid.verify.known import Known, plainly
 
 _LITTER = "system file"
 _COPY = "copy"
@@ -34,7 +35,11 @@ _HARMLESS = (_LITTER, _COPY, "DICOMDIR", "link", "device")
 class Work:
     """What is known of an archive while it is rewritten."""
 
-    known: Identifiers
+    known: Known
+    standing: set[str] = field(default_factory=set)
+    """Texts of the de-identified headers, as letters and digits."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Folder of the source → its name."""
     written: list[str] = field(default_factory=list)
     audit: list[MemberEdits] = field(default_factory=list)
     dropped: list[Edit] = field(default_factory=list)
@@ -88,15 +93,12 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
         One bad member, a name that stands twice, an archive inside that hides something, or one that is not sane.
     """
     with open_archive(source) as archive:
-        known = Identifiers()
-        for text in ctx.telling:
-            known.add(text, "PN")
-        work = _rewrite(archive, ctx, out, known)
+        work = _rewrite(archive, ctx, out, Work(known_of(ctx)))
         if not work.written:
             return _skipped(work)
-        if any(work.known.found_in(folder) for folder in _folders(work.written)):
-            # a folder of an early member carries what only a later one told us to look for
-            work = _rewrite(archive, ctx, out, work.known)
+        if any(_folder(name, ctx, work) != written for name, written in work.folders.items()):
+            # a folder of an early member carries what only a later one told us to look for, or is no longer known to
+            work = _rewrite(archive, ctx, out, Work(work.known, work.standing))
         return _finish(archive, archive.zip_name(name), ctx, work)
 
 
@@ -111,9 +113,8 @@ def _skipped(work: Work) -> Skipped:
     return Skipped(f"{OTHER}an archive with no member that a section takes ({listed or 'it is empty'})")
 
 
-def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> Work:
+def _rewrite(archive: Archive, ctx: Context, out: Path, work: Work) -> Work:
     section = ctx.profile.zip
-    work = Work(known)
     taken: dict[str, tuple[str, tuple[int, int]]] = {}
     with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
@@ -186,7 +187,8 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming] |
             raise
         _drop(member, _UNNAMED, work)
         return None
-    work.known.learn(result.edits)
+    result.teach(work.known)
+    work.standing |= {plainly(text) for text in result.sorting.values() if text}
     work.unmatched = result.unmatched if work.unmatched is None else work.unmatched & result.unmatched
     if result.read is not None:
         work.first = work.first or result
@@ -220,7 +222,7 @@ def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, 
         written = [sha256((section.salt + folder).encode("utf-8", "surrogateescape")).hexdigest() for folder in folders]
         rule = "hash-subdirectories"
     else:
-        written = [_folder(folder, ctx, work) for folder in folders]
+        written = [work.folders.setdefault(folder, _folder(folder, ctx, work)) for folder in folders]
         rule = Always.NAME.value
     name = "/".join([*written, result.name])
     moved = renamed("/".join(folders), "/".join(written), rule)
@@ -232,11 +234,7 @@ def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, 
 def _folder(name: str, ctx: Context, work: Work) -> str:
     """Return a folder's name; one in letters of an unknown system does not stay, whatever it says."""
     readable = not any("\ud800" <= letter <= "\udfff" for letter in name)
-    return safe_name(name, work.known, ctx, "folder") if readable else ctx.keyring.name("folder", name)
-
-
-def _folders(names: list[str]) -> set[str]:
-    return {folder for name in names for folder in PurePosixPath(name).parent.parts}
+    return safe_name(name, work.known, work.standing, ctx, "folder") if readable else ctx.keyring.name("folder", name)
 
 
 def _at(ctx: Context) -> At:
@@ -253,14 +251,14 @@ def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str,
     if work.outside:
         edits.append(Edit("bytes outside of members", "", "", "remove", Always.ZIP_OUTSIDE.value, "", ""))
     read = work.first.read if work.first is not None else None
-    sorting = work.sorting or {}
+    sorting = work.sorting = held(work.sorting or {}, work.known)
     if ctx.acquisition not in (sorting.get("SeriesDescription"), sorting.get("ProtocolName")):
-        work.known.add(ctx.acquisition, "")
+        work.known.add(ctx.acquisition, "LO")
     if section.filenames:
         written = from_templates(section.filenames, name, read or (lambda selector: None), _at(ctx))
-        rule = section.filenames[0].label
+        written, rule = templated(written, work.known, section.filenames[0].label, ctx)
     else:
-        written, rule = safe_name(name, work.known, ctx, "file"), Always.NAME.value
+        written, rule = safe_name(name, work.known, work.standing, ctx, "file"), Always.NAME.value
     edits += renamed(name, written, rule)
     work.audit.insert(0, MemberEdits("", tuple(edits)))
     return written, work

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.formats.dicom import part10, values
+from fw_gear_deid.formats.dicom import part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, EXPLICIT_LITTLE, Encoding, Level, Place, Walker, Want
@@ -143,6 +143,8 @@ class Edited:
         Elements that others go by, as they came and as they will stand.
     read : callable
         Element → text after de-identification, None where it is absent or empty.
+    unread : callable
+        Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
     """
 
     section: DicomSection
@@ -154,6 +156,7 @@ class Edited:
     before: Fields
     after: Fields
     read: Callable[[Selector], str | None]
+    unread: Callable[[], Iterator[tuple[str, str]]]
 
 
 def fields_of(parts: Parts) -> Fields:
@@ -199,10 +202,20 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         Fields(done.before, encodings, little),
         Fields(done.after, encodings, little),
         lambda selector: done.text_at(selector) or None,
+        lambda: _unread(parts.body_src, done),
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
     return edited
+
+
+def _unread(src: bytes, done: Edits) -> Iterator[tuple[str, str]]:
+    for level, one in done.unread:
+        codecs = done.encodings(level)
+        if one.items is None:
+            yield from texts.text_of(src[one.value : one.end], one.want.vr, codecs)
+        else:
+            yield from texts.texts_in(src[one.start : one.end], level.place.encoding, codecs)
 
 
 def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) -> None:

@@ -11,6 +11,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE, SEVERAL, Born, Identity, Person, contradict
 from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.model.words import is_neutral
 
 PATIENT_ID, SERIES_UID = 0x00100020, 0x0020000E
 _PATIENT = {
@@ -50,6 +51,11 @@ def person_of(fields: Fields, keyring: Keyring) -> str | None:
     """Return the person that the PatientID tells; None without a usable one."""
     known = identity_of(fields, keyring).id
     return Person("id", (known,)).text if known else None
+
+
+def tells_whose(fields: Fields) -> bool:
+    """Tell whether a data set says whose it is, by an id or a name that is more than a word for anybody."""
+    return not all(is_neutral(_text(fields, tag)) for tag in (PATIENT_ID, _PATIENT["PatientName"]))
 
 
 def _text(fields: Fields, tag: int) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.identity import person_of
+from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.ids import check_ids, ids_of
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.names import Identifiers, from_templates, suffix_of
+from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
@@ -18,10 +18,12 @@ from fw_gear_deid.formats.dicom.sniff import lacks_prefix
 from fw_gear_deid.formats.dicom.walk import Cut
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.words import is_neutral
 from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
+from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
@@ -56,6 +58,10 @@ class Done:
         Sorting tags that a rule sets, changes or keeps on purpose.
     read : callable or None
         Element → text after de-identification.
+    unread : callable
+        As ``Edited.unread``.
+    whose : bool
+        It says, or said, whose it is.
     """
 
     name: str
@@ -65,6 +71,15 @@ class Done:
     sorting: dict[str, str] = field(default_factory=dict)
     ruled: frozenset[str] = frozenset()
     read: Callable[[Selector], str | None] | None = None
+    unread: Callable[[], Iterable[tuple[str, str]]] = tuple
+    whose: bool = False
+
+    def teach(self, known: Known) -> None:
+        """Let a name that is to stand around it be held against what went from it."""
+        known.learn(self.edits)
+        for text, vr in self.unread():
+            known.add(text, vr)
+        known.tells_whose |= self.whose
 
 
 def takes(profile: Profile, name: str, head: bytes, *, archive: bool = False) -> AnySection | None:
@@ -152,18 +167,25 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         written, rule = _default_name(edited.after, name, ctx), "default name"
     pieces, meta = part10.write(parts, edited.meta, edited.body)
     written_bytes = b"".join(pieces)
-    edits = (*edited.edits, *renamed(name, written, rule))
     if ctx.verify != "off":
         dicom.check(edited, written_bytes, meta, behind)
-    return Done(
+    done = Done(
         name=written,
         pieces=_pieces(written_bytes, source, behind),
-        edits=edits,
+        edits=edited.edits,
         unmatched=frozenset(rule.index for rule in section.rules) - edited.matched,
         sorting=sorting_texts(edited.after),
-        ruled=ruled_keywords(section, edited.after, edits),
+        ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
+        unread=edited.unread,
+        whose=tells_whose(fields),
     )
+    if section.filenames:
+        done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
+    if ctx.acquisition and ctx.acquisition in (done.sorting[keyword] for keyword in DESCRIPTIONS):
+        done.sorting = held(done.sorting, known_of(ctx, done))
+    done.edits = (*done.edits, *renamed(name, done.name, rule))
+    return done
 
 
 def _pieces(beginning: bytes, source: Incoming, behind: int) -> Iterator[bytes]:
@@ -172,6 +194,33 @@ def _pieces(beginning: bytes, source: Incoming, behind: int) -> Iterator[bytes]:
     for piece in source.rest():
         if behind:
             yield piece
+
+
+DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
+"""Elements that somebody typed, and by which acquisitions are called."""
+
+
+def known_of(ctx: Context, *files: Done) -> Known:
+    """Return what no name around some files may carry."""
+    known = Known()
+    for text in ctx.telling:
+        known.add(text, "")
+        known.tells_whose |= not is_neutral(text)
+    for one in files:
+        one.teach(known)
+    return known
+
+
+def templated(name: str, known: Known, rule: str, ctx: Context) -> tuple[str, str]:
+    """Return a name that ``filenames`` gives, and its rule; a neutral one where it carries what a rule took away."""
+    if not known.told_by(name):
+        return name, rule
+    return ctx.keyring.name("file", name) + suffix_of(name), Always.NAME.value
+
+
+def held(sorting: Mapping[str, str], known: Known) -> dict[str, str]:
+    """Return texts without descriptions that no label may have, since they carry what a rule took away."""
+    return {key: "" if key in DESCRIPTIONS and known.told_by(text) else text for key, text in sorting.items()}
 
 
 def sorting_texts(fields: Fields) -> dict[str, str]:
@@ -202,8 +251,9 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
     at = At("text", ctx.draw(), ctx.today, lambda name: "")
     written = from_templates(section.filenames, name, lambda selector: None, at)
+    written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
-    return Done(written, pieces, tuple(renamed(name, written, section.filenames[0].label)))
+    return Done(written, pieces, tuple(renamed(name, written, rule)))
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:
@@ -211,11 +261,11 @@ def renamed(before: str, after: str, rule: str) -> list[Edit]:
     return [] if before == after else [Edit("filename", "", "", "rename", rule, before, after)]
 
 
-def safe_name(name: str, known: Identifiers, ctx: Context, kind: str) -> str:
-    """Return a name as it is, or a neutral one when it carries a value that a rule took away."""
-    if not known.found_in(name):
+def safe_name(name: str, known: Known, standing: Collection[str], ctx: Context, kind: str) -> str:
+    """Return a name as it is, or a neutral one; ``names.may_stay`` decides."""
+    if may_stay(name, known, standing):
         return sanitize(name)
-    return ctx.keyring.name(kind, name) + suffix_of(name)
+    return ctx.keyring.name(kind, name) + ("" if kind == "folder" else suffix_of(name))
 
 
 def is_text(head: bytes) -> bool:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.words import is_neutral
 from fw_gear_deid.profile.compiled import NameTemplate
+from fw_gear_deid.verify.known import Known, plainly
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
-_COMPOUND = (".dicom.zip", ".nii.gz", ".tar.gz")
-_TEXT_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter values occur by chance
-_NAME_PART_MIN = 3
+_SUFFIXES = (
+    ".dicom.zip", ".dcm.zip", ".nii.gz", ".tar.gz", ".dcm", ".dicom", ".ima", ".zip", ".tar", ".tgz", ".gz", ".nii",
+    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".xml", ".json", ".csv", ".tsv", ".txt",
+)  # fmt: skip
 
 
 class NoTemplate(Unfit):
@@ -67,55 +68,24 @@ def from_templates(
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix of a file name that says what kind of file it is."""
+    """Return the suffix of a file's name that says what kind of file it is; what is no such suffix may be a name."""
     lower = name.lower()
-    for compound in _COMPOUND:
-        if lower.endswith(compound):
-            return compound
-    match = re.search(r"\.[a-z0-9]{1,5}$", lower)
-    return match.group() if match and not match.group()[1:].isdecimal() else ""
+    return next((suffix for suffix in _SUFFIXES if lower.endswith(suffix)), "")
 
 
-class Identifiers:
-    """Values that rules removed or replaced, for finding them again in names."""
+def may_stay(name: str, known: Known, standing: Collection[str]) -> bool:
+    """Tell whether a file's or folder's name may stay.
 
-    def __init__(self) -> None:
-        self._texts: set[str] = set()
-        self._parts: set[str] = set()
-        self._known: set[tuple[str, str]] = set()
-        """Values added already: the members of an archive repeat them."""
-
-    def learn(self, edits: Iterable[Edit]) -> None:
-        """Remember the values before of edits."""
-        for edit in edits:
-            if edit.before and edit.before != edit.after and not edit.before.startswith("<"):
-                self.add(edit.before, edit.vr)
-
-    def add(self, text: str, vr: str) -> None:
-        """Remember one value; a person's name also by its parts."""
-        if (text, vr) in self._known:
-            return
-        self._known.add((text, vr))
-        for value in text.split("\\"):
-            groups = value.split("=") if vr == "PN" else [value]
-            self._texts |= {plain for plain in map(_plain, groups) if _weight(plain) >= _TEXT_MIN}
-            if vr == "PN":
-                parts = (_plain(part) for part in re.split(r"[\^= ,]+", value))
-                self._parts |= {part for part in parts if _weight(part) >= _NAME_PART_MIN}
-
-    def found_in(self, name: str) -> bool:
-        """Tell whether a name carries one of the values."""
-        plain = _plain(name)
-        if any(text in plain for text in self._texts):
-            return True
-        tokens = {_plain(token) for token in re.split(r"[^\w\u0300-\u036f]+|[_\d]+", name) if token}
-        return bool(self._parts & tokens) or any(_weight(part) > _TEXT_MIN and part in plain for part in self._parts)
-
-
-def _plain(text: str) -> str:
-    """Text for comparing: letters and digits only, without case and accents, however these are encoded."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", text).casefold())
-
-
-def _weight(plain: str) -> int:
-    return len(plain.encode("utf-8", "surrogatepass"))
+    Parameters
+    ----------
+    name : str
+    known : Known
+        What rules took away: the name carries none of it.
+    standing : collection of str
+        What ``plainly`` makes of texts of the de-identified header. Where nobody could tell whose the file is, there is
+        nothing to hold a name against: it stays when it is one of them, or when its words name nobody.
+    """
+    if known.told_by(name):
+        return False
+    stem = name[: len(name) - len(suffix_of(name))]
+    return known.tells_whose or is_neutral(stem) or plainly(stem) in standing

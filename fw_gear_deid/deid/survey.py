@@ -14,7 +14,7 @@ from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
 from fw_gear_deid.deid.ids import ids_of
-from fw_gear_deid.deid.member import ruled_keywords, sorting_texts, takes
+from fw_gear_deid.deid.member import held, known_of, ruled_keywords, sorting_texts, takes
 from fw_gear_deid.deid.sort import Found, beginnings, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
@@ -215,7 +215,11 @@ def _of(data: bytes, name: str, section: DicomSection, ctx: Context) -> Surveyed
     except Unfit:
         return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, edited.after, edited.edits)
-    return Surveyed(series, sorting_texts(edited.after), ruled, _labels(before, ctx))
+    known = known_of(ctx)
+    known.learn(edited.edits)
+    for text, vr in edited.unread():
+        known.add(text, vr)
+    return Surveyed(series, held(sorting_texts(edited.after), known), ruled, _labels(before, ctx))
 
 
 _NAMED_BY = {"subject": "PatientID", "session": "StudyInstanceUID", "acquisition": "SeriesDescription"}

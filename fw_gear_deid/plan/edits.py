@@ -10,6 +10,7 @@ from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, Found, Level, Place, Walker, header, item_header
 from fw_gear_deid.model.dictionary import (
+    TEXT_VRS,
     format_tag,
     is_private,
     is_private_creator,
@@ -84,6 +85,8 @@ class Edits:
         Watched tag of the top level → value bytes and VR, as they came and as they will stand.
     matched : set of int
         Rules that found something.
+    unread : list of Level and Found
+        What goes and has texts of which the audit tells the size alone: sequences, and values in an unknown spelling.
     """
 
     def __init__(self, places: Places, src: bytes, body: Level, memory: Callable[[tuple[str, ...]], Memory]) -> None:
@@ -102,6 +105,7 @@ class Edits:
         self.before: dict[int, tuple[bytes, str]] = {}
         self.after: dict[int, tuple[bytes, str]] = {}
         self.matched: set[int] = set()
+        self.unread: list[tuple[Level, Found]] = []
         self.body = Out()
         self.meta = Out()
 
@@ -395,6 +399,8 @@ class Edits:
             self.matched |= result.matched
             if result.new is not None:
                 delta += self._change(level, one.start, one.end, result, out)
+                if act.vr in TEXT_VRS and raw and result.edit is not None and result.edit.before[:1] == "<":
+                    self.unread.append((level, one))
             if watching and act.watched and raw is not None:
                 self.before[act.tag] = raw, act.vr
                 if result.value is not None:
@@ -518,6 +524,7 @@ class Edits:
             if result.new is not None:
                 self._not_lost(level, one, doomed.rank)
                 delta = self._change(level, one.start, one.end, result, out)
+                self.unread.append((level, one))
                 for item in items:  # what rules before it find inside counts, and what they cannot do, too
                     self._level(item, src, min(until, doomed.rank), Out())
                 return delta

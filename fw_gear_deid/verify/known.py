@@ -1,0 +1,306 @@
+"""Values that rules took away → whether a text still tells one of them, however it is spelt.
+
+A value is looked for in three ways. *Inside* of anything, as letters and digits only, without case and accents: what is
+long enough not to stand there by chance. As a *component* of its own between separators: what is short, such as the
+parts of a person's name. As a *day*, in the usual spellings of one. Words that tell nobody from anybody are not known:
+numbers that count, words of the standard.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from datetime import date
+from functools import lru_cache
+from itertools import permutations
+
+from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.words import NEUTRAL, PARTICLES
+
+_SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
+_INSIDE_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter ones occur by chance
+_PART_MIN = 5  # of one part of a person's name
+_TEXT_MAX = 400  # letters; a name is never as long
+_COUNT_MAX = 3  # digits of a number that may only count something
+_RUN_MIN = 6  # digits of an identifier that tell somebody by themselves
+_WHOSE = {"LO", "SH", "UN", ""}
+"""VRs whose values may tell one person from another, however short; PN is told apart by its parts."""
+_CODED = {"CS", "DS", "IS", "AS", "TM", "US", "SS", "UL", "SL", "FL", "FD", "UV", "SV"}
+_CODE_MAX = 5  # digits of such a value that stand anywhere by chance
+_UNTOLD = ("StudyID",)
+"""Elements in which scanners write a number of the day."""
+_STANDARD_UID = "1.2.840.10008."
+_SINGLE_MIN = "\u2e80"
+"""From here on a letter may be a whole word (CJK, Hangul)."""
+
+
+class Known:
+    """Values, in the forms in which they are looked for.
+
+    Attributes
+    ----------
+    tells_whose : bool
+        Something says, or said, who the person is; where nothing does there is nothing to hold a text against.
+    """
+
+    def __init__(self) -> None:
+        self.tells_whose = False
+        self._inside: dict[int, set[str]] = {}
+        self._components: set[str] = set()
+        self._days: set[date] = set()
+        self._seen: set[tuple[str, str]] = set()
+
+    def learn(self, edits: Iterable[Edit]) -> None:
+        """Remember the values before of edits."""
+        for edit in edits:
+            if edit.before and edit.before != edit.after and not _SIZE.fullmatch(edit.before):
+                self.add(edit.before, edit.vr, edit.keyword)
+
+    def add(self, text: str, vr: str, keyword: str = "") -> None:
+        """Remember one value, or several that a backslash parts.
+
+        Parameters
+        ----------
+        text : str
+        vr : str
+            Empty: a label, or another text that is no element's.
+        keyword : str
+        """
+        key = text, vr  # the members of an archive repeat them
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        forms = _forms(text, vr, keyword)
+        for plain in forms.inside:
+            self._inside.setdefault(len(plain), set()).add(plain)
+        self._components |= forms.components
+        self._days |= forms.days
+
+    def told_by(self, text: str) -> bool:
+        """Tell whether a text has one of the values in it."""
+        return any(self._is_in(spelt) for spelt in _readings(text))
+
+    def _is_in(self, text: str) -> bool:
+        plain = plainly(text)
+        for length, texts in self._inside.items():
+            # by its places, not by the values, of which an archive may teach thousands
+            if any(plain[at : at + length] in texts for at in range(len(plain) - length + 1)):
+                return True
+        if self._components and not self._components.isdisjoint(_components(text)):
+            return True
+        return bool(self._days) and not self._days.isdisjoint(_days(text))
+
+
+class _Forms:
+    """What is looked for when one value is."""
+
+    def __init__(self) -> None:
+        self.inside: set[str] = set()
+        self.components: set[str] = set()
+        self.days: set[date] = set()
+
+    def add(self, value: str, vr: str, keyword: str) -> None:
+        """Add a single value."""
+        if len(value) > _TEXT_MAX or (vr == "UI" and value.startswith(_STANDARD_UID)):
+            return
+        if vr in ("DA", "DT"):
+            self.days.update(_stored_day(value))
+            return
+        if vr == "PN":
+            for group in value.split("="):
+                self._add_name(group)
+            return
+        plain = plainly(value)
+        if not plain or plain in NEUTRAL:
+            return
+        if vr == "":
+            self.days.update(_days(value))
+            self._add_name(" ".join(re.findall(r"[^\W\d_]+", value)))
+        self._add_text(plain, vr, keyword)
+
+    def _add_text(self, plain: str, vr: str, keyword: str) -> None:
+        counts = plain.isdecimal() and len(plain) <= (_CODE_MAX if vr in _CODED else _COUNT_MAX)
+        if weight(plain) >= _INSIDE_MIN and not counts:
+            self.inside.add(plain)
+        if vr not in _WHOSE or (counts and keyword in _UNTOLD):
+            return
+        self.components.add(plain)
+        for run in {plain} if plain.isdecimal() else set(re.findall(rf"\d{{{_RUN_MIN},}}", plain)):
+            short = run.lstrip("0")
+            if len(short) >= _RUN_MIN:
+                self.inside.add(short)
+            elif len(short) >= _COUNT_MAX:
+                self.components.add(short)
+
+    def _add_name(self, group: str) -> None:
+        """Add a person's name: whole in every order, and by its parts."""
+        parts = [plain for plain in map(plainly, re.split(r"[\^ ,;]+", group)) if plain]
+        telling = [one for one in parts if one not in PARTICLES and one not in NEUTRAL]
+        if not telling:
+            return
+        orders = (order for size in (2, 3) for order in permutations(parts[:5], size))
+        together = [order for order in orders if any(one in telling and len(one) > 1 for one in order)]
+        for whole in (plainly(group), *map("".join, together)):
+            if weight(whole) >= _INSIDE_MIN:
+                self.inside.add(whole)
+        for part in (*telling, *_halves(group)):
+            if weight(part) >= _PART_MIN:
+                self.inside.add(part)
+            if len(part) > 1 or part >= _SINGLE_MIN:
+                self.components.add(part)
+
+
+@lru_cache(maxsize=8192)  # the files of a run repeat them
+def _forms(text: str, vr: str, keyword: str) -> _Forms:
+    forms = _Forms()
+    for spelt in _readings(text):
+        for value in spelt.split("\\"):
+            forms.add(value.strip("\0 "), vr, keyword)
+    return forms
+
+
+def plainly(text: str) -> str:
+    """Return letters and digits only, without case and accents, however these are encoded."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", text).casefold())
+
+
+def weight(plain: str) -> int:
+    """Return how many bytes a text takes: ideographs tell more than letters."""
+    return len(plain.encode("utf-8", "surrogatepass"))
+
+
+def _halves(group: str) -> Iterator[str]:
+    """Yield the halves of double names, ``Doe-Smith`` and ``O'Brien``; of two letters and less they tell nobody."""
+    for part in re.split(r"[\^ ,;]+", group):
+        pieces = [plainly(one) for one in re.split(r"[-'’.]+", part)]
+        if len(pieces) > 1:
+            yield from (one for one in pieces if len(one) > 2 and one not in NEUTRAL | PARTICLES)
+
+
+_HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+
+def _components(text: str) -> set[str]:
+    """Return what stands in a text between separators, digits and humps: ``JaneDoe_2`` has jane, doe, janedoe and 2."""
+    found = set()
+    for one in re.split(r"[^\w\u0300-\u036f]+|_+", unicodedata.normalize("NFC", text)):
+        found.add(plainly(one))
+        found.update(plainly(piece) for piece in re.split(r"\d+", one))
+        if one.isascii():
+            found.update(piece.lower() for piece in _HUMP.findall(one) if not piece.isdecimal())
+    return found - {""} - NEUTRAL
+
+
+# -- letters that were read in another character set ---------------------------------------------------
+
+_SPELT_OUT = {ord(one): out for one, out in {
+    "ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa",
+    "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe",
+}.items()}  # fmt: skip
+_MISREAD = ("latin_1", "cp437", "cp1252")
+_OTHERS = ("utf-8", "shift_jis", "gb18030", "euc_kr", "euc_jp", "big5", "iso8859_5", "koi8_r", "cp1251", "iso8859_7")
+
+
+def _readings(text: str) -> Iterator[str]:
+    """Yield a text, and what it says when its bytes are of another character set than they were read in."""
+    yield text
+    if text.isascii():
+        return
+    for one in (text, *_read_anew(text)):
+        yield one
+        yield unicodedata.normalize("NFC", one).translate(_SPELT_OUT)
+    yield "".join(one if one.isascii() else " " for one in text)
+
+
+def _read_anew(text: str) -> Iterator[str]:
+    if any("\udc80" <= one <= "\udcff" for one in text):
+        readings = [text.encode("utf-8", "surrogateescape")]
+    else:
+        readings = [raw for raw in (_encoded(text, codec) for codec in _MISREAD) if raw is not None]
+    for raw in readings:
+        for codec in _OTHERS:
+            try:
+                yield raw.decode(codec)
+            except UnicodeDecodeError:
+                continue
+            if codec == "utf-8":
+                break  # what is UTF-8 by chance is rare
+
+
+def _encoded(text: str, codec: str) -> bytes | None:
+    try:
+        return text.encode(codec)
+    except UnicodeEncodeError:
+        return None
+
+
+# -- days ----------------------------------------------------------------------------------------------
+
+_MONTHS = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11,
+    "dec": 12,
+}  # fmt: skip
+_MONTH = "(" + "|".join(_MONTHS) + ")[a-z]*"
+_PARTED = re.compile(r"(?<!\d)(\d{1,4})[-._ /](\d{1,2})[-._ /](\d{1,4})(?!\d)")
+_DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}})[-._ ]?{_MONTH}[-._, ]*(\d{{4}}|\d{{2}})(?!\d)")
+_MONTH_DAY = re.compile(rf"{_MONTH}[-._ ]*(\d{{1,2}})(?:st|nd|rd|th)?[-._, ]+(\d{{4}})(?!\d)")
+_YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}})[-._ ]?{_MONTH}[-._ ]?(\d{{1,2}})(?!\d)")
+_SHORT = 6
+_FIRST, _LAST = 1880, 2100
+"""Years in which somebody whose images are stored was born, or seen."""
+
+
+def _stored_day(value: str) -> Iterator[date]:
+    """Yield the day of a DA or DT value; what is none is looked at as a text."""
+    found = re.match(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})", value)
+    yield from _day(*found.groups()) if found else _days(value)
+
+
+def _days(text: str) -> set[date]:
+    """Return the days that a text names, in any order of year, month and day in which one comes out."""
+    lower = unicodedata.normalize("NFKC", text).casefold()
+    found: set[date] = set()
+    for run in re.findall(r"\d{6,}", lower):
+        for at in range(len(run) - 7):
+            some = run[at : at + 8]
+            found.update(_day(some[:4], some[4:6], some[6:]))
+            found.update(_either(some[:2], some[2:4], some[4:]))
+        if len(run) == _SHORT:
+            found.update(_day(run[:2], run[2:4], run[4:]))
+            found.update(_either(run[:2], run[2:4], run[4:]))
+    for first, second, third in _overlapping(_PARTED, lower):
+        found.update(_day(first, second, third))
+        found.update(_either(first, second, third))
+    for day, month, year in _DAY_MONTH.findall(lower):
+        found.update(_day(year, str(_MONTHS[month]), day))
+    for month, day, year in _MONTH_DAY.findall(lower):
+        found.update(_day(year, str(_MONTHS[month]), day))
+    for year, month, day in _YEAR_MONTH.findall(lower):
+        found.update(_day(year, str(_MONTHS[month]), day))
+    return found
+
+
+def _overlapping(pattern: re.Pattern[str], text: str) -> Iterator[tuple[str, ...]]:
+    at = 0
+    while (found := pattern.search(text, at)) is not None:
+        yield found.groups()
+        at = found.end(1)
+
+
+def _either(first: str, second: str, year: str) -> Iterator[date]:
+    """Yield the days of two numbers before a year: Europe writes the day first, America the month."""
+    yield from _day(year, second, first)
+    yield from _day(year, first, second)
+
+
+def _day(year: str, month: str, day: str) -> Iterator[date]:
+    if len(year) not in (2, 4) or len(month) > 2 or len(day) > 2:
+        return
+    for century in (0,) if len(year) == 4 else (1900, 2000):
+        number = century + int(year)
+        if _FIRST <= number <= _LAST:
+            try:
+                yield date(number, int(month), int(day))
+            except ValueError:
+                continue
