@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fw_gear_deid.actions import Hash, Keep, Remove, Replace
 from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
 from tests.dicom_files import SYNTAXES, Fragments, Item, Leaf, Node, Seq, Syntax, text
 from tests.oracle import Change, Step, after
@@ -189,7 +190,7 @@ def _rule(draw: Draw, seen: list[tuple[tuple[Step, ...], int, str, str]], *, rec
     if kind == "regex":
         pattern = draw(st.sampled_from(_PATTERNS))
         action = draw(st.sampled_from((Remove(), Replace(("",)), Keep())))
-        return RegexAt(re.compile(pattern), re.compile(pattern, re.IGNORECASE)), action
+        return RegexAt(Pattern(pattern), Pattern(pattern, re.IGNORECASE)), action
     private = [place for place in seen if place[3]]
     way, tag, vr, creator = draw(st.sampled_from(private if private and kind == "private" else seen))
     selector: Selector = TagAt(tag)

@@ -8,6 +8,7 @@ from fw_gear_deid.actions.spec import Given, Spec
 from fw_gear_deid.model.action import Action, At, Gone, Texts
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.patterns import Pattern
 
 VARIABLE = re.compile(r"\{([^{}]+)\}")
 
@@ -18,7 +19,7 @@ class Substitution:
 
     Attributes
     ----------
-    pattern : re.Pattern
+    pattern : Pattern
         Matched from the start of the value.
     output : str
         Template; ``{x}`` is a named capture or another field.
@@ -26,7 +27,7 @@ class Substitution:
         What to do with a capture, or with another field's value.
     """
 
-    pattern: re.Pattern[str]
+    pattern: Pattern
     output: str
     groups: tuple[tuple[str, Action], ...] = ()
 

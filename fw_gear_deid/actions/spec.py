@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fw_gear_deid.model.action import NOTHING, Action, Texts
+from fw_gear_deid.model.patterns import Pattern
 
 RECORD = "text"
 """The kind of values that have no VR: those of a JSON record."""
-Template = tuple[re.Pattern[str], str, tuple[tuple[str, Action], ...]]
+Template = tuple[Pattern, str, tuple[tuple[str, Action], ...]]
 """``{input-regex, output, groups}``: what is matched, what is written, what is done with captures and other fields."""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.patterns import Pattern
 
 
 @frozen
@@ -45,8 +44,8 @@ class GroupsAt:
 class RegexAt:
     """Every element, at any depth, whose dotted keyword path or dotted tag path matches from its start."""
 
-    pattern: re.Pattern[str]
-    hex_pattern: re.Pattern[str]
+    pattern: Pattern
+    hex_pattern: Pattern
     """The same, case-insensitive: hexadecimal paths match in either case."""
 
 
@@ -62,7 +61,7 @@ class KeyAt:
 class KeysAt:
     """Every value of a JSON record, groups and lists included, whose path matches from its start."""
 
-    pattern: re.Pattern[str]
+    pattern: Pattern
     separator: str = "."
 
 

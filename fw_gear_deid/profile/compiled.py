@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping
 
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.text.problems import Problem
 
@@ -44,7 +44,7 @@ class FileMatch:
     """Which files a section takes (profile language §2.1)."""
 
     globs: tuple[str, ...]
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Pattern, ...]
     enforce: bool
     offset: int
     signatures: tuple[bytes, ...]
@@ -66,7 +66,7 @@ class NameTemplate:
 
     Attributes
     ----------
-    pattern : re.Pattern
+    pattern : Pattern
         Matched from the start of the source's base name.
     output : str
     groups : tuple of (str, Action)
@@ -76,7 +76,7 @@ class NameTemplate:
     label : str
     """
 
-    pattern: re.Pattern[str]
+    pattern: Pattern
     output: str
     groups: tuple[tuple[str, Action], ...]
     fields: tuple[tuple[str, Selector], ...]

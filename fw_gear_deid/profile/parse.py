@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping as Values
 from functools import lru_cache
 from hashlib import sha256
 
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
 from fw_gear_deid.profile.advice import lint
 from fw_gear_deid.profile.compiled import (
@@ -165,7 +165,7 @@ def _top_options(root: Mapping, sections: dict[str, Section], problems: Problems
 def _match(section: Section) -> FileMatch:
     globs, offset, signatures = schema.FILTERS[section.key]
     node = section.options.get("file-filter")
-    patterns: list[re.Pattern[str]] = []
+    patterns: list[Pattern] = []
     if node is not None:
         items = node.items if isinstance(node, Listing) else (node,)
         texts = [item.text for item in items if isinstance(item, Scalar)]

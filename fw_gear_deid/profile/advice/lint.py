@@ -7,6 +7,8 @@ import re
 from fw_gear_deid.actions import ACTIONS, hashuid
 from fw_gear_deid.model.action import GONE
 from fw_gear_deid.model.dictionary import is_private, tag_of
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
 from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.entries import Entry, parse_entries
@@ -140,7 +142,7 @@ def _removes(entry: Entry) -> bool:
 
 def _reaches_below(entry: Entry, keyword: str, nested: bool) -> bool:
     if isinstance(entry.selector, RegexAt):
-        return _reaches(entry, keyword) or bool(entry.selector.pattern.match(f"ReferencedImageSequence.0.{keyword}"))
+        return _reaches(entry, keyword) or _matches(entry.selector.pattern, f"ReferencedImageSequence.0.{keyword}")
     return nested and _reaches(entry, keyword)
 
 
@@ -150,7 +152,7 @@ def _reaches(entry: Entry, keyword: str) -> bool:
         case TagAt(other):
             return other == tag
         case RegexAt(pattern, hex_pattern):
-            return bool(pattern.match(keyword) or hex_pattern.match(f"{tag:08x}"))
+            return _matches(pattern, keyword) or _matches(hex_pattern, f"{tag:08x}")
         case _:
             return False
 
@@ -159,3 +161,10 @@ def warning_of(entry: Entry, kind: str | None) -> str:
     """Return what an entry's action leaves, where it works on a VR or another kind of value; empty for nothing."""
     action, settled = entry.action, not isinstance(entry.action, Unresolved)
     return ACTIONS[action.key].warns(action.action if isinstance(action, Unresolved) else action, kind, settled)
+
+
+def _matches(pattern: Pattern, text: str) -> bool:
+    try:
+        return bool(pattern.match(text))
+    except Unfit:  # it takes too long, which files that have such a path will be refused for
+        return False

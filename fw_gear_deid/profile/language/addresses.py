@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import warnings
 
-from fw_gear_deid.model import dictionary
+from fw_gear_deid.model import dictionary, patterns
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import AnySelector, GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 from fw_gear_deid.profile.text.problems import did_you_mean
 
@@ -129,7 +129,7 @@ def parse_regex(text: str) -> RegexAt:
     return RegexAt(compile_pattern(text), compile_pattern(text, re.IGNORECASE))
 
 
-def compile_pattern(text: str, flags: int = 0) -> re.Pattern[str]:
+def compile_pattern(text: str, flags: int = 0) -> Pattern:
     """Return a compiled regular expression.
 
     Raises
@@ -137,15 +137,9 @@ def compile_pattern(text: str, flags: int = 0) -> re.Pattern[str]:
     BadName
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # '[[:alpha:]]' compiles, and means something else than it looks like
-            return re.compile(text, flags)
-    except re.error as error:
-        raise BadName(f"not a regular expression: {error.msg} at position {error.pos}") from None
-    except Warning as warning:
-        raise BadName(f"not a clear regular expression: {warning}") from None
-    except (OverflowError, RecursionError):
-        raise BadName("not a regular expression: too large") from None
+        return patterns.compile_pattern(text, flags)
+    except patterns.BadPattern as error:
+        raise BadName(str(error)) from None
 
 
 def vr_of(selector: AnySelector) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
 from fw_gear_deid.profile.language.naming import ELEMENTS, Naming
@@ -96,7 +95,7 @@ class Section:
         """Return the place of a rule for the audit."""
         return f"{self.file}:{line}"
 
-    def regex(self, node: Node, text: str, where: str) -> re.Pattern[str] | None:
+    def regex(self, node: Node, text: str, where: str) -> Pattern | None:
         """Compile a pattern, or complain."""
         try:
             return compile_pattern(text)

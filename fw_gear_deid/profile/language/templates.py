@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from fw_gear_deid.actions.regexsub import VARIABLE
 from fw_gear_deid.actions.spec import Template
 from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, PathAt, TagAt
 from fw_gear_deid.profile.language import build, schema
 from fw_gear_deid.profile.language.addresses import BadName
@@ -51,7 +50,7 @@ def _template(section: Section, item: Node, where: str, references: dict[str, An
     return pattern, output, groups
 
 
-def parse_template(section: Section, item: Node, where: str) -> tuple[re.Pattern[str], str] | None:
+def parse_template(section: Section, item: Node, where: str) -> tuple[Pattern, str] | None:
     """Return pattern and template of ``{input-regex, output, groups}``, or complain and return None."""
     if not isinstance(item, Mapping):
         section.problems.error(item.line, item.column, where, "must be a mapping of input-regex, output and groups")
@@ -76,7 +75,7 @@ def parse_template(section: Section, item: Node, where: str) -> tuple[re.Pattern
 
 
 def parse_groups(
-    section: Section, item: Mapping, where: str, pattern: re.Pattern[str], references: dict[str, AnySelector] | None
+    section: Section, item: Mapping, where: str, pattern: Pattern, references: dict[str, AnySelector] | None
 ) -> tuple[tuple[str, Action], ...] | None:
     """Return the ``groups`` of a template: name → action.
 
