@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import random
 import re
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from fw_gear_deid import actions
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import At
+from fw_gear_deid.model.dictionary import keywords
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, Selector, TagAt
 from fw_gear_deid.profile import store
@@ -24,8 +26,10 @@ from fw_gear_deid.profile.compiled import Profile, Rule
 from fw_gear_deid.profile.language import requires
 from fw_gear_deid.profile.language.addresses import BadName, parse_name
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.text.problems import Problem, ProfileError
+from fw_gear_deid.profile.text import problems
+from fw_gear_deid.profile.text.problems import Problem, ProfileError, did_you_mean
 from fw_gear_deid.profile.text.wrapped import plain_values
+from fw_gear_deid.profile.values import variables
 from fw_gear_deid.profile.values.variables import read_template
 
 EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples=150)
@@ -938,3 +942,27 @@ def test_a_word_of_ours_asks_for_this_program(asked: bool) -> None:
     values = plain_values(text)
     assert requires.add(values, read_template(text, "p.yaml")) is not asked
     assert values["dicom"]["fields"][0] == {"requires": "fw-gear-deid"}
+
+
+# -- size ----------------------------------------------------------------------------------------------
+
+
+def test_a_field_listed_often_is_told_once_each() -> None:
+    """Not each with each: eight thousand of them took 10 GB."""
+    text = "dicom:\n  fields:\n" + "    - name: PatientName\n      remove: true\n" * 50
+    assert len([one for one in warnings_of(text) if "listed twice" in one.message]) == 49
+
+
+def test_braces_that_nobody_closes_are_read_once() -> None:
+    """By what the pattern is: blanks may stand in one way only between braces."""
+    assert variables._BRACES.pattern == r"\{\{([^{}\n]*)\}\}"
+    assert variables.names('a: "{{' + " " * 200_000 + '"\n') == ()
+    assert [name for name, _, _ in variables.names('a: "{{  \t x.y \t }}"\n')] == ["x.y"]
+
+
+@pytest.mark.parametrize("word", ["PatientNam", "patient_name", "StudyInstanceUd", "AcesionNumber", "OtherPatientID"])
+def test_the_nearest_of_five_thousand_keywords_is_found_without_comparing_all(word: str) -> None:
+    known = list(keywords().values())
+    nearest = difflib.get_close_matches(word.lower(), [one.lower() for one in known], n=1, cutoff=0.6)
+    assert did_you_mean(word, known).lower() == f"; did you mean '{nearest[0]}'?"
+    assert len(problems._alike(word.lower(), tuple(one.lower() for one in known))) <= 100

@@ -112,9 +112,9 @@ def execution_order(entries: list[Entry]) -> list[Entry]:
 
 def _compare_with_earlier(section: Section, entry: Entry, earlier: list[Entry]) -> None:
     """Warn of a field listed twice: the language runs both, and published profiles rely on it."""
-    for other in earlier:
-        same = other.action == entry.action
+    if earlier:
+        same = earlier[-1].action == entry.action
         what = "the same again; take one out" if same else "that one runs first, this one on its result"
         section.problems.warn(
-            entry.line, entry.column, entry.where, f"field listed twice, first in line {other.line}: {what}"
+            entry.line, entry.column, entry.where, f"field listed twice, first in line {earlier[0].line}: {what}"
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile.text.lookalikes import other_letter
@@ -73,6 +75,29 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     import difflib  # nobody makes a mistake in most runs
 
     lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower().replace("_", "-"), lower, n=1, cutoff=0.6)
-    near = near or difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    return (f"; did you mean {lower[near[0]]!r}?" if near else "") + other_letter(word)
+    for spelt in dict.fromkeys((word.lower().replace("_", "-"), word.lower())):
+        near = difflib.get_close_matches(spelt, _alike(spelt, tuple(lower)), n=1, cutoff=0.6)
+        if near:
+            return f"; did you mean {lower[near[0]]!r}?" + other_letter(word)
+    return other_letter(word)
+
+
+_FEW = 100  # words that are compared letter by letter
+
+
+def _alike(word: str, known: tuple[str, ...]) -> Iterable[str]:
+    """Return the words that share most pairs of letters with one: the dictionary has five thousand."""
+    if len(known) <= _FEW:
+        return known
+    pairs = _pairs(known)
+    shared = Counter(name for at in range(len(word[:_FEW]) - 1) for name in pairs.get(word[at : at + 2], ()))
+    return [name for name, _ in shared.most_common(_FEW)]
+
+
+@lru_cache(maxsize=8)
+def _pairs(known: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in known:
+        for pair in {name[at : at + 2] for at in range(len(name) - 1)}:
+            found[pair].append(name)
+    return found

@@ -18,7 +18,7 @@ from fw_gear_deid.profile.text.wrapped import unwrap
 
 PSEUDONYMS = ("subject.pseudonym", "session.pseudonym")
 """Variables that need no mapping: who takes a page hands their texts in."""
-_BRACES = re.compile(r"\{\{[ \t]*([^{}\n]*?)[ \t]*\}\}")
+_BRACES = re.compile(r"\{\{([^{}\n]*)\}\}")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 _UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")  # controls, formats, separators
 _HIGH, _LOW = 0xF0000, 0x8000  # indexes are written as two private-use characters of plane 15
@@ -92,7 +92,7 @@ def _template(text: str) -> Template:
     spots: list[Spot] = []
 
     def hide(match: re.Match[str]) -> str:
-        inside, whole = match.group(1), match.group()
+        inside, whole = match.group(1).strip(" \t"), match.group()
         if not any(char.isalpha() or char == "_" for char in inside):
             return whole  # such as a quantifier of a regular expression
         line = bisect_right(starts, match.start())
