@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,11 @@ def test_thousands_of_values_are_looked_for_by_places() -> None:
         known.add(f"1.2.3.{number:06}", "UI")
     assert len(known._inside) == 1
     assert known.told_by("x1.2.3.019999") and not known.told_by("1.2.4.019999")
+
+
+def test_a_comment_that_stays_is_held_too(tmp_path: Path) -> None:
+    profile = RULES + "zip:\n  fields:\n    - name: comment\n      keep: true\n"
+    for name, kept in (("Roe^Jane", b""), ("Quux^Q", b"by Dr. Jane")):
+        deid(tmp_path, packed({"1": instance(PatientName=name)}, comment=b"by Dr. Jane"), profile)
+        with zipfile.ZipFile(tmp_path / "result") as archive:
+            assert archive.comment == kept

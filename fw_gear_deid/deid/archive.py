@@ -142,7 +142,7 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, work: Work) -> Work:
         if section.validate_members and work.written and work.stray:
             raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
         if work.written:
-            target.comment, work.comment = _comment(archive, ctx)
+            target.comment, work.comment = _comment(archive, ctx, work.known)
     return work
 
 
@@ -153,7 +153,7 @@ def _digest(pieces: Iterator[bytes]) -> bytes:
     return digest.digest()
 
 
-def _comment(archive: Archive, ctx: Context) -> tuple[bytes, tuple[Edit, ...]]:
+def _comment(archive: Archive, ctx: Context, known: Known) -> tuple[bytes, tuple[Edit, ...]]:
     """Return the comment of the result, and what was done to it."""
     section = ctx.profile.zip
     before = archive.comment.decode("utf-8", "replace")
@@ -163,6 +163,8 @@ def _comment(archive: Archive, ctx: Context) -> tuple[bytes, tuple[Edit, ...]]:
             result = action((after,), _at(ctx))
             after = "" if isinstance(result, Gone) else ",".join(result)
             key, rule = action.key, label
+    if known.told_by(after):
+        after, key, rule = "", "remove", Always.NAME.value
     edits = (Edit("zip comment", "", "", key, rule, before, after),) if before != after else ()
     return after.encode(), edits
 
