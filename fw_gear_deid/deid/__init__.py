@@ -8,12 +8,10 @@ from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.deid.names import NoTemplate
-from fw_gear_deid.deid.sort import Found, instances, sort
+from fw_gear_deid.deid.sort import Found, coming, sort
 from fw_gear_deid.deid.survey import first_ids, survey
-from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.archive import methods, zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -129,12 +127,7 @@ def _series_name(uid: str, ctx: Context, member: str) -> str:
 
 def _one(source: Path, found: Found, ctx: Context) -> Done:
     """De-identify a file that is no archive, packed or not."""
-    if found.packing:
-        data = archive.content(source, found.packing)
-        incoming = Incoming(iter((data,)), len(data))
-    else:
-        incoming = Incoming(archive.pieces(source), source.stat().st_size)
-    done = deidentify_member(incoming, found.name, ctx)
+    done = deidentify_member(coming(source, found), found.name, ctx)
     if found.packing:
         header = Edit(f"{found.packing} header", "", "", "remove", Always.PACKED_HEADER.value, "", "")
         done.edits = (*done.edits, header)
@@ -162,4 +155,4 @@ def _released(
     )
 
 
-__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "instances", "sort", "survey"]
+__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "sort", "survey"]

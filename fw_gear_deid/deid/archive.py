@@ -114,26 +114,25 @@ def _skipped(work: Work) -> Skipped:
 def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> Work:
     section = ctx.profile.zip
     work = Work(known)
-    taken: dict[str, tuple[str, tuple[int, int]]] = {}
+    taken: dict[str, tuple[str, int, int | None]] = {}
     with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
             try:
-                made = _member(member, ctx, work)
-                if made is None:
+                result = _member(member, ctx, work)
+                if result is None:
                     continue
-                result, incoming = made
                 written = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
-                    there, mark = taken[key]
+                    there, *mark = taken[key]
                     same = _digest(result.pieces) == _digest(target.pieces(there))
-                    if not same or incoming.mark != mark:
+                    if not same or mark != [member.size, member.crc]:
                         raise Unfit("its output name is that of another member")
                     work.audit.pop()
                     _drop(member, _COPY, work)
                     continue
                 zips.write_member(target, written, result.pieces, member.compression)
-                taken[key] = written, incoming.mark
+                taken[key] = written, member.size, member.crc
             except Unfit as error:
                 raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
@@ -166,8 +165,8 @@ def _comment(archive: Archive, ctx: Context) -> tuple[bytes, tuple[Edit, ...]]:
     return after.encode(), edits
 
 
-def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming] | None:
-    """Return a de-identified member, and what it is made of; None when it is left out, and told."""
+def _member(member: Member, ctx: Context, work: Work) -> Done | None:
+    """Return a de-identified member; None when it is left out, and told."""
     base = PurePosixPath(member.name).name
     section, data = section_of(member, ctx.profile), None
     if is_left(section) and not litter_of(member.name):
@@ -193,7 +192,7 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming] |
         work.ruled |= result.ruled
         common = work.sorting or result.sorting
         work.sorting = {key: text if common.get(key) == text else "" for key, text in result.sorting.items()}
-    return result, incoming
+    return result
 
 
 def _word(member: Member, ctx: Context) -> str:

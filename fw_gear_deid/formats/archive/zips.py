@@ -67,7 +67,8 @@ class ZipArchive:
                              UNKNOWN if info.flag_bits & _UNREAD else info.compress_type)  # fmt: skip
             mode = info.external_attr >> 16 if info.create_system == 3 else 0
             special = "link" if stat.S_ISLNK(mode) else ""
-            yield Member(position, name, info.file_size, Content(self.stream, packed).pull, info.compress_type, special)
+            pull = Content(self.stream, packed).pull
+            yield Member(position, name, info.file_size, pull, info.compress_type, special, info.CRC)
 
 
 def _name(info: zipfile.ZipInfo) -> str:
