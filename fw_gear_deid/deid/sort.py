@@ -263,5 +263,4 @@ def coming(source: Path, found: Found) -> Incoming:
     """
     if not found.packing:
         return Incoming(archive.pieces(source), source.stat().st_size)
-    data = archive.content(source, found.packing)
-    return Incoming(iter((data,)), len(data))
+    return Incoming(*archive.unpacked(source, found.packing))
