@@ -26,7 +26,7 @@ from fw_gear_deid.formats.dicom import part10 as codec
 from fw_gear_deid.formats.dicom.walk import Cut
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Released, Skipped
+from fw_gear_deid.model.outcome import Released, Skipped, Trail
 from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.values.book import ProfileBook
@@ -115,7 +115,7 @@ PACKED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "tar": ("x.tar", lambda data: tarred({"a/1.dcm": data})),
     "gzip": ("1.dcm.gz", gzip.compress),
 }
-Told = tuple[Released | str, bytes]
+Told = tuple[Released | str, Trail, bytes]
 BOOK = ProfileBook(parse_profile(PROFILE, "p.yaml"))
 RING = Keyring(b"k" * 32)
 
@@ -142,14 +142,16 @@ class Way:
     most: int = 0
 
     def told(self, name: str, data: bytes, profile: str) -> Told:
-        """Return what comes of a file: report and bytes, or the refusal."""
+        """Return what comes of a file: report, audit and bytes, or the refusal."""
         (self.folder / "source").write_bytes(data)
         out = self.folder / "result"
         try:
             done = deidentify(self.folder / "source", name, context(profile), out)
         except Unfit as error:
-            return f"{type(error).__name__}: {error}", b""
-        return (done.reason, b"") if isinstance(done, Skipped) else (done.released, out.read_bytes())
+            return f"{type(error).__name__}: {error}", Trail(), b""
+        if isinstance(done, Skipped):
+            return done.reason, Trail(), b""
+        return done.released, done.trail, out.read_bytes()
 
     def both(self, name: str, data: bytes, profile: str = PROFILE) -> tuple[Told, Told]:
         at_once = self.told(name, data, profile)
@@ -212,7 +214,7 @@ def test_the_same_comes_of_it(way: Way, kind: str, rules: str, packed: str) -> N
 def test_pixels_are_not_at_hand(way: Way, kind: str, rules: str, packed: str) -> None:
     """Else the comparison above would compare nothing."""
     name, pack = PACKED[packed]
-    (released, _), _ = way.both(name, pack(FILES[kind]), PROFILE + MORE[rules])
+    (released, _, _), _ = way.both(name, pack(FILES[kind]), PROFILE + MORE[rules])
     assert isinstance(released, Released), released
     assert 0 < way.most < 6000
 
@@ -228,7 +230,7 @@ def test_damage_behind_the_beginning_refuses(way: Way, method: int, rules: str, 
         info = made.getinfo(f"{number}.dcm")
     data[info.header_offset + 35 + info.compress_size - 100] ^= 0xFF
     at_once, in_pieces = way.both("x.zip", bytes(data), PROFILE + MORE[rules])
-    assert at_once == in_pieces == (f"Malformed: member {number}: a member of the archive is damaged", b"")
+    assert at_once == in_pieces == (f"Malformed: member {number}: a member of the archive is damaged", Trail(), b"")
 
 
 def test_one_that_stands_twice_is_a_copy(way: Way) -> None:
@@ -310,7 +312,7 @@ def test_damage_in_what_is_needed_is_told(way: Way) -> None:
         info = made.getinfo("1.dcm")
     data[info.header_offset + 35 + 9000] ^= 0xFF
     at_once, in_pieces = way.both("x.zip", bytes(data))
-    assert at_once == in_pieces == ("Malformed: member 1: a member of the archive is damaged", b"")
+    assert at_once == in_pieces == ("Malformed: member 1: a member of the archive is damaged", Trail(), b"")
 
 
 @pytest.mark.parametrize("piece", [1, 7, 131, 132, 133, 700, 1 << 20])

@@ -13,12 +13,13 @@ from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member, renamed, safe_name, takes
 from fw_gear_deid.deid.names import Identifiers, NoTemplate, from_templates
 from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
+from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
-from fw_gear_deid.model.outcome import OTHER_DICOM, Always, Edit, MemberEdits, Skipped
+from fw_gear_deid.model.outcome import OTHER_DICOM, Always, Edit, Skipped, Trail
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.profile.compiled import ZipSection
 
@@ -35,8 +36,9 @@ class Work:
     """What is known of an archive while it is rewritten."""
 
     known: Identifiers
+    scribe: Scribe
     written: list[str] = field(default_factory=list)
-    audit: list[MemberEdits] = field(default_factory=list)
+    trail: Trail = field(default_factory=Trail)
     dropped: list[Edit] = field(default_factory=list)
     comment: tuple[Edit, ...] = ()
     """What was done to that of the archive."""
@@ -78,7 +80,7 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
     Returns
     -------
     str, Work
-        Base name at the destination, and what was done; the archive's own edits are those of member ``""``.
+        Base name at the destination, and what was done; the archive's own edits stand in front.
     Skipped
         Nothing in it is taken by a section.
 
@@ -113,7 +115,7 @@ def _skipped(work: Work) -> Skipped:
 
 def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> Work:
     section = ctx.profile.zip
-    work = Work(known)
+    work = Work(known, Scribe(ctx.originals))
     taken: dict[str, tuple[str, int, int | None]] = {}
     with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
@@ -121,14 +123,13 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
                 result = _member(member, ctx, work)
                 if result is None:
                     continue
-                written = _written_name(member.name, result, section, ctx, work)
+                written, moved = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
                     there, *mark = taken[key]
                     same = _digest(result.pieces) == _digest(target.pieces(there))
                     if not same or mark != [member.size, member.crc]:
                         raise Unfit("its output name is that of another member")
-                    work.audit.pop()
                     _drop(member, _COPY, work)
                     continue
                 zips.write_member(target, written, result.pieces, member.compression)
@@ -136,6 +137,7 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
             except Unfit as error:
                 raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
+            work.scribe.edits(written, (*result.edits, *moved))
         work.outside = archive.outside
         if section.validate_members and work.written and work.stray:
             raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
@@ -213,7 +215,8 @@ def _drop(member: Member, word: str, work: Work) -> None:
     work.dropped.append(Edit("member", "", "", "remove", Always.MEMBER_DROPPED.value, member.name, ""))
 
 
-def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> str:
+def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> tuple[str, list[Edit]]:
+    """Return the path of a member, and what was done to its folders."""
     folders = PurePosixPath(source).parent.parts
     if section.hash_subdirectories:
         written = [sha256((section.salt + folder).encode("utf-8", "surrogateescape")).hexdigest() for folder in folders]
@@ -223,9 +226,7 @@ def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, 
         rule = Always.NAME.value
     name = "/".join([*written, result.name])
     moved = renamed("/".join(folders), "/".join(written), rule)
-    moved = [replace(edit, path="folder") for edit in moved]
-    work.audit.append(MemberEdits(name, (*result.edits, *moved)))
-    return name
+    return name, [replace(edit, path="folder") for edit in moved]
 
 
 def _folder(name: str, ctx: Context, work: Work) -> str:
@@ -261,5 +262,7 @@ def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str,
     else:
         written, rule = safe_name(name, work.known, ctx, "file"), Always.NAME.value
     edits += renamed(name, written, rule)
-    work.audit.insert(0, MemberEdits("", tuple(edits)))
+    own = Scribe(ctx.originals)
+    own.edits("", edits)
+    work.trail = work.scribe.end(own.end())
     return written, work

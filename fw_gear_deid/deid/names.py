@@ -17,6 +17,7 @@ _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _COMPOUND = (".dicom.zip", ".nii.gz", ".tar.gz")
 _TEXT_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter values occur by chance
 _NAME_PART_MIN = 3
+_KNOWN_MAX = 1000
 
 
 class NoTemplate(Unfit):
@@ -83,7 +84,7 @@ class Identifiers:
         self._texts: set[str] = set()
         self._parts: set[str] = set()
         self._known: set[tuple[str, str]] = set()
-        """Values added already: the members of an archive repeat them."""
+        """Some values added already: the members of an archive repeat most of them."""
 
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
@@ -95,6 +96,8 @@ class Identifiers:
         """Remember one value; a person's name also by its parts."""
         if (text, vr) in self._known:
             return
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
         self._known.add((text, vr))
         for value in text.split("\\"):
             groups = value.split("=") if vr == "PN" else [value]

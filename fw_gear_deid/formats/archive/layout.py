@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from array import array
+from bisect import bisect_left
+from itertools import chain
+from operator import attrgetter
 from typing import IO
 
 from fw_gear_deid.model.errors import Malformed
@@ -36,8 +40,8 @@ class Layout:
         self._start = file.start_dir
         self.outside = 0
         """Bytes that belong to nothing."""
-        self.starts: dict[int, int] = {}
-        """Where the data of the member begins whose header is at an offset."""
+        self._starts = array("Q")
+        """Where the data of each begins."""
 
     def check(self) -> None:
         """Compare all.
@@ -47,8 +51,8 @@ class Layout:
         Malformed
         """
         at = 0
-        ends = [*(info.header_offset for info in self._infos[1:]), self._start][: len(self._infos)]
-        for number, (info, limit) in enumerate(zip(self._infos, ends, strict=True)):
+        offsets = (info.header_offset for info in self._infos[1:])
+        for number, (info, limit) in enumerate(zip(self._infos, chain(offsets, [self._start]), strict=False)):
             if info.header_offset != at:
                 if info.header_offset < at:
                     raise Malformed("members of the archive lie over each other")
@@ -56,6 +60,10 @@ class Layout:
             at = self._member(info, limit)
         self._gap(at, self._start, first=not self._infos)
         self._gap(self._directory(), self._size(), first=False)
+
+    def start_of(self, info: zipfile.ZipInfo) -> int:
+        """Return where the data of a member begins, once all are compared."""
+        return self._starts[bisect_left(self._infos, info.header_offset, key=attrgetter("header_offset"))]
 
     def _member(self, info: zipfile.ZipInfo, limit: int) -> int:
         """Compare an entry with the header at its data; return where its record ends."""
@@ -72,7 +80,7 @@ class Layout:
         if not same:
             raise Malformed("a member of the archive is damaged: the directory says otherwise than the member itself")
         start: int = info.header_offset + 30 + name_size + extra_size
-        self.starts[info.header_offset] = start
+        self._starts.append(start)
         end = start + info.compress_size
         if flags & _SIZES_FOLLOW:
             end += self._descriptor(info, end)

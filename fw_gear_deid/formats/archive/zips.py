@@ -45,30 +45,37 @@ class ZipArchive:
 
     def members(self) -> Iterator[Member]:
         """Yield the members in the order of the directory; see ``Archive``. All are checked before the first comes."""
-        found: list[tuple[int, str, zipfile.ZipInfo]] = []
         names, budget = Names(), Budget()
-        for position, info in enumerate(self.file.infolist(), 1):
-            name = _name(info)
+        for position, name, info in self._listed():
             if info.compress_size > info.file_size + info.file_size // 50 + _OVERHEAD:
                 raise Malformed(f"member {position}: more is packed than it says")
-            if info.file_size == 0 and name.endswith("/"):
+            if _is_folder(name, info):
                 continue
             names.add(position, name)
             if info.flag_bits & _ENCRYPTED:
                 raise Unfit(f"member {position}: it is encrypted")
             budget.add(position, info.file_size, info.compress_size)
-            found.append((position, name, info))
         budget.close()
         layout = Layout(self.stream, self.file)
         layout.check()
         self.outside = layout.outside
-        for position, name, info in found:
-            packed = Packed(layout.starts[info.header_offset], info.compress_size, info.file_size, info.CRC,
+        for position, name, info in self._listed():
+            if _is_folder(name, info):
+                continue
+            packed = Packed(layout.start_of(info), info.compress_size, info.file_size, info.CRC,
                              UNKNOWN if info.flag_bits & _UNREAD else info.compress_type)  # fmt: skip
             mode = info.external_attr >> 16 if info.create_system == 3 else 0
             special = "link" if stat.S_ISLNK(mode) else ""
             pull = Content(self.stream, packed).pull
             yield Member(position, name, info.file_size, pull, info.compress_type, special, info.CRC)
+
+    def _listed(self) -> Iterator[tuple[int, str, zipfile.ZipInfo]]:
+        for position, info in enumerate(self.file.infolist(), 1):
+            yield position, _name(info), info
+
+
+def _is_folder(name: str, info: zipfile.ZipInfo) -> bool:
+    return info.file_size == 0 and name.endswith("/")
 
 
 def _name(info: zipfile.ZipInfo) -> str:
@@ -109,6 +116,7 @@ _LZMA_END = 0x2  # flag: LZMA's end is marked
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s4B4H3L5H2L")
 _SIZES = struct.Struct("<2H2Q")
+_PLACE = struct.Struct("<3QLH")
 
 
 class Target:
@@ -131,7 +139,8 @@ class Target:
         self._at = 0
         """Where the next member begins."""
         self._directory = bytearray()
-        self._written: dict[str, Packed] = {}
+        self._written: dict[str, bytes] = {}
+        """Name of a member → where its data lies: a ``Packed`` takes three times as much."""
         self.comment = b""
         """Of the whole archive, at most 65,535 bytes of it; to be set before it is closed."""
 
@@ -171,14 +180,14 @@ class Target:
             self._stream.truncate()
             raise
         self._directory += entry
-        self._written[name] = packed
+        self._written[name] = _PLACE.pack(packed.start, packed.packed, packed.size, packed.crc, packed.method)
         self._at = packed.start + packed.packed
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """Yield the bytes of a member that was written."""
         self._stream.flush()
         with self._path.open("rb") as stream:
-            content = Content(stream, self._written[name])
+            content = Content(stream, Packed(*_PLACE.unpack(self._written[name])))
             while piece := content.pull(PIECE):
                 yield piece
 
