@@ -476,3 +476,24 @@ def test_a_large_file_is_never_in_memory(tmp_path: Path, packed: str) -> None:
     assert not isinstance(done, Skipped)
     assert done.released.bytes_in == source.stat().st_size
     assert done.released.members == 1
+
+
+def test_members_leave_little_behind(tmp_path: Path) -> None:
+    """What each needs is its name, what was changed of it, and what its own values were."""
+    peaks = []
+    for count in (50, 300, 1300):  # the first fills what is remembered of the profile
+        members = {f"series/{n:05d}.dcm": small(f"{n}") for n in range(count)}
+        (tmp_path / "source").write_bytes(zipped(members, zipfile.ZIP_DEFLATED))
+        del members
+        tracemalloc.start()
+        done = deidentify(tmp_path / "source", "x.zip", context(), tmp_path / "result")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert not isinstance(done, Skipped)
+        assert done.released.members == count
+    assert peaks[2] - peaks[1] < 1000 * 2000
+
+
+def small(number: str) -> bytes:
+    """Return an image with next to no pixels."""
+    return part10([*elements(EXPLICIT, number)[:-1], Leaf(PIXELS, "OW", FILL[:64])], EXPLICIT)

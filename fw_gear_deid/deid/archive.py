@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,8 @@ def _skipped(work: Work) -> Skipped:
 def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> Work:
     section = ctx.profile.zip
     work = Work(known, Scribe(ctx.originals))
-    taken: dict[str, tuple[str, int, int | None]] = {}
+    taken: dict[str, int] = {}  # name → which of those that were written
+    marks = array("Q")  # size and check sum of what each was made of
     with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
             try:
@@ -126,14 +128,15 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
                 written, moved = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
-                    there, *mark = taken[key]
-                    same = _digest(result.pieces) == _digest(target.pieces(there))
-                    if not same or mark != [member.size, member.crc]:
+                    there = taken[key]
+                    same = _digest(result.pieces) == _digest(target.pieces(work.written[there]))
+                    if not same or marks[2 * there : 2 * there + 2] != _mark(member):
                         raise Unfit("its output name is that of another member")
                     _drop(member, _COPY, work)
                     continue
                 zips.write_member(target, written, result.pieces, member.compression)
-                taken[key] = written, member.size, member.crc
+                taken[key] = len(work.written)
+                marks.extend(_mark(member))
             except Unfit as error:
                 raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
@@ -144,6 +147,12 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, known: Identifiers) -> W
         if work.written:
             target.comment, work.comment = _comment(archive, ctx)
     return work
+
+
+def _mark(member: Member) -> array[int]:
+    """Return size and check sum of a member that was read."""
+    assert member.crc is not None  # noqa: S101 -- it is known when all pieces have come
+    return array("Q", (member.size, member.crc))
 
 
 def _digest(pieces: Iterator[bytes]) -> bytes:
