@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.deid import Context, dicom, instances, sort
+from fw_gear_deid.deid import Context, dicom
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.ids import ids_of
+from fw_gear_deid.deid.sort import instances, sort
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.keys import Keyring
@@ -137,8 +138,8 @@ def _instances(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tu
                 if item.problem or item.id in people.problems:
                     raise Unfit(item.problem or people.problems[item.id])
                 file = place.source.fetch(item, place.path)
-                for member, _, data in instances(file, sort(file, item.name, book.base), book.base):
-                    yield f"{name}!{member}" if member else name, task, data
+                for member, _, incoming in instances(file, sort(file, item.name, book.base), book.base):
+                    yield f"{name}!{member}" if member else name, task, incoming.all()
             except OSError as error:
                 yield name, task, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:

@@ -25,7 +25,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from fw_gear_deid.cli import main
+from fw_gear_deid.ledger.reports import lines_of
 from fw_gear_deid.model.cells import exact
+from fw_gear_deid.model.outcome import Edit, Trail
 from fw_gear_deid.sample import MARKER
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +79,12 @@ def packed(members: Files, compression: int = zipfile.ZIP_DEFLATED, comment: byt
         for name, data in members.items():
             archive.writestr(name, data)
     return stream.getvalue()
+
+
+def edits_of(trail: Trail) -> list[tuple[str, Edit]]:
+    """Return what was changed, each with the member that it was changed in."""
+    rows = csv.reader(io.StringIO("".join(lines_of("x", trail.lines)), newline=""))
+    return [(exact(member), Edit(*map(exact, edit))) for _, member, *edit in rows]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

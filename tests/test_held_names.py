@@ -16,7 +16,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.words import NEUTRAL, is_neutral
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.verify.known import Known
-from tests.desk import instance, packed
+from tests.desk import edits_of, instance, packed
 
 RULES = """dicom:
   fields:
@@ -38,7 +38,8 @@ def deid(folder: Path, data: bytes, profile: str = RULES, name: str = "x.zip", *
 
 
 def folders(result: Result) -> list[str]:
-    return [one.member.rpartition("/")[0] for one in result.released.audit if one.member]
+    members = dict.fromkeys(member for member, _ in edits_of(result.trail))
+    return [member.rpartition("/")[0] for member in members if member]
 
 
 def requested(**values: str) -> Sequence:
@@ -128,9 +129,9 @@ def test_a_description_that_holds_the_name_is_no_label(tmp_path: Path) -> None:
 def test_a_template_does_not_bring_it_back(tmp_path: Path) -> None:
     profile = RULES + "  filenames:\n    - output: '{n}.dcm'\n      input-regex: '^(?P<n>.*)\\.dcm$'\n"
     assert deid(tmp_path, instance(), profile, "scan.dcm").released.name == "scan.dcm"
-    released = deid(tmp_path, instance(PatientName="Roe^Jane"), profile, "roe-1.dcm").released
-    assert released.name.startswith("file-") and released.name.endswith(".dcm")
-    (edit,) = [edit for edit in released.audit[0].edits if edit.path == "filename"]
+    result = deid(tmp_path, instance(PatientName="Roe^Jane"), profile, "roe-1.dcm")
+    assert result.released.name.startswith("file-") and result.released.name.endswith(".dcm")
+    (edit,) = [edit for _, edit in edits_of(result.trail) if edit.path == "filename"]
     assert edit.rule == "always: name carries an identifier"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import tarfile
 import tracemalloc
@@ -11,20 +12,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fw_gear_deid.deid import Context, deidentify, dicom, incoming
 from fw_gear_deid.deid.incoming import Incoming
+from fw_gear_deid.deid.survey import first_ids, see, survey
 from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.archive import members
+from fw_gear_deid.formats.archive.gz import Unpacked
 from fw_gear_deid.formats.dicom import part10 as codec
 from fw_gear_deid.formats.dicom.walk import Cut
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Released, Skipped
+from fw_gear_deid.model.outcome import Released, Skipped, Trail
 from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.profile.values.book import ProfileBook
 from tests.desk import PROFILE
 from tests.dicom_files import SYNTAXES, UID, Fragments, Item, Leaf, Node, Seq, Syntax, header, part10, sample, text
 
@@ -108,8 +113,24 @@ PACKED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "stored": ("x.zip", lambda data: zipped({"a/1.dcm": data})),
     "deflated": ("x.zip", lambda data: zipped({"a/1.dcm": data}, zipfile.ZIP_DEFLATED)),
     "tar": ("x.tar", lambda data: tarred({"a/1.dcm": data})),
+    "gzip": ("1.dcm.gz", gzip.compress),
 }
-Told = tuple[Released | str, bytes]
+Told = tuple[Released | str, Trail, bytes]
+BOOK = ProfileBook(parse_profile(PROFILE, "p.yaml"))
+RING = Keyring(b"k" * 32)
+
+
+def context(profile: str = PROFILE) -> Context:
+    return Context(parse_profile(profile, "p.yaml"), RING, "S", date(2026, 1, 1), "strict")
+
+
+LOOKS: dict[str, Callable[[Path, str], object]] = {
+    "whose": lambda source, name: see(source, name, BOOK, RING, whole=False),
+    "whose, all of it": lambda source, name: see(source, name, BOOK, RING, whole=True),
+    "where": lambda source, name: survey(source, name, context()),
+    "ids": lambda source, name: first_ids(source, name, BOOK.base),
+}
+"""What is asked of a source before it is worked on."""
 
 
 @dataclass
@@ -121,18 +142,38 @@ class Way:
     most: int = 0
 
     def told(self, name: str, data: bytes, profile: str) -> Told:
-        """Return what comes of a file: report and bytes, or the refusal."""
+        """Return what comes of a file: report, audit and bytes, or the refusal."""
         (self.folder / "source").write_bytes(data)
         out = self.folder / "result"
-        context = Context(parse_profile(profile, "p.yaml"), Keyring(b"k" * 32), "S", date(2026, 1, 1), "strict")
         try:
-            done = deidentify(self.folder / "source", name, context, out)
+            done = deidentify(self.folder / "source", name, context(profile), out)
         except Unfit as error:
-            return f"{type(error).__name__}: {error}", b""
-        return (done.reason, b"") if isinstance(done, Skipped) else (done.released, out.read_bytes())
+            return f"{type(error).__name__}: {error}", Trail(), b""
+        if isinstance(done, Skipped):
+            return done.reason, Trail(), b""
+        return done.released, done.trail, out.read_bytes()
 
     def both(self, name: str, data: bytes, profile: str = PROFILE) -> tuple[Told, Told]:
         at_once = self.told(name, data, profile)
+        with self.in_pieces():
+            return at_once, self.told(name, data, profile)
+
+    def seen(self, look: str, name: str, data: bytes) -> tuple[object, object]:
+        """Return what a look finds at once and in pieces, or why nothing."""
+        (self.folder / "source").write_bytes(data)
+
+        def found() -> object:
+            try:
+                return LOOKS[look](self.folder / "source", name)
+            except Unfit as error:
+                return f"{type(error).__name__}: {error}"
+
+        at_once = found()
+        with self.in_pieces():
+            return at_once, found()
+
+    @contextlib.contextmanager
+    def in_pieces(self) -> Iterator[None]:
         with self.patch.context() as patch:
             patch.setattr(incoming, "_LARGE", 2000)
             patch.setattr(incoming, "_FIRST", 300)
@@ -141,6 +182,8 @@ class Way:
             patch.setattr(members, "HEAD", 256)
             patch.setattr(members, "PIECE", 700)
             patch.setattr(archive, "PIECE", 700)
+            patch.setattr(archive, "_HELD", 2000)
+            patch.setattr(codec, "_FIRST", 300)
             read = Incoming._read
 
             def watched(one: Incoming, size: int) -> None:
@@ -148,7 +191,7 @@ class Way:
                 self.most = len(one.data)
 
             patch.setattr(Incoming, "_read", watched)
-            return at_once, self.told(name, data, profile)
+            yield
 
 
 @pytest.fixture
@@ -171,7 +214,7 @@ def test_the_same_comes_of_it(way: Way, kind: str, rules: str, packed: str) -> N
 def test_pixels_are_not_at_hand(way: Way, kind: str, rules: str, packed: str) -> None:
     """Else the comparison above would compare nothing."""
     name, pack = PACKED[packed]
-    (released, _), _ = way.both(name, pack(FILES[kind]), PROFILE + MORE[rules])
+    (released, _, _), _ = way.both(name, pack(FILES[kind]), PROFILE + MORE[rules])
     assert isinstance(released, Released), released
     assert 0 < way.most < 6000
 
@@ -187,7 +230,7 @@ def test_damage_behind_the_beginning_refuses(way: Way, method: int, rules: str, 
         info = made.getinfo(f"{number}.dcm")
     data[info.header_offset + 35 + info.compress_size - 100] ^= 0xFF
     at_once, in_pieces = way.both("x.zip", bytes(data), PROFILE + MORE[rules])
-    assert at_once == in_pieces == (f"Malformed: member {number}: a member of the archive is damaged", b"")
+    assert at_once == in_pieces == (f"Malformed: member {number}: a member of the archive is damaged", Trail(), b"")
 
 
 def test_one_that_stands_twice_is_a_copy(way: Way) -> None:
@@ -213,6 +256,74 @@ def test_what_is_copied_as_it_is(way: Way) -> None:
     assert at_once == in_pieces
     assert isinstance(at_once[0], Released), at_once
     assert at_once[0].members == 2
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_look_in_pieces_finds_the_same(way: Way, kind: str, look: str, packed: str) -> None:
+    name, pack = PACKED[packed]
+    at_once, in_pieces = way.seen(look, name, pack(FILES[kind]))
+    assert in_pieces == at_once
+
+
+NOBODYS = part10([node for node in elements(EXPLICIT) if node.tag != 0x00100020], EXPLICIT)
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("kind", ["explicit", "implicit", "big", "no prefix", "preamble", "no pixels", "nobody's"])
+def test_a_look_has_no_pixels_at_hand(way: Way, kind: str, look: str, packed: str) -> None:
+    """Neither in what comes in pieces, nor in the bytes that the walk is given."""
+    name, pack = PACKED[packed]
+    given: list[int] = []
+    read = codec.read
+
+    def watched(src: bytes, *more: Any) -> codec.Parts:
+        given.append(len(src))
+        return read(src, *more)
+
+    way.patch.setattr(codec, "read", watched)
+    data = NOBODYS if kind == "nobody's" else FILES[kind]
+    (way.folder / "source").write_bytes(pack(data))
+    with way.in_pieces():
+        LOOKS[look](way.folder / "source", name)
+    assert way.most < 6000
+    assert all(size < 6000 for size in given)
+    assert way.most or given or look == "whose"
+
+
+@pytest.mark.parametrize("look", ["where", "ids"])
+@pytest.mark.parametrize("place", [-100, 9000])
+@pytest.mark.parametrize("kind", ["explicit", "jpeg", "cut in the head"])
+def test_damage_is_what_a_look_tells_of(way: Way, kind: str, place: int, look: str) -> None:
+    """Wherever it lies, and whatever else is wrong."""
+    data = bytearray(zipped({"1.dcm": FILES[kind]}))
+    with zipfile.ZipFile(io.BytesIO(data)) as made:
+        info = made.getinfo("1.dcm")
+    data[info.header_offset + 35 + (place % info.file_size)] ^= 0xFF
+    at_once, in_pieces = way.seen(look, "x.zip", bytes(data))
+    assert at_once == in_pieces == "Malformed: a member of the archive is damaged"
+
+
+def test_damage_in_what_is_needed_is_told(way: Way) -> None:
+    data = bytearray(zipped({"1.dcm": image("jpeg")}))
+    with zipfile.ZipFile(io.BytesIO(data)) as made:
+        info = made.getinfo("1.dcm")
+    data[info.header_offset + 35 + 9000] ^= 0xFF
+    at_once, in_pieces = way.both("x.zip", bytes(data))
+    assert at_once == in_pieces == ("Malformed: member 1: a member of the archive is damaged", Trail(), b"")
+
+
+@pytest.mark.parametrize("piece", [1, 7, 131, 132, 133, 700, 1 << 20])
+@pytest.mark.parametrize("first", [0, 1, 100, 132, 700, 3000])
+def test_several_files_are_found_wherever_one_ends(piece: int, first: int) -> None:
+    other = bytes(128) + b"DICM" + FILL[:600]
+    two = gzip.compress(FILL[:first]) + gzip.compress(b"") + gzip.compress(other)
+    with pytest.raises(Unfit, match="several files are packed one after the other"):
+        list(Unpacked(io.BytesIO(two), "gzip").pieces(piece))
+    one = b"".join(gzip.compress(other[at : at + 50]) for at in range(0, len(other), 50))
+    assert b"".join(Unpacked(io.BytesIO(one), "gzip").pieces(piece)) == other
 
 
 def test_a_file_that_became_shorter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,12 +414,31 @@ def large() -> Iterator[bytes]:
         yield BLOCK
 
 
-@pytest.mark.parametrize("packed", ["loose", "stored", "deflated", "twice"])
-def test_a_large_file_is_never_in_memory(tmp_path: Path, packed: str) -> None:
-    source = tmp_path / "source"
-    if packed == "loose":
-        with source.open("wb") as stream:
+class Joined(io.RawIOBase):
+    """Pieces as a file to read from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        while len(self._rest) < size and (piece := next(self._pieces, b"")):
+            self._rest += piece
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+
+def pack_large(source: Path, packed: str) -> str:
+    """Write an image of many frames; return the name of the file."""
+    if packed in ("loose", "gzip"):
+        with gzip.open(source, "wb", 1) if packed == "gzip" else source.open("wb") as stream:
             stream.writelines(large())
+        return "1.dcm.gz" if packed == "gzip" else "1.dcm"
+    if packed in ("tar", "tar.gz"):
+        info = tarfile.TarInfo("1.dcm")
+        info.size = sum(map(len, large()))
+        with tarfile.open(source, "w:gz" if packed == "tar.gz" else "w") as made:
+            made.addfile(info, Joined(large()))
     else:
         method = zipfile.ZIP_STORED if packed == "stored" else zipfile.ZIP_DEFLATED
         with zipfile.ZipFile(source, "w", method, compresslevel=1) as made:
@@ -316,12 +446,54 @@ def test_a_large_file_is_never_in_memory(tmp_path: Path, packed: str) -> None:
                 with made.open(name, "w", force_zip64=True) as member:
                     for piece in large():
                         member.write(piece)
-    context = Context(parse_profile(PROFILE, "p.yaml"), Keyring(b"k" * 32), "S", date(2026, 1, 1), "strict")
+    return f"x.{packed}" if packed.startswith("tar") else "x.zip"
+
+
+@contextlib.contextmanager
+def in_little_memory() -> Iterator[None]:
+    """Make sure that never more than a tenth of a large file is at hand."""
     tracemalloc.start()
-    done = deidentify(source, "1.dcm" if packed == "loose" else "x.zip", context, tmp_path / "result")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+LARGE = ["loose", "stored", "deflated", "twice", "tar", "tar.gz", "gzip"]
+
+
+@pytest.mark.parametrize("packed", LARGE)
+def test_a_large_file_is_never_in_memory(tmp_path: Path, packed: str) -> None:
+    source = tmp_path / "source"
+    name = pack_large(source, packed)
+    for look in LOOKS.values():
+        with in_little_memory():
+            look(source, name)
+    with in_little_memory():
+        done = deidentify(source, name, context(), tmp_path / "result")
     assert not isinstance(done, Skipped)
     assert done.released.bytes_in == source.stat().st_size
     assert done.released.members == 1
-    assert peak < 16 << 20
+
+
+def test_members_leave_little_behind(tmp_path: Path) -> None:
+    """What each needs is its name, what was changed of it, and what its own values were."""
+    peaks = []
+    for count in (50, 300, 1300):  # the first fills what is remembered of the profile
+        members = {f"series/{n:05d}.dcm": small(f"{n}") for n in range(count)}
+        (tmp_path / "source").write_bytes(zipped(members, zipfile.ZIP_DEFLATED))
+        del members
+        tracemalloc.start()
+        done = deidentify(tmp_path / "source", "x.zip", context(), tmp_path / "result")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert not isinstance(done, Skipped)
+        assert done.released.members == count
+    assert peaks[2] - peaks[1] < 1000 * 2000
+
+
+def small(number: str) -> bytes:
+    """Return an image with next to no pixels."""
+    return part10([*elements(EXPLICIT, number)[:-1], Leaf(PIXELS, "OW", FILL[:64])], EXPLICIT)

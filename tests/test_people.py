@@ -11,7 +11,7 @@ import pytest
 
 from fw_gear_deid.deid.dicom import WATCHED
 from fw_gear_deid.deid.identity import SERIES_UID, identity_of
-from fw_gear_deid.deid.survey import head_of
+from fw_gear_deid.deid.survey import WHOSE
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.person import NO_ID, SEVERAL, Identity, Known, Person, birth_date, contradict, usable_id
@@ -101,7 +101,7 @@ class Counted(io.BytesIO):
 def test_the_beginning_says_what_the_whole_says(syntax: str, before: tuple[files.Node, ...]) -> None:
     data = files.part10((*files.IDENTITY[:3], *before, *PATIENT, *UIDS, PIXELS), files.SYNTAXES[syntax])
     stream = Counted(data)
-    head = head_of(stream.read)
+    head = WHOSE.read(stream.read, len(data))
     assert identity_of(head, RING) == identity_of(part10.look(data, WATCHED), RING) != Identity()
     assert head.text(SERIES_UID) == "1.2.3.4"
     assert stream.count <= (33_000 if not before else 530_000) or syntax == "deflated"
@@ -109,7 +109,7 @@ def test_the_beginning_says_what_the_whole_says(syntax: str, before: tuple[files
 
 def test_a_file_out_of_order_is_read_to_its_end() -> None:
     data = files.part10((*files.IDENTITY[:3], *UIDS, PIXELS, *PATIENT), files.SYNTAXES["explicit"])
-    assert identity_of(head_of(io.BytesIO(data).read), RING).id
+    assert identity_of(WHOSE.read(io.BytesIO(data).read, len(data)), RING).id
 
 
 # -- stocks --------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.model.selectors import TagAt
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.compiled import DicomSection
+from tests.desk import edits_of
 
 NAMES = sorted(store.shipped())
 CANARY = "ZZ-CANARY-7F3A"
@@ -141,7 +142,7 @@ def instance(name: str, uid: str = UIDS["SOPInstanceUID"]) -> bytes:
 def run(name: str, data: bytes, folder: Path, source_name: str = "in.dcm") -> tuple[Result, bytes]:
     source, out = folder / "source", folder / "out"
     source.write_bytes(data)
-    ctx = Context(store.load(name, VALUES_OF_ALL), Keyring(b"k" * 32), None, date(2026, 1, 1), "strict")
+    ctx = Context(store.load(name, VALUES_OF_ALL), Keyring(b"k" * 32), None, date(2026, 1, 1), "strict", originals=True)
     result = deidentify(source, source_name, ctx, out)
     assert isinstance(result, Result)
     return result, out.read_bytes()
@@ -354,14 +355,21 @@ def test_stored_archives(tmp_path: Path) -> None:
     assert not [element for ds in inside for element in ds.iterall() if element.tag.is_private]
     assert not [name for ds in inside for name in ("PatientName", "ImageComments", "AccessionNumber") if name in ds]
     assert {ds.SeriesDescription for ds in inside} == {DESCRIBED["SeriesDescription"]}
-    dropped = [edit.before for one in result.released.audit for edit in one.edits if edit.path == "member"]
+    dropped = [edit.before for _, edit in edits_of(result.trail) if edit.path == "member"]
     assert dropped == [f"{CANARY}/report.txt", "notes.json"]
     assert b"CANARY" not in data + b"".join(ds.PatientID.encode() for ds in inside)
 
 
 def test_stored_archives_of_text_alone_come_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(archive(("report.txt", b"ZZ CANARY")))
-    ctx = Context(store.load("stored-archives", VALUES_OF_ALL), Keyring(b"k" * 32), None, date(2026, 1, 1), "strict")
+    ctx = Context(
+        store.load("stored-archives", VALUES_OF_ALL),
+        Keyring(b"k" * 32),
+        None,
+        date(2026, 1, 1),
+        "strict",
+        originals=True,
+    )
     assert isinstance(deidentify(tmp_path / "a.zip", "a.zip", ctx, tmp_path / "out"), Skipped)
 
 

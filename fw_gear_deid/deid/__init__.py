@@ -8,27 +8,27 @@ from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.deid.names import NoTemplate
-from fw_gear_deid.deid.sort import Found, instances, sort
+from fw_gear_deid.deid.sort import Found, coming, sort
 from fw_gear_deid.deid.survey import first_ids, survey
-from fw_gear_deid.formats import archive
+from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.formats.archive import methods, zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
-from fw_gear_deid.model.outcome import Always, Edit, MemberEdits, Released, Skipped
+from fw_gear_deid.model.outcome import Always, Edit, Released, Skipped, Trail
 from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.profile.compiled import ZipSection
 
 
 @frozen
 class Result:
-    """A released file and what its header says for placing it."""
+    """A released file, what its header says for placing it, and what was changed."""
 
     released: Released
     sorting: dict[str, str]
     ruled: frozenset[str]
+    trail: Trail
 
 
 def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Skipped:
@@ -59,8 +59,8 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
                 return rewritten
             written, work = rewritten
             size = source.stat().st_size
-            released = _released(out, written, len(work.written), tuple(work.audit), work.unmatched, size)
-            return Result(replace(released, reason=work.told()), work.sorting or {}, work.ruled)
+            released = _released(out, written, len(work.written), work.unmatched, size)
+            return Result(replace(released, reason=work.told()), work.sorting or {}, work.ruled, work.trail)
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
@@ -76,10 +76,11 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         bytes_in=source.stat().st_size,
         bytes_out=size,
         sha256=digest.hexdigest(),
-        audit=(MemberEdits("", done.edits),),
         unmatched=done.unmatched,
     )
-    return Result(released, done.sorting, done.ruled)
+    scribe = Scribe(ctx.originals)
+    scribe.edits("", done.edits)
+    return Result(released, done.sorting, done.ruled, scribe.end())
 
 
 def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) -> Result:
@@ -90,7 +91,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     Unfit
         One instance that cannot be released refuses the series.
     """
-    audit: list[MemberEdits] = []
+    scribe = Scribe(ctx.originals)
     taken: set[str] = set()
     sorting: dict[str, str] = {}
     ruled: frozenset[str] = frozenset()
@@ -108,15 +109,15 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
                 raise Unfit(f"instance {position} of the series: its output name is that of another one")
             taken.add(key)
             zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
-            audit.append(MemberEdits(done.name, done.edits))
+            scribe.edits(done.name, done.edits)
             unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
             ruled |= done.ruled
     name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx, min(taken))
-    released = _released(out, name, len(sources), tuple(audit), unmatched, size)
-    return Result(released, sorting, ruled)
+    released = _released(out, name, len(sources), unmatched, size)
+    return Result(released, sorting, ruled, scribe.end())
 
 
 def _series_name(uid: str, ctx: Context, member: str) -> str:
@@ -129,12 +130,7 @@ def _series_name(uid: str, ctx: Context, member: str) -> str:
 
 def _one(source: Path, found: Found, ctx: Context) -> Done:
     """De-identify a file that is no archive, packed or not."""
-    if found.packing:
-        data = archive.content(source, found.packing)
-        incoming = Incoming(iter((data,)), len(data))
-    else:
-        incoming = Incoming(archive.pieces(source), source.stat().st_size)
-    done = deidentify_member(incoming, found.name, ctx)
+    done = deidentify_member(coming(source, found), found.name, ctx)
     if found.packing:
         header = Edit(f"{found.packing} header", "", "", "remove", Always.PACKED_HEADER.value, "", "")
         done.edits = (*done.edits, header)
@@ -145,7 +141,6 @@ def _released(
     out: Path,
     name: str,
     members: int,
-    audit: tuple[MemberEdits, ...],
     unmatched: frozenset[int] | None,
     bytes_in: int,
 ) -> Released:
@@ -157,9 +152,8 @@ def _released(
         bytes_in=bytes_in,
         bytes_out=out.stat().st_size,
         sha256=digest,
-        audit=audit,
         unmatched=unmatched or frozenset(),
     )
 
 
-__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "instances", "sort", "survey"]
+__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "sort", "survey"]

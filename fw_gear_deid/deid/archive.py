@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,13 @@ from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
 from fw_gear_deid.deid.names import NoTemplate, from_templates
 from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
+from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.litter import litter_of
-from fw_gear_deid.model.outcome import OTHER_DICOM, Always, Edit, MemberEdits, Skipped
+from fw_gear_deid.model.outcome import OTHER_DICOM, Always, Edit, Skipped, Trail
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.profile.compiled import ZipSection
 from fw_gear_deid.verify.known import Known, plainly
@@ -36,12 +38,13 @@ class Work:
     """What is known of an archive while it is rewritten."""
 
     known: Known
+    scribe: Scribe
     standing: set[str] = field(default_factory=set)
     """Texts of the de-identified headers, as letters and digits."""
     folders: dict[str, str] = field(default_factory=dict)
     """Folder of the source → its name."""
     written: list[str] = field(default_factory=list)
-    audit: list[MemberEdits] = field(default_factory=list)
+    trail: Trail = field(default_factory=Trail)
     dropped: list[Edit] = field(default_factory=list)
     comment: tuple[Edit, ...] = ()
     """What was done to that of the archive."""
@@ -83,7 +86,7 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
     Returns
     -------
     str, Work
-        Base name at the destination, and what was done; the archive's own edits are those of member ``""``.
+        Base name at the destination, and what was done; the archive's own edits stand in front.
     Skipped
         Nothing in it is taken by a section.
 
@@ -93,12 +96,12 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
         One bad member, a name that stands twice, an archive inside that hides something, or one that is not sane.
     """
     with open_archive(source) as archive:
-        work = _rewrite(archive, ctx, out, Work(known_of(ctx)))
+        work = _rewrite(archive, ctx, out, Work(known_of(ctx), Scribe(ctx.originals)))
         if not work.written:
             return _skipped(work)
         if any(_folder(name, ctx, work) != written for name, written in work.folders.items()):
             # a folder of an early member carries what only a later one told us to look for, or is no longer known to
-            work = _rewrite(archive, ctx, out, Work(work.known, work.standing))
+            work = _rewrite(archive, ctx, out, Work(work.known, Scribe(ctx.originals), work.standing))
         return _finish(archive, archive.zip_name(name), ctx, work)
 
 
@@ -115,35 +118,42 @@ def _skipped(work: Work) -> Skipped:
 
 def _rewrite(archive: Archive, ctx: Context, out: Path, work: Work) -> Work:
     section = ctx.profile.zip
-    taken: dict[str, tuple[str, tuple[int, int]]] = {}
+    taken: dict[str, int] = {}  # name → which of those that were written
+    marks = array("Q")  # size and check sum of what each was made of
     with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
             try:
-                made = _member(member, ctx, work)
-                if made is None:
+                result = _member(member, ctx, work)
+                if result is None:
                     continue
-                result, incoming = made
-                written = _written_name(member.name, result, section, ctx, work)
+                written, moved = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
-                    there, mark = taken[key]
-                    same = _digest(result.pieces) == _digest(target.pieces(there))
-                    if not same or incoming.mark != mark:
+                    there = taken[key]
+                    same = _digest(result.pieces) == _digest(target.pieces(work.written[there]))
+                    if not same or marks[2 * there : 2 * there + 2] != _mark(member):
                         raise Unfit("its output name is that of another member")
-                    work.audit.pop()
                     _drop(member, _COPY, work)
                     continue
                 zips.write_member(target, written, result.pieces, member.compression)
-                taken[key] = written, incoming.mark
+                taken[key] = len(work.written)
+                marks.extend(_mark(member))
             except Unfit as error:
                 raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
+            work.scribe.edits(written, (*result.edits, *moved))
         work.outside = archive.outside
         if section.validate_members and work.written and work.stray:
             raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
         if work.written:
             target.comment, work.comment = _comment(archive, ctx, work.known)
     return work
+
+
+def _mark(member: Member) -> array[int]:
+    """Return size and check sum of a member that was read."""
+    assert member.crc is not None  # noqa: S101 -- it is known when all pieces have come
+    return array("Q", (member.size, member.crc))
 
 
 def _digest(pieces: Iterator[bytes]) -> bytes:
@@ -169,8 +179,8 @@ def _comment(archive: Archive, ctx: Context, known: Known) -> tuple[bytes, tuple
     return after.encode(), edits
 
 
-def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming] | None:
-    """Return a de-identified member, and what it is made of; None when it is left out, and told."""
+def _member(member: Member, ctx: Context, work: Work) -> Done | None:
+    """Return a de-identified member; None when it is left out, and told."""
     base = PurePosixPath(member.name).name
     section, data = section_of(member, ctx.profile), None
     if is_left(section) and not litter_of(member.name):
@@ -197,7 +207,7 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming] |
         work.ruled |= result.ruled
         common = work.sorting or result.sorting
         work.sorting = {key: text if common.get(key) == text else "" for key, text in result.sorting.items()}
-    return result, incoming
+    return result
 
 
 def _word(member: Member, ctx: Context) -> str:
@@ -218,7 +228,8 @@ def _drop(member: Member, word: str, work: Work) -> None:
     work.dropped.append(Edit("member", "", "", "remove", Always.MEMBER_DROPPED.value, member.name, ""))
 
 
-def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> str:
+def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> tuple[str, list[Edit]]:
+    """Return the path of a member, and what was done to its folders."""
     folders = PurePosixPath(source).parent.parts
     if section.hash_subdirectories:
         written = [sha256((section.salt + folder).encode("utf-8", "surrogateescape")).hexdigest() for folder in folders]
@@ -228,9 +239,7 @@ def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, 
         rule = Always.NAME.value
     name = "/".join([*written, result.name])
     moved = renamed("/".join(folders), "/".join(written), rule)
-    moved = [replace(edit, path="folder") for edit in moved]
-    work.audit.append(MemberEdits(name, (*result.edits, *moved)))
-    return name
+    return name, [replace(edit, path="folder") for edit in moved]
 
 
 def _folder(name: str, ctx: Context, work: Work) -> str:
@@ -262,5 +271,7 @@ def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str,
     else:
         written, rule = safe_name(name, work.known, work.standing, ctx, "file"), Always.NAME.value
     edits += renamed(name, written, rule)
-    work.audit.insert(0, MemberEdits("", tuple(edits)))
+    own = Scribe(ctx.originals)
+    own.edits("", edits)
+    work.trail = work.scribe.end(own.end())
     return written, work

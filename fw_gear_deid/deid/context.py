@@ -39,6 +39,8 @@ class Context:
         Looks at whose every data set is.
     small : bool
         Take the time for the fewest bytes where members are deflated.
+    originals : bool
+        Let what is told of a change have the value before it.
     """
 
     profile: Profile
@@ -52,6 +54,7 @@ class Context:
     notes: Notes = field(default_factory=Notes)
     watch: Watch = field(default_factory=Watch)
     small: bool = False
+    originals: bool = False
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:
         """Return the stream of the person at hand, or of another; without one whoever draws is refused."""

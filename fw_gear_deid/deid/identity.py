@@ -30,7 +30,7 @@ def _sealed(keyring: Keyring, texts: tuple[str, ...]) -> Identity:
     return Identity.of(dict(zip(_PATIENT, texts, strict=True)), keyring.stamp)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _stamp(keyring: Keyring, kind: str, uid: str) -> str:
     return keyring.stamp(kind, uid) if uid else ""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from fw_gear_deid.formats.archive import flate
+from fw_gear_deid.formats.dicom.walk import Cut
 from fw_gear_deid.model.errors import Unfit
 
 _LARGE = 8 << 20  # bytes; a file up to this size is its beginning
 _FIRST = 1 << 20  # bytes of a large one, four times as many each time that they are too few
 _MOST = 64 << 20
+Made = TypeVar("Made")
 
 
 class Incoming:
@@ -29,27 +31,48 @@ class Incoming:
     total : int
     """
 
-    __slots__ = ("_crc", "_pieces", "_size", "data", "total")
+    __slots__ = ("_damage", "_pieces", "_size", "data", "total")
 
     def __init__(self, pieces: Iterator[bytes], total: int) -> None:
         self._pieces = self._counted(pieces)
-        self._size = self._crc = 0
+        self._size = 0
+        self._damage: Unfit | None = None
         self.data = b""
         self.total = total
         self._read(_FIRST if total > _LARGE else total)
 
-    @property
-    def mark(self) -> tuple[int, int]:
-        """Length and CRC of what has come."""
-        return self._size, self._crc
+    def enough(self, work: Callable[[], Made]) -> Made:
+        """Return what work makes of ``data`` and ``total``; more is read as long as it asks for more.
 
-    def grow(self) -> bool:
-        """Have more at hand; False when there is no more."""
-        if len(self.data) == self.total:
-            return False
-        size = 4 * len(self.data)
-        self._read(size if size <= _MOST else self.total)
-        return True
+        Raises
+        ------
+        Cut
+            It asks for more than there is.
+        """
+        while True:
+            try:
+                return work()
+            except Cut:
+                if len(self.data) == self.total:
+                    raise
+            size = 4 * len(self.data)
+            self._read(size if size <= _MOST else self.total)
+
+    def sound(self, work: Callable[[], Made]) -> Made:
+        """Return what work makes of the beginning, when all of it is sound; that it is damaged says more.
+
+        Raises
+        ------
+        Unfit
+            As ``work``, and ``rest``.
+        """
+        try:
+            made = self.enough(work)
+        except Unfit:
+            self.drain()
+            raise
+        self.drain()
+        return made
 
     def rest(self) -> Iterator[bytes]:
         """Yield what comes behind the beginning.
@@ -60,8 +83,20 @@ class Incoming:
             The file is damaged, or has not the length that it had.
         """
         yield from self._pieces
+        if self._damage is not None:
+            raise self._damage
         if self._size != self.total:
             raise Unfit("it changed while it was read")
+
+    def all(self) -> bytes:
+        """Return all of it.
+
+        Raises
+        ------
+        Unfit
+            As ``rest``.
+        """
+        return b"".join((self.data, *self.rest()))
 
     def drain(self) -> None:
         """Make sure that all of it is sound; nobody wants it.
@@ -86,7 +121,10 @@ class Incoming:
         self.data = b"".join(held)
 
     def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            self._size += len(piece)
-            self._crc = flate.crc(piece, self._crc)
-            yield piece
+        try:
+            for piece in pieces:
+                self._size += len(piece)
+                yield piece
+        except Unfit as damage:
+            self._damage = damage  # who asks again is told the same
+            raise

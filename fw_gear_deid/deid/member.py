@@ -15,7 +15,6 @@ from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.sniff import lacks_prefix
-from fw_gear_deid.formats.dicom.walk import Cut
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
@@ -139,12 +138,7 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
 
 
 def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
-    while True:
-        try:
-            return _from_beginning(source, name, section, ctx)
-        except Cut:
-            if not source.grow():
-                raise
+    return source.enough(lambda: _from_beginning(source, name, section, ctx))
 
 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:

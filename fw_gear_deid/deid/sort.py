@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import AnySection, is_text, takes
 from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
@@ -229,8 +230,10 @@ def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Me
                 yield PurePosixPath(member.name).name, member
 
 
-def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, bytes]]:
+def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, Incoming]]:
     """Yield the DICOM instances of a source file: path in the archive (empty outside of one), base name, bytes.
+
+    Each is to be taken before the next.
 
     Parameters
     ----------
@@ -242,10 +245,22 @@ def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[st
     Unfit
     """
     if isinstance(found.section, DicomSection):
-        yield "", found.name, archive.content(source, found.packing)
+        yield "", found.name, coming(source, found)
     if not isinstance(found.section, ZipSection):
         return
     with archive.open_archive(source) as opened:
         for member in opened.members():
             if isinstance(section_of(member, profile), DicomSection):
-                yield member.name, PurePosixPath(member.name).name, member.read()
+                yield member.name, PurePosixPath(member.name).name, Incoming(member.pieces(), member.size)
+
+
+def coming(source: Path, found: Found) -> Incoming:
+    """Return the bytes of a file that is no archive, unpacked.
+
+    Raises
+    ------
+    Unfit
+    """
+    if not found.packing:
+        return Incoming(archive.pieces(source), source.stat().st_size)
+    return Incoming(*archive.unpacked(source, found.packing))

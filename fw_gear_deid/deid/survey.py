@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
 from fw_gear_deid.deid.ids import ids_of
+from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import held, known_of, ruled_keywords, sorting_texts, takes
-from fw_gear_deid.deid.sort import Found, beginnings, holds_taken, instances, sort
+from fw_gear_deid.deid.sort import Found, beginnings, coming, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
@@ -26,6 +27,8 @@ from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.compiled import DicomSection, Profile, ZipSection
 from fw_gear_deid.profile.values.book import ProfileBook
+
+Told = TypeVar("Told")
 
 
 @frozen
@@ -100,18 +103,17 @@ def see(source: Path, name: str, book: ProfileBook, keyring: Keyring, *, whole: 
 def _instance(source: Path, found: Found, book: ProfileBook, keyring: Keyring, *, whole: bool) -> Seen:
     if not whole and not found.packing:
         with source.open("rb") as stream:
-            return _seen(head_of(stream.read), book, keyring)
-    ((_, _, data),) = instances(source, found, book.base)
-    digest = "" if found.packing else sha256(data).hexdigest()
-    return replace(_seen(part10.look(data, dicom.WATCHED), book, keyring), sha256=digest)
+            return _seen(WHOSE.read(stream.read, source.stat().st_size), book, keyring)
+    incoming = coming(source, found)
+    fields = incoming.enough(lambda: part10.look(incoming.data, dicom.WATCHED, incoming.total))
+    digest = sha256(incoming.data)
+    for piece in incoming.rest():
+        digest.update(piece)
+    return replace(_seen(fields, book, keyring), sha256="" if found.packing else digest.hexdigest())
 
 
-def head_of(read: Callable[[int], bytes]) -> Fields:
-    """Return what a header says of patient, study and series, without reading on."""
-    return part10.look_at_head(read, _HEAD, PATIENT_ID, SERIES_UID)
-
-
-_HEAD = frozenset(tag for tag in dicom.WATCHED if tag <= SERIES_UID)
+WHOSE = part10.Head(frozenset(tag for tag in dicom.WATCHED if tag <= SERIES_UID), PATIENT_ID, SERIES_UID)
+"""What a header says of patient, study and series."""
 
 
 def _heads(source: Path, book: ProfileBook, *, whole: bool) -> Iterator[Fields]:
@@ -121,7 +123,7 @@ def _heads(source: Path, book: ProfileBook, *, whole: bool) -> Iterator[Fields]:
         if isinstance(section, DicomSection) and not book.used and not _is_named(base, section):
             continue  # left out
         try:
-            yield head_of(member.take)
+            yield WHOSE.read(member.take, member.size)
         except Unfit:
             continue
         if not whole:
@@ -149,8 +151,8 @@ def survey(source: Path, name: str, ctx: Context) -> Surveyed:
     Unfit
         It cannot be read.
     """
-    _, found = _first(source, name, ctx.profile)
-    return NOTHING if found is None else _of(*found, ctx)
+    _, told = _first(source, name, ctx.profile, lambda incoming, base, section: _of(incoming, base, section, ctx))
+    return told or NOTHING
 
 
 def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | None:
@@ -177,21 +179,23 @@ def first_ids(source: Path, name: str, profile: Profile) -> dict[str, str] | Non
     found = sort(source, name, profile)
     if isinstance(found.section, DicomSection) and not found.packing:
         with source.open("rb") as stream:
-            return ids_of(head_of(stream.read))
-    kind, first = _first(source, name, profile)
-    if first is None:
-        return None if kind == "nothing" else {}
-    return ids_of(head_of(io.BytesIO(first[0]).read))
+            return ids_of(WHOSE.read(stream.read, source.stat().st_size))
+    kind, ids = _first(source, name, profile, lambda one, *_: ids_of(WHOSE.look(one.data, one.total)))
+    return {} if ids is None and kind != "nothing" else ids
 
 
-def _first(source: Path, name: str, profile: Profile) -> tuple[str, tuple[bytes, str, DicomSection] | None]:
-    """Return a file's kind, and bytes, base name and section of its first data set."""
+def _first(
+    source: Path, name: str, profile: Profile, tell: Callable[[Incoming, str, DicomSection], Told]
+) -> tuple[str, Told | None]:
+    """Return a file's kind, and what its first data set tells; that and those before it must be sound."""
     found = sort(source, name, profile)
-    for member, base, data in instances(source, found, profile):
-        section = takes(profile, base, data[:HEAD])
+    for member, base, incoming in instances(source, found, profile):
+        section = takes(profile, base, incoming.data[:HEAD])
         assert isinstance(section, DicomSection)  # noqa: S101 -- instances are what it takes
         if not member or _is_named(base, section):
-            return "archive" if member else "instance", (data, base, section)
+            told = incoming.sound(partial(tell, incoming, base, section))
+            return "archive" if member else "instance", told
+        incoming.drain()
     if isinstance(found.section, ZipSection):
         return "archive" if holds_taken(source, profile) else "nothing", None
     return "nothing" if found.section is None else "other", None
@@ -202,8 +206,8 @@ def _is_named(name: str, section: DicomSection) -> bool:
     return not section.filenames or any(template.pattern.match(name) for template in section.filenames)
 
 
-def _of(data: bytes, name: str, section: DicomSection, ctx: Context) -> Surveyed:
-    parts = dicom.open_file(data, section)
+def _of(incoming: Incoming, name: str, section: DicomSection, ctx: Context) -> Surveyed:
+    parts = dicom.open_file(incoming.data, section, total=incoming.total)
     if not _is_named(name, section):
         return NOTHING
     fields = dicom.fields_of(parts)

@@ -44,10 +44,12 @@ class Scribe:
         if self._letters >= _PIECE:
             self._pack()
 
-    def end(self) -> Trail:
-        """Return what there is; nothing can be taken afterwards."""
+    def end(self, front: Trail | None = None) -> Trail:
+        """Return what there is, behind another one; nothing can be taken afterwards."""
         self._pack()
-        return Trail(b"".join((*self._packed, self._packer.flush())), dict(self._actions))
+        before, actions = (b"", Counter[str]()) if front is None else (front.lines, Counter(front.actions))
+        packed, self._packed = self._packed, []
+        return Trail(b"".join((before, *packed, self._packer.flush())), actions + self._actions)
 
     def _pack(self) -> None:
         text = "".join(self._waiting)

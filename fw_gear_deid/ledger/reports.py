@@ -23,7 +23,7 @@ FILES_COLUMNS = (
     "source", "destination", "state", "reason", "changes", "members", "bytes_in", "bytes_out", "sha256_out", "seconds"
 )  # fmt: skip
 
-_PIECE = 1 << 20  # bytes of an audit that are unpacked at once
+_PIECE, _FEED = 1 << 16, 1 << 12  # bytes of an audit that are made at once, and bytes that they are made of
 _DAMAGED = "the ledger cannot be read (an audit in it is damaged)"
 _NOTHING = Made("", "", False, "", "", "", "", "", 0)
 
@@ -50,21 +50,24 @@ def lines_of(file: str, packed: bytes) -> Iterator[str]:
 
 def _unpacked(packed: bytes) -> Iterator[str]:
     """Yield whole lines; ``packed`` is one piece of zlib's after the other."""
-    rest = b""
-    while packed:
+    at, feed, rest = 0, b"", b""
+    while feed or at < len(packed):
         unpacker = zlib.decompressobj()
         while not unpacker.eof:
+            if not feed:
+                feed = packed[at : at + _FEED]
+                at += len(feed)
             try:
-                piece = unpacker.decompress(packed, _PIECE)
+                piece = unpacker.decompress(feed, _PIECE)
             except zlib.error:
                 raise StopRun(_DAMAGED) from None
-            packed = unpacker.unconsumed_tail
-            if not (piece or packed or unpacker.eof):
+            feed = unpacker.unconsumed_tail
+            if not (piece or feed or unpacker.eof or at < len(packed)):
                 raise StopRun(_DAMAGED)  # cut
             whole, end, rest = (rest + piece).rpartition(LINE_END.encode())
             if end:
                 yield (whole + end).decode()
-        packed = unpacker.unused_data
+        feed = unpacker.unused_data
 
 
 @dataclass(frozen=True, slots=True)

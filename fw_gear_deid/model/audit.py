@@ -38,7 +38,7 @@ def first(text: str) -> str:
     return f"{_quoted(text)},"
 
 
-@lru_cache(maxsize=8192)  # files of one series are changed in the same way
+@lru_cache(maxsize=512)  # files of one series are changed in the same way
 def _rest(*texts: str) -> str:
     return ",".join(map(_quoted, texts)) + LINE_END
 

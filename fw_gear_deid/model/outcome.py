@@ -70,14 +70,6 @@ Ids = tuple[str, ...]
 
 
 @frozen
-class MemberEdits:
-    """The edits of one member of an archive, or of the file itself (``member`` empty)."""
-
-    member: str
-    edits: tuple[Edit, ...]
-
-
-@frozen
 class Trail:
     """What was changed in one file, ready for the audit.
 
@@ -111,7 +103,6 @@ class Released:
     bytes_in: int
     bytes_out: int
     sha256: str
-    audit: tuple[MemberEdits, ...]
     warnings: tuple[str, ...] = ()
     unmatched: frozenset[int] = frozenset()
     """Indices of profile rules that found nothing to act on in this file."""

@@ -21,7 +21,8 @@ from fw_gear_deid.profile.compiled import Rule
 
 ABSENT = "{path} is absent, and no dictionary knows a VR to create it with; set replace-with-insert: false"
 _VALUE_MAX = 4096  # bytes; longer ones are not remembered
-_RESULTS_MAX = 5_000
+_RESULTS_BYTES, _RESULT = 1 << 20, 512  # of all that is remembered, and of one result besides its values
+_ONCE_MAX = 1_000
 
 
 class Result(NamedTuple):
@@ -290,13 +291,16 @@ _NOWHERE = At("UI", lambda purpose: 0, date.min, lambda name: "")
 
 
 class Memory:
-    """Results by element and value, as long as the surroundings are the same."""
+    """Results by element and value, of those that come again, as long as the surroundings are the same."""
 
-    __slots__ = ("_results", "world")
+    __slots__ = ("_once", "_results", "_size", "world")
 
     def __init__(self, world: Surroundings) -> None:
         self.world = world
         self._results: dict[tuple[Act, bytes | int | None], Result] = {}
+        self._size = 0
+        self._once: set[int] = set()
+        """Hashes of what came once: most of that is a file's own."""
 
     def result(self, act: Act, raw: bytes | None, until: int = Rank.NEVER) -> Result:
         """Return what becomes of a value.
@@ -326,8 +330,16 @@ class Memory:
         return known
 
     def _keep(self, key: tuple[Act, bytes | int | None], result: Result) -> None:
-        if len(self._results) >= _RESULTS_MAX:
+        mark = hash(key)
+        if mark not in self._once:
+            if len(self._once) >= _ONCE_MAX:
+                self._once.clear()
+            self._once.add(mark)
+            return
+        self._size += _RESULT + sum(map(len, filter(None, (result.new, result.value))))
+        if self._size > _RESULTS_BYTES:
             self._results.clear()
+            self._size = 0
         self._results[key] = result
 
 

@@ -8,7 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -18,11 +18,10 @@ from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.deid.sort import is_nobodys
 from fw_gear_deid.deid.survey import Surveyed, see
-from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
 from fw_gear_deid.model.frozen import frozen
-from fw_gear_deid.model.outcome import Failed, Ids, Outcome, Refused, Released, Skipped, Trail, Trouble
+from fw_gear_deid.model.outcome import Failed, Ids, Outcome, Refused, Skipped, Trail, Trouble
 from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
 from fw_gear_deid.model.seen import Seen
@@ -116,7 +115,7 @@ class Worked:
     holds: frozenset[str] = frozenset()
     """The instances it held, sealed."""
     trail: Trail = field(default_factory=Trail)
-    """What was changed: of the outcome, its edits stay behind."""
+    """What was changed."""
 
 
 _CHANGED = "it changed while it was read"
@@ -147,7 +146,7 @@ def process(settings: Settings, task: Task) -> Worked:
     seconds = time.perf_counter() - begin
     if isinstance(done, Result):
         return Worked(
-            replace(done.released, audit=()),
+            done.released,
             result,
             seconds,
             done.sorting,
@@ -156,7 +155,7 @@ def process(settings: Settings, task: Task) -> Worked:
             tuple(watch.met),
             tuple(watch.notes),
             frozenset(watch.holds),
-            _trail(done.released, originals=settings.originals),
+            done.trail,
         )
     result.unlink(missing_ok=True)
     return Worked(done, None, seconds, row=notes.row)
@@ -199,14 +198,6 @@ def _are_still(source: Source, task: Task, paths: Iterable[Path]) -> bool:
     return all(source.is_still(item, path) for item, path in zip(task.items, paths, strict=True))
 
 
-def _trail(released: Released, *, originals: bool) -> Trail:
-    """Return what was changed as the audit has it; values before a change leave the worker where they are asked for."""
-    scribe = Scribe(originals)
-    for member in released.audit:
-        scribe.edits(member.member, member.edits)
-    return scribe.end()
-
-
 def problem_of(item: Item) -> Refused | Skipped | Failed:
     """Return what becomes of a source whose listing found a problem."""
     kinds: dict[str, type[Refused | Skipped | Failed]] = {"refused": Refused, "skipped": Skipped, "failed": Failed}
@@ -234,6 +225,7 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         notes,
         watch,
         small=settings.small,
+        originals=settings.originals,
     )
 
 

@@ -33,6 +33,7 @@ Told = tuple[Sequence[Splice], Sequence[Splice], int]
 _UNDEFINED = b"\xff\xff\xff\xff"
 _KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
+_BLOCK = 1 << 20  # bytes that are compared at once
 _LONG = frozenset(vr.encode() for vr in LONG_VRS)
 _VRS = {vr.encode(): vr for vr in VRS}
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
@@ -272,7 +273,7 @@ class _Check:
             length = first - start
             if length < 0:
                 raise _fails("changes lie over each other")
-            if not now.startswith(src[start:first], at):
+            if not _stands(src, start, first, now, at):
                 raise _fails("something changed without a rule")
             at += length
             if new:
@@ -285,7 +286,7 @@ class _Check:
         if end < start:
             raise _fails("changes lie over each other")
         shown = max(min(len(src), end) - start, 0)
-        if not now.startswith(src[start : start + shown], at):
+        if not _stands(src, start, start + shown, now, at):
             raise _fails("something changed without a rule")
         return at + end - start - begin
 
@@ -604,6 +605,13 @@ class _Check:
             if creator in self._checker.creators or knows_creator(creator):
                 return f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
         return format_tag(tag)
+
+
+def _stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
+    """Tell whether a span of the source stands in the result."""
+    return all(
+        now.startswith(src[begin : min(begin + _BLOCK, end)], at + begin - start) for begin in range(start, end, _BLOCK)
+    )
 
 
 def _tells(splice: Splice) -> bool:

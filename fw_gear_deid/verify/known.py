@@ -30,6 +30,7 @@ _CODED = {"CS", "DS", "IS", "AS", "TM", "US", "SS", "UL", "SL", "FL", "FD", "UV"
 _CODE_MAX = 5  # digits of such a value that stand anywhere by chance
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
+_SEEN_MAX = 1000
 _STANDARD_UID = "1.2.840.10008."
 _SINGLE_MIN = "\u2e80"
 """From here on a letter may be a whole word (CJK, Hangul)."""
@@ -67,11 +68,13 @@ class Known:
             Empty: a label, or another text that is no element's.
         keyword : str
         """
-        key = text, vr  # the members of an archive repeat them
+        key = text, vr  # the members of an archive repeat most of them
         if key in self._seen:
             return
+        if len(self._seen) >= _SEEN_MAX:
+            self._seen.clear()
         self._seen.add(key)
-        forms = _forms(text, vr, keyword)
+        forms = _made(text, vr, keyword) if vr == "UI" else _forms(text, vr, keyword)
         for plain in forms.inside:
             self._inside.setdefault(len(plain), set()).add(plain)
         self._components |= forms.components
@@ -151,8 +154,12 @@ class _Forms:
                 self.components.add(part)
 
 
-@lru_cache(maxsize=8192)  # the files of a run repeat them
+@lru_cache(maxsize=1024)  # the files of a run repeat them
 def _forms(text: str, vr: str, keyword: str) -> _Forms:
+    return _made(text, vr, keyword)
+
+
+def _made(text: str, vr: str, keyword: str) -> _Forms:
     forms = _Forms()
     for spelt in _readings(text):
         for value in spelt.split("\\"):

@@ -27,6 +27,7 @@ _UNREAD = {
     b"\x1f\x9d\x90": "compress",
 }
 _NAMES = (".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".7z", ".rar")
+_HELD = 8 << 20  # bytes of a packed file that are kept while the others are counted
 _DISC = (0x8001, b"CD001")  # ISO 9660: the first volume descriptor
 
 
@@ -114,34 +115,49 @@ def open_archive(source: Path | bytes) -> Iterator[Archive]:
         yield archive
 
 
-def content(source: Path | bytes, packing: str, most: int = 0) -> bytes:
-    """Return the bytes of a file, unpacked.
+def content(source: Path | bytes, packing: str, most: int) -> bytes:
+    """Return the content of a packed file.
 
     Parameters
     ----------
     most : int
-        How many there may be; 0 for no other limit than that of every packed file.
+        How many bytes it may have.
+
+    Raises
+    ------
+    Malformed
+        As ``unpacked``, or larger.
+    """
+    held, size = [], 0
+    for piece in _unpacked(source, packing):
+        held.append(piece)
+        size += len(piece)
+        if size > most:
+            raise Malformed(f"what is packed in it is larger than {most >> 20} MB")
+    return b"".join(held)
+
+
+def unpacked(source: Path, packing: str) -> tuple[Iterator[bytes], int]:
+    """Return the content of a packed file in pieces, and its length: a large one is unpacked once more for that.
 
     Raises
     ------
     Malformed
         Damaged, cut off, several files one after the other, or growing beyond any real file.
     """
+    held, size = [], 0
+    for piece in _unpacked(source, packing):
+        size += len(piece)
+        if size <= _HELD:
+            held.append(piece)
+        else:
+            held.clear()
+    return iter(held) if held else _unpacked(source, packing), size
+
+
+def _unpacked(source: Path | bytes, packing: str) -> Iterator[bytes]:
     with _opened(source) as stream:
-        if not packing:
-            return stream.read()
-        unpacked = Unpacked(stream, packing)
-        pieces = []
-        size = 0
-        while piece := unpacked.read(1 << 24):
-            pieces.append(piece)
-            size += len(piece)
-            if most and size > most:
-                raise Malformed(f"what is packed in it is larger than {most >> 20} MB")
-    data = b"".join(pieces)
-    if any(data[start + 128 : start + 132] == b"DICM" for start in unpacked.starts[1:]):
-        raise Malformed("several files are packed one after the other")
-    return data
+        yield from Unpacked(stream, packing).pieces(PIECE)
 
 
 def pieces(source: Path) -> Iterator[bytes]:
@@ -173,5 +189,6 @@ __all__ = [
     "open_archive",
     "pieces",
     "stem",
+    "unpacked",
     "unread_kind",
 ]

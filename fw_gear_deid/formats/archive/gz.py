@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+from collections.abc import Iterator
 from typing import IO, Any
 
 from fw_gear_deid.formats.archive import flate
@@ -19,6 +20,7 @@ _SUFFIXES = {
 _BLOCK = 1 << 16
 _PIECE = 1 << 24
 _DAMAGE: tuple[type[Exception], ...] = (*flate.DAMAGE, OSError)
+_PREFIX = 132  # bytes of a DICOM file up to the end of its prefix
 _XZ_MEMORY = 256 << 20  # what the largest preset of xz asks for, fourfold
 
 
@@ -66,8 +68,8 @@ class Unpacked:
         self._feed = b""
         self._taken = self._given = 0
         self._ended = False
-        self.starts: list[int] = [0]
-        """Where in the content a stream begins."""
+        self._begun: list[int] = []
+        """Where in the content a stream begins behind the first, until it is known what."""
 
     def _new(self) -> Any:
         if self._packing == "gzip":
@@ -91,6 +93,25 @@ class Unpacked:
             pieces.append(piece)
             missing -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield all of the content.
+
+        Raises
+        ------
+        Malformed
+            As ``read``, or it is several DICOM files.
+        """
+        before, several = b"", False
+        while piece := self.read(size):
+            yield piece
+            before = before[-_PREFIX:] + piece if self._begun else piece
+            at = self._given - len(before)
+            known = [start for start in self._begun if start + _PREFIX <= self._given]
+            several = several or any(before.startswith(b"DICM", start - at + 128) for start in known)
+            self._begun = self._begun[len(known) :]
+        if several:
+            raise Malformed("several files are packed one after the other")
 
     def head(self, size: int) -> bytes:
         """Return the first bytes, as many as can be had: what is damaged farther on is for who takes it to find.
@@ -139,7 +160,8 @@ class Unpacked:
             rest += block
         if rest.startswith(self._signature):
             self._unpacker, self._feed = self._new(), rest
-            self.starts.append(self._given)
+            if self._begun[-1:] != [self._given]:
+                self._begun.append(self._given)
             return
         while rest:
             if rest.strip(b"\0"):

@@ -7,12 +7,12 @@ alone, another name or size at the data: each is a file that some program shows 
 from __future__ import annotations
 
 import struct
-import zipfile
+from array import array
 from typing import IO
 
+from fw_gear_deid.formats.archive.directory import UTF8, Directory, Entry
 from fw_gear_deid.model.errors import Malformed
 
-UTF8 = 0x800  # flag: the name is UTF-8
 _SIZES_FOLLOW = 0x8  # flag: CRC and sizes stand behind the data
 _LOCAL, _CENTRAL, _DESCRIPTOR = b"PK\x03\x04", b"PK\x01\x02", b"PK\x07\x08"
 _END, _END64, _LOCATOR64, _SIGNED = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x05\x05"
@@ -26,18 +26,16 @@ class Layout:
     Parameters
     ----------
     stream : file
-    file : zipfile.ZipFile
-        The directory.
+    listed : Directory
     """
 
-    def __init__(self, stream: IO[bytes], file: zipfile.ZipFile) -> None:
+    def __init__(self, stream: IO[bytes], listed: Directory) -> None:
         self._stream = stream
-        self._infos = sorted(file.infolist(), key=lambda info: info.header_offset)
-        self._start = file.start_dir
+        self._listed = listed
         self.outside = 0
         """Bytes that belong to nothing."""
-        self.starts: dict[int, int] = {}
-        """Where the data of the member begins whose header is at an offset."""
+        self.starts = array("q", bytes(8 * len(listed)))
+        """Where the data of each begins, once all are compared."""
 
     def check(self) -> None:
         """Compare all.
@@ -46,47 +44,48 @@ class Layout:
         ------
         Malformed
         """
-        at = 0
-        ends = [*(info.header_offset for info in self._infos[1:]), self._start][: len(self._infos)]
-        for number, (info, limit) in enumerate(zip(self._infos, ends, strict=True)):
-            if info.header_offset != at:
-                if info.header_offset < at:
+        at, start, order = 0, self._listed.start, self._listed.in_file()
+        for place, number in enumerate(order):
+            entry = self._listed.entry(number)
+            if entry.offset != at:
+                if entry.offset < at:
                     raise Malformed("members of the archive lie over each other")
-                self._gap(at, info.header_offset, first=number == 0)
-            at = self._member(info, limit)
-        self._gap(at, self._start, first=not self._infos)
+                self._gap(at, entry.offset, first=place == 0)
+            limit = self._listed.entry(order[place + 1]).offset if place + 1 < len(order) else start
+            at = self._member(entry, limit)
+        self._gap(at, start, first=not order)
         self._gap(self._directory(), self._size(), first=False)
 
-    def _member(self, info: zipfile.ZipInfo, limit: int) -> int:
+    def _member(self, entry: Entry, limit: int) -> int:
         """Compare an entry with the header at its data; return where its record ends."""
-        listed = info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")
-        head = self._read(info.header_offset, 30 + len(listed))
+        listed = entry.listed.encode("utf-8" if entry.flags & UTF8 else "cp437")
+        head = self._read(entry.offset, 30 + len(listed))
         if len(head) < 30 or not head.startswith(_LOCAL):
             raise Malformed("a member of the archive is damaged")
         _, flags, method, crc, packed, size, name_size, extra_size = _HEADER.unpack_from(head)
-        same = name_size == len(listed) and head[30:] == listed and method == info.compress_type
-        if (flags ^ info.flag_bits) & UTF8:
+        same = name_size == len(listed) and head[30:] == listed and method == entry.method
+        if (flags ^ entry.flags) & UTF8:
             same = same and listed.isascii()
         if not flags & _SIZES_FOLLOW and 0xFFFFFFFF not in (packed, size) and (crc, packed, size) != (0, 0, 0):
-            same = same and (crc, packed, size) == (info.CRC, info.compress_size, info.file_size)
+            same = same and (crc, packed, size) == (entry.crc, entry.packed, entry.size)
         if not same:
             raise Malformed("a member of the archive is damaged: the directory says otherwise than the member itself")
-        start: int = info.header_offset + 30 + name_size + extra_size
-        self.starts[info.header_offset] = start
-        end = start + info.compress_size
+        start: int = entry.offset + 30 + name_size + extra_size
+        self.starts[entry.number] = start
+        end = start + entry.packed
         if flags & _SIZES_FOLLOW:
-            end += self._descriptor(info, end)
+            end += self._descriptor(entry, end)
         if end > limit:
             raise Malformed("members of the archive lie over each other")
         return end
 
-    def _descriptor(self, info: zipfile.ZipInfo, at: int) -> int:
+    def _descriptor(self, entry: Entry, at: int) -> int:
         """Return the length of CRC and sizes behind the data, signed or not, of 4 bytes or of 8 (APPNOTE 4.3.9)."""
         found = self._read(at, 24)
         for signature in (_DESCRIPTOR, b""):
             for layout in ("<LLL", "<LQQ"):
                 try:
-                    numbers = struct.pack(layout, info.CRC, info.compress_size, info.file_size)
+                    numbers = struct.pack(layout, entry.crc, entry.packed, entry.size)
                 except struct.error:
                     continue
                 if found.startswith(signature + numbers):
@@ -115,7 +114,7 @@ class Layout:
 
     def _directory(self) -> int:
         """Walk directory and end records; return where they end."""
-        at = self._start
+        at = self._listed.start
         while (head := self._read(at, 46)).startswith(_CENTRAL) and len(head) == 46:
             at += 46 + sum(struct.unpack_from("<3H", head, 28))
         while True:
@@ -128,7 +127,7 @@ class Layout:
                 at += 20
             elif head.startswith(_END) and len(head) == 22:
                 listed, _, _, comment = struct.unpack_from("<HLLH", head, 10)
-                if listed not in (len(self._infos) & 0xFFFF, 0xFFFF):
+                if listed not in (len(self._listed) & 0xFFFF, 0xFFFF):
                     raise Malformed("the archive's directory has another number of members than it says")
                 return at + 22 + int(comment)
             else:

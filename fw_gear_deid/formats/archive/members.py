@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fw_gear_deid.formats.archive import flate
 from fw_gear_deid.model.errors import Malformed
 
 HEAD = 2048  # bytes that tell what a file is
@@ -30,6 +31,8 @@ class Member:
         Returns the next bytes, as many as asked for unless it ends; raises Malformed.
     compression : int
         How to pack it in a ZIP archive: as it was packed, where it came from one.
+    crc : int or None
+        Check sum of all bytes: as the archive says, or counted by ``pieces``.
     special : str
         What it is when it is no file and has no bytes: a link, a device.
     glanced : bool
@@ -42,6 +45,7 @@ class Member:
     pull: Callable[[int], bytes]
     compression: int = zipfile.ZIP_DEFLATED
     special: str = ""
+    crc: int | None = None
     glanced: bool = False
     _begun: bytes = field(default=b"", repr=False)
     _head: bytes | None = field(default=None, repr=False)
@@ -53,12 +57,10 @@ class Member:
             self._head = self._begun[:HEAD]
         return self._head
 
-    def take(self, size: int = -1) -> bytes:
-        """Return the next bytes, or all that are left, without a check of what was not read."""
+    def take(self, size: int) -> bytes:
+        """Return the next bytes, without a check of what was not read."""
         self.head()
         begun, self._begun = self._begun, b""
-        if size < 0:
-            return begun + b"".join(iter(lambda: self.pull(PIECE), b""))
         self._begun = begun[size:]
         return begun[:size] + (self.pull(size - len(begun)) if size > len(begun) else b"")
 
@@ -71,12 +73,16 @@ class Member:
         """
         self.head()
         piece, self._begun = self._begun, b""
-        size = 0
+        size, crc, counts = 0, 0, self.crc is None
         while piece:
             size += len(piece)
+            if counts:
+                crc = flate.crc(piece, crc)
             yield piece
             piece = self.pull(PIECE)
         self._end(size)
+        if counts:
+            self.crc = crc
 
     def read(self) -> bytes:
         """Return all bytes, checked against size and check sum. To be called once.

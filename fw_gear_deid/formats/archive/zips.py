@@ -15,7 +15,8 @@ from typing import IO, Any, Self
 from fw_gear_deid.formats.archive import flate, methods
 from fw_gear_deid.formats.archive.budget import Budget
 from fw_gear_deid.formats.archive.content import UNKNOWN, Content, Packed
-from fw_gear_deid.formats.archive.layout import UTF8, Layout
+from fw_gear_deid.formats.archive.directory import UTF8, Directory, Entry
+from fw_gear_deid.formats.archive.layout import Layout
 from fw_gear_deid.formats.archive.members import PIECE, Member, Names
 from fw_gear_deid.model.errors import Malformed, Unfit
 
@@ -28,7 +29,7 @@ _OVERHEAD = 1024  # bytes that packing may add to data that does not shrink
 class ZipArchive:
     """An open ZIP archive (an ``Archive``)."""
 
-    file: zipfile.ZipFile
+    listed: Directory
     stream: IO[bytes]
     outside: int = 0
     comment: bytes = field(init=False)
@@ -36,8 +37,8 @@ class ZipArchive:
 
     def __post_init__(self) -> None:
         """Read what the directory says of the whole."""
-        self.comment = self.file.comment
-        self.extras = "zip extra" if any(info.extra or info.comment for info in self.file.infolist()) else ""
+        self.comment = self.listed.comment
+        self.extras = "zip extra" if self.listed.has_more else ""
 
     def zip_name(self, name: str) -> str:
         """Return its own name."""
@@ -45,35 +46,44 @@ class ZipArchive:
 
     def members(self) -> Iterator[Member]:
         """Yield the members in the order of the directory; see ``Archive``. All are checked before the first comes."""
-        found: list[tuple[int, str, zipfile.ZipInfo]] = []
-        names, budget = Names(), Budget()
-        for position, info in enumerate(self.file.infolist(), 1):
-            name = _name(info)
-            if info.compress_size > info.file_size + info.file_size // 50 + _OVERHEAD:
-                raise Malformed(f"member {position}: more is packed than it says")
-            if info.file_size == 0 and name.endswith("/"):
-                continue
-            names.add(position, name)
-            if info.flag_bits & _ENCRYPTED:
-                raise Unfit(f"member {position}: it is encrypted")
-            budget.add(position, info.file_size, info.compress_size)
-            found.append((position, name, info))
-        budget.close()
-        layout = Layout(self.stream, self.file)
+        self._check()
+        layout = Layout(self.stream, self.listed)
         layout.check()
         self.outside = layout.outside
-        for position, name, info in found:
-            packed = Packed(layout.starts[info.header_offset], info.compress_size, info.file_size, info.CRC,
-                             UNKNOWN if info.flag_bits & _UNREAD else info.compress_type)  # fmt: skip
-            mode = info.external_attr >> 16 if info.create_system == 3 else 0
-            special = "link" if stat.S_ISLNK(mode) else ""
-            yield Member(position, name, info.file_size, Content(self.stream, packed).pull, info.compress_type, special)
+        for position, entry in enumerate(self.listed, 1):
+            name = _name(entry)
+            if _is_folder(entry, name):
+                continue
+            packed = Packed(layout.starts[entry.number], entry.packed, entry.size, entry.crc,
+                             UNKNOWN if entry.flags & _UNREAD else entry.method)  # fmt: skip
+            special = "link" if stat.S_ISLNK(entry.mode) else ""
+            pull = Content(self.stream, packed).pull
+            yield Member(position, name, entry.size, pull, entry.method, special, entry.crc)
+
+    def _check(self) -> None:
+        """Judge names and sizes."""
+        names, budget = Names(), Budget()
+        for position, entry in enumerate(self.listed, 1):
+            name = _name(entry)
+            if entry.packed > entry.size + entry.size // 50 + _OVERHEAD:
+                raise Malformed(f"member {position}: more is packed than it says")
+            if _is_folder(entry, name):
+                continue
+            names.add(position, name)
+            if entry.flags & _ENCRYPTED:
+                raise Unfit(f"member {position}: it is encrypted")
+            budget.add(position, entry.size, entry.packed)
+        budget.close()
 
 
-def _name(info: zipfile.ZipInfo) -> str:
+def _is_folder(entry: Entry, name: str) -> bool:
+    return entry.size == 0 and name.endswith("/")
+
+
+def _name(entry: Entry) -> str:
     """Return a member's path; bytes that are no text are surrogates in it."""
-    name = info.filename
-    if not info.flag_bits & UTF8 and not name.isascii():
+    name = entry.name
+    if not entry.flags & UTF8 and not name.isascii():
         # zipfile takes the IBM PC's letters for it (APPNOTE appendix D); who wrote it took those of another system
         with suppress(UnicodeEncodeError):  # a Unicode path beside it says more
             name = name.encode("cp437").decode("utf-8", "surrogateescape")
@@ -89,12 +99,15 @@ def open_zip(stream: IO[bytes]) -> Iterator[ZipArchive]:
     Malformed
         It is no archive, or a damaged one.
     """
+    yield ZipArchive(_directory(stream), stream)
+
+
+def _directory(stream: IO[bytes]) -> Directory:
     try:
-        archive = zipfile.ZipFile(stream)
+        with zipfile.ZipFile(stream) as archive:
+            return Directory(archive)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error):
         raise Malformed("the archive is damaged or no ZIP archive") from None
-    with archive:
-        yield ZipArchive(archive, stream)
 
 
 # -- writing -------------------------------------------------------------------------------------------
@@ -108,6 +121,7 @@ _LZMA_END = 0x2  # flag: LZMA's end is marked
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s4B4H3L5H2L")
 _SIZES = struct.Struct("<2H2Q")
+_PLACE = struct.Struct("<3QLH")
 
 
 class Target:
@@ -130,7 +144,8 @@ class Target:
         self._at = 0
         """Where the next member begins."""
         self._directory = bytearray()
-        self._written: dict[str, Packed] = {}
+        self._written: dict[str, bytes] = {}
+        """Name of a member → where its data lies: a ``Packed`` takes three times as much."""
         self.comment = b""
         """Of the whole archive, at most 65,535 bytes of it; to be set before it is closed."""
 
@@ -170,14 +185,14 @@ class Target:
             self._stream.truncate()
             raise
         self._directory += entry
-        self._written[name] = packed
+        self._written[name] = _PLACE.pack(packed.start, packed.packed, packed.size, packed.crc, packed.method)
         self._at = packed.start + packed.packed
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """Yield the bytes of a member that was written."""
         self._stream.flush()
         with self._path.open("rb") as stream:
-            content = Content(stream, self._written[name])
+            content = Content(stream, Packed(*_PLACE.unpack(self._written[name])))
             while piece := content.pull(PIECE):
                 yield piece
 

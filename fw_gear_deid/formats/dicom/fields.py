@@ -57,7 +57,7 @@ class Fields:
         return ",".join(self.texts(tag))
 
 
-@lru_cache(maxsize=4096)  # files of one series say the same
+@lru_cache(maxsize=256)  # files of one series say the same
 def _texts(raw: bytes, vr: str, encodings: tuple[str, ...], little: bool) -> tuple[str, ...]:
     return values.decode(raw, vr, encodings, little=little)
 

@@ -188,49 +188,88 @@ def watch_meta() -> Watch:
 _META = frozenset({META_LENGTH, TRANSFER_SYNTAX})
 
 
-def look(src: bytes, tags: frozenset[int]) -> Fields:
+def look(src: bytes, tags: frozenset[int], total: int | None = None) -> Fields:
     """Return some elements of a file's top level; all of it must be readable.
-
-    Raises
-    ------
-    Malformed, Odd
-        As ``read``.
-    """
-    parts = read(src, watch_meta(), lambda encoding: watch(encoding, tags | {CHARACTER_SET}))
-    return fields_of(parts.body_src, parts.body, tags)
-
-
-def look_at_head(read_more: Callable[[int], bytes], tags: frozenset[int], needed: int, last: int) -> Fields:
-    """Return some elements of a file's top level, without reading the rest where its beginning is plain.
 
     Parameters
     ----------
-    read_more : callable
-        Number of bytes, or -1 for all → the next ones.
+    src : bytes
+        The whole file, or its beginning.
     tags : frozenset of int
-        None above ``last``.
-    needed : int
-        One of the tags. Where it is not found on the way, the whole file is read: it may be out of order.
-    last : int
-        The first element after this tag ends the reading.
+    total : int, optional
+        Length of the whole file.
 
     Raises
     ------
-    Malformed, Odd
+    Malformed, Odd, Cut
         As ``read``.
     """
-    src, size = b"", _FIRST
-    while True:
-        more = read_more(size)
-        src += more
-        found = _head(src, tags, last)
-        if found is not None and needed in found.raws:
-            return found
-        if len(more) < size:
-            return look(src, tags)
-        if found is not None:
-            return look(src + read_more(-1), tags)
-        size = 3 * len(src)
+    parts = read(src, watch_meta(), lambda encoding: watch(encoding, tags | {CHARACTER_SET}), total)
+    return fields_of(parts.body_src, parts.body, tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Some elements at the beginning of a file's top level.
+
+    Attributes
+    ----------
+    tags : frozenset of int
+        None above ``last``.
+    needed : int
+        One of the tags. Where it is not found on the way, all elements are walked: they may be out of order.
+    last : int
+        The first element after this tag ends the reading.
+    """
+
+    tags: frozenset[int]
+    needed: int
+    last: int
+
+    def look(self, src: bytes, total: int) -> Fields:
+        """Return them; what is behind them need not be readable.
+
+        Parameters
+        ----------
+        src : bytes
+            The whole file, or its beginning.
+        total : int
+            Length of the whole file.
+
+        Raises
+        ------
+        Malformed, Odd, Cut
+            As ``read``.
+        """
+        found = _head(src, self.tags, self.last)
+        return found if found is not None and self.needed in found.raws else look(src, self.tags, total)
+
+    def read(self, read_more: Callable[[int], bytes], total: int) -> Fields:
+        """Return them, reading no more than that needs.
+
+        Parameters
+        ----------
+        read_more : callable
+            Number of bytes → the next ones.
+        total : int
+            How many there are.
+
+        Raises
+        ------
+        Malformed, Odd
+            As ``read``.
+        """
+        src, size = b"", _FIRST
+        while True:
+            more = read_more(size)
+            src += more
+            ended = len(more) < size
+            try:
+                return self.look(src, len(src) if ended else max(total, len(src)))
+            except Cut:
+                if ended:
+                    raise
+            size = 3 * len(src)
 
 
 def _head(src: bytes, tags: frozenset[int], last: int) -> Fields | None:
