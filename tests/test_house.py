@@ -39,6 +39,7 @@ DOORS = {
     "tqdm": "runner/progress.py",
     "isal": "formats/archive/flate.py",
     "pandas": "profile/values/table.py",
+    "distributed": "runner/cluster.py",
 }
 
 
