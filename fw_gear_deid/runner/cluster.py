@@ -30,11 +30,11 @@ from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, get_
 
 from fw_gear_deid import RESULTS, __version__, keys
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
+from fw_gear_deid.model.errors import StopRun, UsageError, place_of
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Failed, Released
 from fw_gear_deid.model.ports import Item
-from fw_gear_deid.runner.pool import Lot, Out, Work, lots, nothing
+from fw_gear_deid.runner.pool import Lot, Numbered, Out, Work, lots, nothing
 from fw_gear_deid.runner.workers import Settings, Task, Worked, silence
 from fw_gear_deid.system import private
 from fw_gear_deid.system.packages import version_of
@@ -81,7 +81,8 @@ class Scheduler:
         UsageError
             There is no scheduler, no worker, or one that lacks something.
         """
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it has to say is told in our words
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what it has to say is told in our words
         address = self._found()
         try:
             client = Client(address, timeout=_ANSWER, set_as_default=False)
@@ -125,6 +126,7 @@ class Cluster:
         self._out: dict[object, tuple[Lot, Future[Any]]] = {}
         self._ended: SimpleQueue[Future[Any]] = SimpleQueue()
         self._workers, self._counted = 0, float("-inf")
+        self._is_equipped = False
 
     def start(self, scheduler: Scheduler, items: Sequence[Item]) -> None:
         """Give every worker what all tasks share, and ask it whether it sees everything.
@@ -142,6 +144,7 @@ class Cluster:
             digest = _store(self._folder / _SETTINGS, (replace(self._settings, keyring=Keyring(b"")), first))
             kit = Kit(self._folder, digest, scheduler, self._settings.keyring.fingerprint())
             self._client.register_plugin(kit, name=self._folder.name)
+            self._is_equipped = True
             self._refuse(self._client.run(_check, self._folder.name, on_error="return"), _plainly)
         except TimeoutError:
             raise UsageError(f"the cluster has no worker, and none came within {_COMING} seconds") from None
@@ -161,7 +164,7 @@ class Cluster:
             Task → result; raises nothing.
         tasks : sequence of Task
         lost : callable
-            Makes the result of a task that killed its workers.
+            Makes the result of a task that killed its workers twice, the second time alone.
 
         Raises
         ------
@@ -170,9 +173,11 @@ class Cluster:
         """
         source = lots(tasks, self._count(), _LOT, _LOT_BYTES)
         window: deque[Lot] = deque()  # in order, not yielded yet
+        again: deque[Numbered] = deque()  # lost once: it killed its workers, or what they were at besides did
+        tried: set[int] = set()
         done: dict[int, Out] = {}
         while True:
-            while len(window) < _AHEAD * self._count() and (upcoming := next(source, None)) is not None:
+            while not again and len(window) < _AHEAD * self._count() and (upcoming := next(source, None)) is not None:
                 window.append(upcoming)
                 self._send(work, upcoming)
             if not window:
@@ -181,6 +186,8 @@ class Cluster:
                 for number, task in window.popleft():
                     yield task, done.pop(number)
                 continue
+            if again and not self._out:
+                self._send(work, [again.popleft()])
             try:
                 ended = self._ended.get(timeout=_TICK)
             except Empty:
@@ -191,11 +198,11 @@ class Cluster:
             future.release()
             if results is not None:
                 done.update(zip((number for number, _ in lot), cast(list[Out], results), strict=True))
-            elif len(lot) == 1:
+            elif lot[0][0] in tried:
                 done[lot[0][0]] = lost()
-            else:  # one of them is to blame
-                for one in lot:
-                    self._send(work, [one])
+            else:
+                tried |= {number for number, _ in lot}
+                again.extend(lot)
 
     def _count(self) -> int:
         """Return how many workers there are; they come and go."""
@@ -220,6 +227,8 @@ class Cluster:
                 name, digest = future.result()
         except KilledWorker:
             return None
+        if not name:
+            raise StopRun(digest)
         attempt = self._folder / name
         try:
             found: list[object] = _load(attempt / _DONE, digest)
@@ -250,7 +259,8 @@ class Cluster:
         """Let the workers go; what they were at is lost, and lands in a folder that is gone."""
         with suppress(OSError, RuntimeError):  # the scheduler may be gone: there is nobody to tell
             self._client.cancel([future for _, future in self._out.values()], force=True)
-            self._client.unregister_worker_plugin(self._folder.name)
+            if self._is_equipped:
+                self._client.unregister_worker_plugin(self._folder.name)
         self._out.clear()
         self._client.close()
 
@@ -373,17 +383,29 @@ def _check(name: str, dask_worker: Worker) -> str:
 
 
 def _attempt(name: str, number: int, digest: str) -> tuple[str, str]:
-    """Carry out a lot on a worker: all that dask knows of it."""
+    """Carry out a lot on a worker: all that dask knows of it.
+
+    No exception gets out: dask writes their texts to logs and sends them on, and waits for ever for one that it cannot.
+
+    Returns
+    -------
+    folder, digest : str
+        Or nothing, and why the work cannot go on.
+    """
     worker = get_worker()
     try:
         return cast(Kit, worker.plugins[name]).attempt(number, digest)
     except UsageError as error:
-        raise StopRun(f"worker {worker.address} {error}") from None
+        return "", f"worker {worker.address} {error}"
+    except OSError as error:
+        return "", f"worker {worker.address}: {error.strerror or type(error).__name__} (in {place_of(error)})"
+    except Exception as error:  # noqa: BLE001 -- the boundary
+        return "", f"worker {worker.address}: unexpected {type(error).__name__} in {place_of(error)}; please report it"
 
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    """Turn whatever ends the work of a cluster into the end of the run; ``KilledWorker`` is for who asks.
+    """Turn the end of a cluster into that of the run; ``KilledWorker`` is for who asks.
 
     Raises
     ------
@@ -391,11 +413,9 @@ def _asking() -> Iterator[None]:
     """
     try:
         yield
-    except (DeidError, KilledWorker):
+    except KilledWorker:
         raise
-    except OSError as error:
-        raise StopRun(f"the cluster is lost, or a worker its disk ({error.strerror or type(error).__name__})") from None
-    except Exception as error:  # noqa: BLE001 -- of dask, of a worker: their texts may tell anything
+    except Exception as error:  # noqa: BLE001 -- whatever dask and its sockets raise
         raise StopRun(f"the cluster is lost ({type(error).__name__} in {place_of(error)})") from None
 
 
