@@ -216,6 +216,28 @@ def test_worker_that_cannot_go_on_ends_the_run(desk: Desk, yard: Yard, tmp_path:
     assert set(desk.states().values()) == {"released"}
 
 
+def test_run_is_interrupted_or_loses_its_scheduler(desk: Desk, yard: Yard, tmp_path: Path) -> None:
+    desk.put({f"S/V/A/{n}": instance(number=n) for n in range(1, 30)})
+    (tmp_path / "yard").mkdir()
+    token = tmp_path / "token"
+    with opened(tmp_path / "yard") as stuck:
+        stuck.worker(HANGS.format(token=str(token)))
+        running = desk.start("--scheduler-file", str(stuck.file))
+        until(token.exists, "the worker hangs")
+        running.send_signal(signal.SIGINT)
+        assert ended(running).code == 130
+        there = desk.there()
+        assert set(desk.states().values()) <= {"released", "not-reached"}
+        running = desk.start("--scheduler-file", str(stuck.file))
+        until(lambda: [*desk.private.glob(".work/*/0*")], "tasks are out")
+        stuck.end()
+        lost = ended(running)
+        assert (lost.code, "the cluster is lost" in lost.err) == (1, True), lost.err
+    assert there.items() <= desk.there().items()
+    assert on(desk, yard).code == 0
+    assert list(desk.states().values()).count("released") + len(there) == len(desk.there()) == 29
+
+
 # -- what is asked before the start --------------------------------------------------------------------
 
 

@@ -257,12 +257,13 @@ class Cluster:
 
     def close(self) -> None:
         """Let the workers go; what they were at is lost, and lands in a folder that is gone."""
-        with suppress(OSError, RuntimeError):  # the scheduler may be gone: there is nobody to tell
-            self._client.cancel([future for _, future in self._out.values()], force=True)
-            if self._is_equipped:
-                self._client.unregister_worker_plugin(self._folder.name)
+        with suppress(OSError, RuntimeError):  # a scheduler that goes meanwhile has nothing left to end
+            if self._client.status == "running":
+                self._client.cancel([future for _, future in self._out.values()], force=True)
+                if self._is_equipped:
+                    self._client.unregister_worker_plugin(self._folder.name)
+            self._client.close()
         self._out.clear()
-        self._client.close()
 
 
 class Kit(WorkerPlugin):
