@@ -36,6 +36,7 @@ from fw_gear_deid.runner.prepare import pinned, prepare
 from fw_gear_deid.runner.progress import SEE, Manner, Progress
 from fw_gear_deid.runner.release import Releaser
 from fw_gear_deid.runner.rows import Rows
+from fw_gear_deid.runner.shares import shared
 from fw_gear_deid.runner.signals import Interrupts
 from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, code_of
 from fw_gear_deid.runner.workers import Settings, Task, Worked, process, silence
@@ -312,7 +313,10 @@ class _Run:
                         self._rows_used.pass_over(place.task.row)
                         self._unchanged += 1
                     self._watched.step(place.task.items, *early)
+            job = self._job
             try:
+                if job.scheduler is None and not job.source.keeps_subjects:
+                    pending = shared(pool, pending, job.workers, small=self._settings.small)
                 for task, worked in pool.run(
                     process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
                 ):
