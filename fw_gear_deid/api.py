@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fw_gear_deid import keys, options
 from fw_gear_deid.ledger import ids
@@ -26,6 +27,9 @@ from fw_gear_deid.runner.told import OK, SOME_REFUSED, last_lines, warned
 from fw_gear_deid.stores import places
 from fw_gear_deid.system import private
 from fw_gear_deid.system.cores import usable_cores
+
+if TYPE_CHECKING:
+    from fw_gear_deid.runner.cluster import Scheduler
 
 PRIVATE = "private"  # folder of the reports that are not handed on
 
@@ -134,6 +138,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     if ids_table is not None:
         ids.read(ids_table)  # nothing of somebody else's is written over
     ledger = asked.ledger or reports / PRIVATE
+    scheduler = _scheduler(asked, ledger)
     deletes = asked.prune or asked.new_key or asked.exists == "replace"
     ends = places.Ends.find(asked.source, asked.dest, deletes=deletes)
     _check_binding(asked.profile, ends)
@@ -170,6 +175,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         labels=asked.labels,
         compression=asked.compression,
         workers=asked.workers or usable_cores(),
+        scheduler=scheduler,
         originals=asked.audit_originals,
         ids=ids_table,
         dry_run=asked.dry_run,
@@ -184,6 +190,35 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         for note in book.lookup.notes if book.lookup else ():
             tell(f"note: {note}")
     return job
+
+
+def _scheduler(asked: Options, ledger: Path) -> Scheduler | None:
+    """Return the cluster that is to do the work, None where this machine does.
+
+    Raises
+    ------
+    UsageError
+        It cannot be asked for like that, or its packages are missing.
+    """
+    named = asked.scheduler is not None, asked.scheduler_file is not None
+    if not any(named):
+        return None
+    if all(named):
+        raise UsageError("--scheduler and --scheduler-file name one cluster: give one of them")
+    if asked.workers is not None:
+        raise UsageError("--workers is of this machine: a cluster has the workers that it has")
+    if places.on_platform(asked.source) or places.on_platform(asked.dest):
+        raise UsageError(
+            "a dask cluster works on folders that its workers share; for fw:// run the gear with fan_out, "
+            "or without --scheduler"
+        )
+    try:
+        from fw_gear_deid.runner.cluster import Scheduler
+    except ModuleNotFoundError:
+        raise UsageError(
+            "--scheduler needs the packages of a cluster: python -m pip install 'fw-gear-deid[cluster]'"
+        ) from None
+    return Scheduler(asked.scheduler or "", asked.scheduler_file, asked.source, asked.key_file or ledger / "secret.key")
 
 
 def _default_reports(dest: str) -> Path:

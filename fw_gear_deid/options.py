@@ -126,6 +126,13 @@ class Options:
     workers: Annotated[
         int | None, Word("processes (default: the cores it may use)", "N", read=count, gear="workers")
     ] = None
+    scheduler: Annotated[
+        str | None,
+        Word("work on the dask cluster at this address; SOURCE and reports on a shared disk", "ADDRESS"),
+    ] = None
+    scheduler_file: Annotated[
+        Path | None, Word("the same, by what 'dask scheduler --scheduler-file FILE' wrote", "FILE", read=Path)
+    ] = None
     key_file: Annotated[
         Path | None, Word("the secret behind pseudonyms and jitter", "F", read=Path, gear="key_file")
     ] = None

@@ -154,7 +154,7 @@ class Desk:
         places = [str(source or self.source), str(dest or self.dest)]
         named = [] if "--profile" in options else ["--profile", str(self.profile)]
         keyed = [] if "--key-file" in options else ["--key-file", str(self.folder / "key")]
-        workers = [] if "--workers" in options else ["--workers", "1"]
+        workers = [] if {"--workers", "--scheduler", "--scheduler-file"} & {*options} else ["--workers", "1"]
         return ["run", *places, *named, *keyed, *workers, *options]
 
     def run(self, *options: str, source: Path | None = None, dest: Path | None = None) -> Ran:

@@ -40,6 +40,7 @@ DOORS = {
     "isal": "formats/archive/flate.py",
     "pandas": "profile/values/table.py",
     "regex": "model/patterns.py",
+    "distributed": "runner/cluster.py",
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
@@ -25,9 +26,12 @@ from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.profile.compiled import ZipSection
 from fw_gear_deid.verify.known import Known, plainly
 
+if TYPE_CHECKING:
+    from fw_gear_deid.deid.shares import Body
+
 _LITTER = "system file"
 _COPY = "copy"
-_UNNAMED = "file that no filenames entry matches"
+UNNAMED = "file that no filenames entry matches"
 _LINKED = "link that has an image's name"
 _HARMLESS = (_LITTER, _COPY, "DICOMDIR", "link", "device")
 """What validate-zip-members lets go."""
@@ -107,7 +111,7 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
 
 def _skipped(work: Work) -> Skipped:
     listed = kinds.listing(work.kinds)
-    if work.kinds[_UNNAMED]:
+    if work.kinds[UNNAMED]:
         return Skipped(f"excluded: no filenames entry matches the name of a member ({listed})")
     if work.kinds[_LINKED]:
         raise Unfit("it holds links and not the files they lead to: pack the files (tar --dereference)")
@@ -123,9 +127,10 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, work: Work) -> Work:
     with zips.Target(out, small=ctx.small) as target:
         for member in archive.members():
             try:
-                result = _member(member, ctx, work)
-                if result is None:
+                found = _member(member, ctx, work)
+                if found is None:
                     continue
+                result, body = found
                 written, moved = _written_name(member.name, result, section, ctx, work)
                 key = same_name_key(written)
                 if key in taken:
@@ -135,7 +140,10 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, work: Work) -> Work:
                         raise Unfit("its output name is that of another member")
                     _drop(member, _COPY, work)
                     continue
-                zips.write_member(target, written, result.pieces, member.compression)
+                if isinstance(body, Incoming):
+                    zips.write_member(target, written, result.pieces, member.compression)
+                else:
+                    body.copy(target, written)
                 taken[key] = len(work.written)
                 marks.extend(_mark(member))
             except Unfit as error:
@@ -179,26 +187,13 @@ def _comment(archive: Archive, ctx: Context, known: Known) -> tuple[bytes, tuple
     return after.encode(), edits
 
 
-def _member(member: Member, ctx: Context, work: Work) -> Done | None:
-    """Return a de-identified member; None when it is left out, and told."""
-    base = PurePosixPath(member.name).name
-    section, data = section_of(member, ctx.profile), None
-    if is_left(section) and not litter_of(member.name):
-        data = check_inside(member, ctx.profile)
-    if section is None:
-        if data is None and not litter_of(member.name):
-            member.check()  # what is damaged may have been an image
-        _drop(member, _word(member, ctx), work)
+def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming | Body] | None:
+    """Return a de-identified member, and what it is made of; None when it is left out, and told."""
+    found = made(member, ctx) if ctx.shares is None else ctx.shares.make(member, ctx)
+    if isinstance(found, str):
+        _drop(member, found, work)
         return None
-    incoming = Incoming(member.pieces() if data is None else iter((data,)), member.size)
-    try:
-        result = deidentify_member(incoming, base, ctx)
-    except Unfit as error:
-        incoming.drain()  # that it is damaged says more
-        if not isinstance(error, NoTemplate):
-            raise
-        _drop(member, _UNNAMED, work)
-        return None
+    result, body = found
     result.teach(work.known)
     work.standing |= {plainly(text) for text in result.sorting.values() if text}
     work.unmatched = result.unmatched if work.unmatched is None else work.unmatched & result.unmatched
@@ -207,7 +202,38 @@ def _member(member: Member, ctx: Context, work: Work) -> Done | None:
         work.ruled |= result.ruled
         common = work.sorting or result.sorting
         work.sorting = {key: text if common.get(key) == text else "" for key, text in result.sorting.items()}
-    return result
+    return result, body
+
+
+def made(member: Member, ctx: Context) -> tuple[Done, Incoming] | str:
+    """De-identify a member, whatever the others are; return what it is in a word when it is left out.
+
+    Raises
+    ------
+    Unfit
+    """
+    incoming = begun(member, ctx)
+    if isinstance(incoming, str):
+        return incoming
+    try:
+        return deidentify_member(incoming, PurePosixPath(member.name).name, ctx), incoming
+    except Unfit as error:
+        incoming.drain()  # that it is damaged says more
+        if not isinstance(error, NoTemplate):
+            raise
+        return UNNAMED
+
+
+def begun(member: Member, ctx: Context) -> Incoming | str:
+    """Return a member that a section takes, or what it is in a word."""
+    section, data = section_of(member, ctx.profile), None
+    if is_left(section) and not litter_of(member.name):
+        data = check_inside(member, ctx.profile)
+    if section is None:
+        if data is None and not litter_of(member.name):
+            member.check()  # what is damaged may have been an image
+        return _word(member, ctx)
+    return Incoming(member.pieces() if data is None else iter((data,)), member.size)
 
 
 def _word(member: Member, ctx: Context) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
@@ -12,6 +13,9 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.compiled import Profile
+
+if TYPE_CHECKING:
+    from fw_gear_deid.deid.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Context:
         Take the time for the fewest bytes where members are deflated.
     originals : bool
         Let what is told of a change have the value before it.
+    shares : Shares or None
+        Members that were made beforehand.
     """
 
     profile: Profile
@@ -55,6 +61,7 @@ class Context:
     watch: Watch = field(default_factory=Watch)
     small: bool = False
     originals: bool = False
+    shares: Shares | None = None
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:
         """Return the stream of the person at hand, or of another; without one whoever draws is refused."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.runner.signals import SENT
@@ -37,6 +37,21 @@ _TICK = 1.0
 _PATIENCE = 10  # seconds for the system to end a process that was told to
 
 
+class Crew(Protocol):
+    """Whoever does the work: ``Pool``, or a cluster."""
+
+    tick: Callable[[], None]
+    """Called now and then while tasks take their time."""
+
+    def run(self, work: Work[Out], tasks: Sequence[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
+        """Yield task and result in the order of the tasks; ``lost`` makes the result of one that kills its workers."""
+        ...
+
+    def close(self) -> None:
+        """End the work; what is under way is lost."""
+        ...
+
+
 class Pool:
     """Runs tasks over processes, a bounded number of them ahead of what was taken.
 
@@ -50,7 +65,7 @@ class Pool:
     def __init__(self, settings: Settings, workers: int) -> None:
         self._settings = settings
         self._workers = min(workers, cores.MOST_WORKERS)
-        self.tick: Callable[[], None] = _nothing
+        self.tick: Callable[[], None] = nothing
         """Called now and then while tasks take their time."""
         self._all: set[_Worker] = set()
         self._idle: list[_Worker] = []
@@ -80,7 +95,7 @@ class Pool:
             return
         from multiprocessing.connection import wait  # one process has no use for it
 
-        source = _lots(tasks, self._workers)
+        source = lots(tasks, self._workers, _LOT, _LOT_BYTES)
         window: deque[deque[Numbered]] = deque()  # in order, not yielded yet
         waiting: deque[Lot] = deque()
         again: deque[Numbered] = deque()  # lost once: somebody killed its worker, or it did itself
@@ -181,18 +196,27 @@ class Pool:
         self._all.discard(worker)
 
 
-def _lots(tasks: Sequence[Task], workers: int) -> Iterator[Lot]:
-    """Yield tasks with their numbers, small ones together: handing one over costs as much as many small files do."""
-    most = min(_LOT, -(-len(tasks) // (_AHEAD * workers)))
+def lots(tasks: Sequence[Task], workers: int, most: int, size: int) -> Iterator[Lot]:
+    """Yield tasks with their numbers, small ones together: handing one over costs as much as many small files do.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    workers : int
+        Every one of them is to get some.
+    most, size : int
+        Files and bytes of a lot.
+    """
+    most = min(most, -(-len(tasks) // (_AHEAD * workers)))
     lot: list[Numbered] = []
-    size = 0
+    held = 0
     for number, task in enumerate(tasks):
         own = sum(item.size for item in task.items)
-        if lot and (len(lot) >= most or size + own > _LOT_BYTES or task.series):
+        if lot and (len(lot) >= most or held + own > size or task.series):
             yield lot
-            lot, size = [], 0
+            lot, held = [], 0
         lot.append((number, task))
-        size += own
+        held += own
     if lot:
         yield lot
 
@@ -201,7 +225,7 @@ def _is_small(lot: Lot) -> bool:
     return sum(len(task.items) for _, task in lot) <= _LOT
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Do nothing."""
 
 

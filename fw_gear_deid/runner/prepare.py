@@ -30,7 +30,7 @@ from fw_gear_deid.runner.plan import (
     subject_labels,
     wanted_containers,
 )
-from fw_gear_deid.runner.pool import Out, Pool, Work
+from fw_gear_deid.runner.pool import Crew, Out, Pool, Work
 from fw_gear_deid.runner.progress import Manner, Progress
 from fw_gear_deid.runner.sieve import BY_ONLY
 from fw_gear_deid.runner.workers import Settings, Task, digest, look, look_closer
@@ -52,12 +52,12 @@ class Eyes:
     Attributes
     ----------
     settings : Settings
-    pool : Pool
+    pool : Crew
     progress : callable
     """
 
     settings: Settings
-    pool: Pool
+    pool: Crew
     progress: Watched
 
     def all(self, work: Work[Out], tasks: Sequence[Task], lost: Callable[[], Out]) -> Iterator[tuple[Task, Out]]:
@@ -106,7 +106,7 @@ def pinned(job: Job) -> list[Item]:
     return items
 
 
-def prepare(job: Job, settings: Settings, pool: Pool, memory: Memory, progress: Watched) -> Prepared:
+def prepare(job: Job, settings: Settings, pool: Crew, memory: Memory, progress: Watched) -> Prepared:
     """Look at the headers that people and places depend on, de-identify containers, and arrange everything."""
     eyes = Eyes(settings, pool, progress)
     people, seen = look_at_people(job.items, job.branches, eyes, root=job.root, memory=memory)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fw_gear_deid import RESULTS, __version__
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
@@ -30,16 +31,20 @@ from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.people import People, Remark, Sightings
 from fw_gear_deid.runner.plan import Cleaned, Place
 from fw_gear_deid.runner.policy import UNCHANGED
-from fw_gear_deid.runner.pool import Pool
+from fw_gear_deid.runner.pool import Crew, Pool
 from fw_gear_deid.runner.prepare import pinned, prepare
 from fw_gear_deid.runner.progress import SEE, Manner, Progress
 from fw_gear_deid.runner.release import Releaser
 from fw_gear_deid.runner.rows import Rows
+from fw_gear_deid.runner.shares import shared
 from fw_gear_deid.runner.signals import Interrupts
 from fw_gear_deid.runner.told import INTERRUPTED, SOME_REFUSED, code_of
 from fw_gear_deid.runner.workers import Settings, Task, Worked, process, silence
 from fw_gear_deid.system import lock, private
 from fw_gear_deid.system.packages import version_of
+
+if TYPE_CHECKING:  # who has no cluster need not have its packages
+    from fw_gear_deid.runner.cluster import Scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class Job:
     compression : str
         ``fast`` or ``small``.
     workers : int
+    scheduler : Scheduler or None
+        Of the cluster whose workers do the work instead.
     originals : bool
         ``--audit-originals``.
     ids : Path or None
@@ -111,6 +118,7 @@ class Job:
     labels: str = "rules"
     compression: str = "fast"
     workers: int = 1
+    scheduler: Scheduler | None = None
     originals: bool = False
     ids: Path | None = None
     dry_run: bool = False
@@ -170,7 +178,7 @@ def run(job: Job, interrupts: Interrupts | None = None) -> tuple[int, dict[str, 
         with (
             interrupts.held(),
             _locked(job),
-            _workspace(job.ledger) as workspace,
+            _workspace(job.private if job.scheduler else job.ledger) as workspace,
             closing(State(path_for(job.ledger, job.sink.identity.id), keep=not job.dry_run)) as state,
         ):
             code, summary = _Run(job, state, workspace, interrupts).go()
@@ -217,10 +225,11 @@ class _Run:
     def go(self) -> tuple[int, dict[str, object]]:
         interrupted = trouble = False
         stopped: str | None = None
-        pool = Pool(self._settings, self._job.workers)
+        crew = ExitStack()
         try:
             self._state.begin()
             with self._interrupts.allowed():
+                pool = crew.enter_context(closing(self._crew()))
                 job = self._job = replace(self._job, items=pinned(self._job))
                 self._listed = job.items
                 prepared = prepare(
@@ -246,7 +255,7 @@ class _Run:
                 raise  # nothing was written
             stopped = _told(error)
         finally:
-            pool.close()
+            crew.close()
         try:
             summary = self._report(complete=not interrupted and stopped is None)
         except OSError:
@@ -258,6 +267,12 @@ class _Run:
         if interrupted:
             return INTERRUPTED, summary
         return SOME_REFUSED if trouble else code_of(summary), summary
+
+    def _crew(self) -> Crew:
+        job = self._job
+        if job.scheduler is None:
+            return Pool(self._settings, job.workers)
+        return job.scheduler.connect(self._settings, job.items)
 
     # -- before anything is written --------------------------------------------------------------------
 
@@ -285,7 +300,7 @@ class _Run:
         manner = Manner(quiet=job.quiet, names=job.names, dry_run=job.dry_run)
         return Progress(f"dry run, {doing}" if job.dry_run else doing, items, manner, self._positions)
 
-    def _work(self, pool: Pool, places: list[Place], releaser: Releaser) -> None:
+    def _work(self, pool: Crew, places: list[Place], releaser: Releaser) -> None:
         by_number = {place.task.number: place for place in places}
         with self._progress("de-identifying", self._listed) as self._watched:
             pool.tick = self._tick
@@ -298,7 +313,10 @@ class _Run:
                         self._rows_used.pass_over(place.task.row)
                         self._unchanged += 1
                     self._watched.step(place.task.items, *early)
+            job = self._job
             try:
+                if job.scheduler is None and not job.source.keeps_subjects:
+                    pending = shared(pool, pending, job.workers, small=self._settings.small)
                 for task, worked in pool.run(
                     process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
                 ):
@@ -406,7 +424,7 @@ class _Run:
                     "verify": job.verify,
                     "labels": job.labels,
                     "compression": job.compression,
-                    "workers": job.workers,
+                    "workers": job.workers if job.scheduler is None else "cluster",
                     "dry_run": job.dry_run,
                     "audit_originals": job.originals,
                 },

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from typing import TypeVar
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.ids import Notes
+from fw_gear_deid.deid.shares import Shares, make_share
 from fw_gear_deid.deid.sort import is_nobodys
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
@@ -79,6 +81,10 @@ class Task:
         What tells a loose file's visit from others of its person.
     row : int
         Row of the mapping that the first look found; 0 when it is not known.
+    shares : int
+        How many workers make its members beforehand; 0 for a file that is done at once.
+    share : int
+        Which of these shares this is about.
     """
 
     number: int
@@ -93,6 +99,8 @@ class Task:
     by_id: bool = False
     visit: str = ""
     row: int = 0
+    shares: int = 0
+    share: int = 0
 
 
 @frozen
@@ -170,7 +178,8 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
     try:
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         try:
-            done = _deidentified(task, paths, _context(settings, task, paths[0], notes, watch), result)
+            ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
+            done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _are_still(settings.source, task, paths):
                 raise
@@ -178,6 +187,43 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         return done if _are_still(settings.source, task, paths) else Failed(_CHANGED)
     finally:
         _clear(inbox)
+        for number in range(task.shares):
+            for path in _part(settings, task, number):
+                path.unlink(missing_ok=True)
+
+
+def share(settings: Settings, task: Task) -> bool:
+    """Make some members of an archive beforehand; return whether that went well.
+
+    Whatever goes wrong is found, and told, by who joins the shares: it makes what it misses.
+    """
+    part, told = _part(settings, task, task.share)
+    try:
+        os.close(private.create_anew(part))
+        path = settings.source.fetch(task.items[0], settings.workspace)
+        ctx = _context(settings, task, path, Notes(collect=settings.ids), Watch())
+        records = make_share(path, task.items[0].name, ctx, part, task.share, task.shares)
+        data = pickle.dumps(records)
+        with os.fdopen(private.create_anew(told), "wb") as stream:
+            stream.write(data)
+    except Exception:  # noqa: BLE001 -- the boundary, as in process, which does the same again
+        told.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _shares(settings: Settings, task: Task) -> Shares | None:
+    """Return what was made of a task beforehand."""
+    parts = [_part(settings, task, number) for number in range(task.shares)]
+    # ours, from a private folder
+    read = [(part, pickle.loads(told.read_bytes())) for part, told in parts if told.exists()]  # noqa: S301
+    return Shares(read) if read else None
+
+
+def _part(settings: Settings, task: Task, number: int) -> tuple[Path, Path]:
+    """Return where a share lies, and what is told of it."""
+    part = settings.workspace / f"{task.number:08d}.{number}"
+    return part, part.with_name(f"{part.name}.told")
 
 
 def _clear(folder: Path) -> None:

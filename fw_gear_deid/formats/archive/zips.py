@@ -188,11 +188,15 @@ class Target:
         self._written[name] = _PLACE.pack(packed.start, packed.packed, packed.size, packed.crc, packed.method)
         self._at = packed.start + packed.packed
 
+    def packed(self, name: str) -> Packed:
+        """Return where a member that was written lies."""
+        return Packed(*_PLACE.unpack(self._written[name]))
+
     def pieces(self, name: str) -> Iterator[bytes]:
         """Yield the bytes of a member that was written."""
         self._stream.flush()
         with self._path.open("rb") as stream:
-            content = Content(stream, Packed(*_PLACE.unpack(self._written[name])))
+            content = Content(stream, self.packed(name))
             while piece := content.pull(PIECE):
                 yield piece
 
@@ -251,6 +255,19 @@ class Output:
             self._put(view[at : at + PIECE])
             at += PIECE
         self._held, self._holding = [view[at:]], len(view) - at
+
+    def copy(self, stream: IO[bytes], packed: Packed) -> None:
+        """Take all of a member as it was packed in another archive of ours, by the method of this one."""
+        self._packer = None
+        self._size, self._crc = packed.size, packed.crc
+        stream.seek(packed.start)
+        left = packed.packed
+        while left:
+            data = stream.read(min(PIECE, left))
+            if not data:
+                raise EOFError("the archive ends within a member")
+            self._put(data)
+            left -= len(data)
 
     def end(self) -> tuple[bytes, Packed]:
         """Write what is left, and the header; return the entry of the directory, and where the data lies."""
@@ -324,8 +341,9 @@ class Output:
         return max(_VERSIONS[self._method], _WIDE if wide else 0)
 
 
-def write_member(target: Target, name: str, pieces: Iterable[bytes], compression: int) -> None:
-    """Add a member; see ``Target.member``."""
+def write_member(target: Target, name: str, pieces: Iterable[bytes], compression: int) -> Packed:
+    """Add a member; return where it lies. See ``Target.member``."""
     with target.member(name, compression) as out:
         for piece in pieces:
             out.write(piece)
+    return target.packed(name)
