@@ -16,7 +16,7 @@ from fw_gear_deid.model.dictionary import (
     keyword_of,
     knows_creator,
 )
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
 from fw_gear_deid.plan.chain import ABSENT, Chain, Memory, Problem, Result, age_of
@@ -245,8 +245,8 @@ class Edits:
             little = level.place.encoding.little or act.wire == "UN"
             try:
                 return ",".join(values.decode(result.value, result.vr, memory.world.encodings, little=little))
-            except Unfit as error:
-                raise Unfit(f"{self._prefix(level)}{act.here} {result.vr}: {error}") from None
+            except Unreadable as error:
+                raise Unreadable(f"{self._prefix(level)}{act.here} {result.vr}: {error}") from None
         return self._read_inserted(selector, rank)
 
     def _read_inserted(self, selector: Selector, rank: int) -> str:

@@ -6,15 +6,17 @@ and asks whether each place holds what the rules promise. What was asked once of
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from bisect import bisect_left
+from calendar import monthrange
 from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.model.action import EQUALS, GONE
+from fw_gear_deid.model.action import EQUALS, GONE, MOVED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     VRS,
@@ -573,8 +575,14 @@ class _Check:
                 raise self._broken(promise, tag, state)
             return
         before = self._before(pos, value, stop, state.spot)
+        if promise.kind == MOVED:
+            if before != now and vr in _MOMENTS and not all(_is_moment(one, vr) for one in now.split(b"\\")):
+                raise self._broken(promise, tag, state)
+            return
         if before.strip(b"\0 ") and before == now:
             raise self._broken(promise, tag, state)
+        if vr == "UI" and not all(map(_is_uid, now.split(b"\\"))):
+            raise _fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
 
     def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
         """Return the value that an element had in the source."""
@@ -604,6 +612,30 @@ class _Check:
             if creator in self._checker.creators or knows_creator(creator):
                 return f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
         return format_tag(tag)
+
+
+_MOMENTS = frozenset({"DA", "DT"})
+_MOMENT = re.compile(
+    rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?"
+)
+_DAY = 8  # digits
+_UID = re.compile(rb"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+
+
+def _is_moment(raw: bytes, vr: str) -> bool:
+    """Tell whether a value is empty, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
+    raw = raw.strip(b" ")
+    found = _MOMENT.fullmatch(raw)
+    if found is None or (vr == "DA" and len(raw) != _DAY):
+        return not raw
+    year, month, day = (int(part or 1) for part in found.groups()[:3])
+    return year > 0 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
+
+
+def _is_uid(raw: bytes) -> bool:
+    """Tell whether a value is empty or a legal UID (PS3.5 §9.1)."""
+    raw = raw.rstrip(b"\0 ")
+    return not raw or _UID.fullmatch(raw) is not None
 
 
 def _tells(splice: Splice) -> bool:

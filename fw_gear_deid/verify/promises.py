@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE
+from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, MOVED
 from fw_gear_deid.model.dictionary import is_private, keyword_of
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 
-WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source"}
+WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source", MOVED: "a date"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Promise:
     ----------
     selector : Selector
     kind : str
-        ``gone``; ``equals`` one of the texts; ``differs`` from the source where that was not empty; or empty: nothing.
+        ``gone``; ``equals`` one of the texts; ``differs`` from the source where that was not empty; ``moved``: legal
+        dates where it differs; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.
@@ -91,7 +92,8 @@ class Promises:
         """Return what must hold of an element."""
         candidates: Iterable[tuple[int, Promise]] = (*self._by_tag.get(tag, ()), *self._others)
         held = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
-        return max(held, key=lambda pair: pair[0])[1] if held else None
+        # dates that are legal still have to be gone, or what another rule sets
+        return max(held, key=lambda pair: (pair[1].kind != MOVED, pair[0]))[1] if held else None
 
     def _points(self, selector: Selector, way: Way, tag: int, creator: str) -> bool:
         counts = way.top or self.recurse
