@@ -81,5 +81,5 @@ def instead(way: str, error: Unreadable, texts: Iterable[str] = ()) -> Result:
 def told(action: Action, result: Result) -> str:
     """Return what the audit calls the change: the action, or what became of what it cannot read."""
     if isinstance(result, Emptied):
-        return f"{KEY}: {EMPTY}"
-    return f"{KEY}: {REMOVE}" if result is Gone.UNREADABLE else action.key
+        return f"unreadable-{EMPTY}"
+    return f"unreadable-{REMOVE}" if result is Gone.UNREADABLE else action.key

@@ -28,7 +28,7 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify.promises import WANTED, Promise, Promises, Way
+from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
 
 Splice = tuple[int, int, bytes]
 Told = tuple[Sequence[Splice], Sequence[Splice], int]
@@ -119,17 +119,22 @@ class _State:
         Text codecs.
     creators : dict
         ``gggg00bb`` → what the block is reserved for.
+    early : list of int
+        Private elements that stand before their creator, and may not stay without one.
     """
 
-    __slots__ = ("creators", "encodings", "spot")
+    __slots__ = ("creators", "early", "encodings", "spot")
 
     def __init__(self, spot: Spot, encodings: tuple[str, ...]) -> None:
         self.spot = spot
         self.encodings = encodings
         self.creators: dict[int, str] = {}
+        self.early: list[int] = []
 
     def creator_of(self, tag: int) -> str:
-        """Return the creator of a private element, empty when its block is not reserved."""
+        """Return the creator of a private element, empty when its block is not reserved; of a creator its text."""
+        if is_private_creator(tag):
+            return self.creators.get(tag, "")
         return self.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, "")
 
 
@@ -339,6 +344,7 @@ class _Check:
             if not length:
                 if not undefined:
                     raise _fails("the result does not parse")
+                self._look_back(state)
                 return pos + 8
             if tag <= last or twins is not None:
                 twins = self._no_twin(twins, begin, pos, tag, spot)
@@ -368,7 +374,14 @@ class _Check:
             pos = stop
         if undefined:
             raise _fails("the result does not parse")
+        self._look_back(state)
         return pos
+
+    def _look_back(self, state: _State) -> None:
+        """Ask of what stood before its creator."""
+        for tag in state.early:
+            if self._checker.promises.at(state.spot.way, tag, state.creator_of(tag)) is PRIVATE:
+                raise self._broken(PRIVATE, tag, state)
 
     def _take(self, tag: int, raw: bytes, *, meta: bool) -> None:
         if meta and tag == _SYNTAX:
@@ -448,9 +461,9 @@ class _Check:
     def _must(self, tag: int, vr: str, wire: str, spot: Spot) -> Must:
         promises = self._checker.promises
         spared = tag == (_MEDIA if spot.way.meta else _INSTANCE) and spot.way.top
-        private = is_private(tag) and not is_private_creator(tag)
-        if private and promises.by_creator:
+        if is_private(tag) and promises.by_creator:
             return Must(vr, wire, None, late=True)
+        private = is_private(tag) and not is_private_creator(tag)
         promise = None if spared else promises.at(spot.way, tag, "")
         return Must(vr, wire, promise, late=private and vr == "UN" and promise is not None)
 
@@ -562,7 +575,7 @@ class _Check:
 
     def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
         promise, vr = self._held(tag, must, state)
-        if promise is None:
+        if promise is None or self._is_early(promise, tag, state):
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
@@ -597,10 +610,17 @@ class _Check:
 
     def _ask_items(self, count: int, tag: int, must: Must, state: _State) -> None:
         promise, _ = self._held(tag, must, state)
-        if promise is None:
+        if promise is None or self._is_early(promise, tag, state):
             return
         if promise.kind == GONE or (promise.kind == EQUALS and count):
             raise self._broken(promise, tag, state)
+
+    @staticmethod
+    def _is_early(promise: Promise, tag: int, state: _State) -> bool:
+        if promise is PRIVATE and not state.creator_of(tag):
+            state.early.append(tag)
+            return True
+        return False
 
     def _broken(self, promise: Promise, tag: int, state: _State) -> Unfit:
         path = "".join(self._trail) + self._here(tag, state)
