@@ -290,6 +290,15 @@ def test_regex_sub_of_bytes_that_do_not_decode_goes_by_the_option(desk: Desk, wa
     assert b"ller" not in next(iter(desk.there().values()))
 
 
+@pytest.mark.parametrize("way", ["refuse", "empty"])
+def test_another_field_that_does_not_decode_goes_by_the_option(desk: Desk, way: str) -> None:
+    made_of = "[{input-regex: '(?P<n>.*)', output: '{n}-{PatientName}', groups: [{name: PatientName, keep: true}]}]"
+    data = made(text(CHARSET, "CS", "ISO_IR 192"), Leaf(NAME, "PN", b"M\xfcller"))
+    fields = f"{{name: PatientID, on-unreadable: {way}, regex-sub: {made_of}}}"
+    found = released(desk, rules(fields), data, code=way == "refuse")
+    assert [raw(ds, PATIENT) for ds in found] == ([b""] if way == "empty" else [])
+
+
 # -- patients ------------------------------------------------------------------------------------------
 
 

@@ -57,21 +57,24 @@ class HashUid:
         In a VR that holds any text, what is no UID is treated as the reference engine does.
         """
         make = self._mangled if at.vr in _ANY_TEXT else self.uid
-        return tuple(make(text) if text.strip(_PADDING) else text for text in texts)
+        return tuple(make(text) if text.strip("\0 ") else text for text in texts)
 
     def uid(self, text: str) -> str:
         """Return the UID that takes the place of a text."""
-        text = text.strip(_PADDING)
+        text = text.strip(_PADDING) or text
         if not problem(text, "UI"):
             return self._mangled(text)
         head, tail = self._kept(text)
         head = [_component(part) for part in takewhile(_is_number, head)]
         if not head or head[0] not in _ARCS:
             return self._derived(text)
-        return self._built(text, head, list(filter(_is_number, tail))) or self._derived(text)
+        return self._fitting(text, head, list(filter(_is_number, tail)))
 
     def _mangled(self, text: str) -> str:
-        return self._built(text, *self._kept(text)) or self._derived(text)
+        return self._fitting(text, *self._kept(text))
+
+    def _fitting(self, text: str, head: list[str], tail: list[str]) -> str:
+        return self._built(text, head, tail) or self._built(text, head, []) or self._derived(text)
 
     def _kept(self, text: str) -> tuple[list[str], list[str]]:
         """Return the components that stay at the beginning and at the end."""
@@ -123,6 +126,8 @@ def _build(given: Given) -> HashUid:
         wrong = "not a UID prefix: numbers and dots, in quotes"
     elif numeric and len(numeric.split(".")) != prefix and not given.is_unknown("uid-prefix-fields"):
         wrong = f"has {len(numeric.split('.'))} components and uid-prefix-fields is {prefix}: they must agree"
+    elif len(numeric) + 1 + _BLOCK > UID_MAX:
+        wrong = "leaves no room for a hash"
     elif numeric.startswith(_OUR_ROOT) and numeric != _OUR_BRANCH:
         wrong = f"under Flywheel's root only {_OUR_BRANCH} may be used"
     if wrong:
