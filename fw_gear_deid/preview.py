@@ -177,7 +177,7 @@ def _one(name: str, task: Task, data: bytes, book: ProfileBook, keyring: Keyring
     result = dicom.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]
     for edit in edited.edits:
-        becomes = "(removed)" if edit.action == "remove" else edit.after
+        becomes = "(removed)" if edit.action.endswith("remove") else edit.after
         change = f"'{shown(edit.before)}' -> '{shown(becomes)}'"
         print(f"  {shown(edit.path)} {edit.keyword} {edit.vr}: {change}  [{edit.action}, {shown(edit.rule)}]")
     return [[cell(text) for text in row] for row in ([name, "before", *before], [name, "after", *after])]

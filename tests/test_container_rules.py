@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fw_gear_deid.actions import HashUid
 from fw_gear_deid.deid.container import CleanContainer, deidentify_container
 from fw_gear_deid.formats.record import MAX_DEPTH, Record, dotted
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import REMOVE
 from fw_gear_deid.model.container import LEVELS, ContainerRecord, Moment, fit
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.legal import problem
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
@@ -120,6 +122,46 @@ def test_a_wrong_section_is_refused(section: str, message: str) -> None:
     assert errors[0].line == 2
     assert errors[0].column > 1
     assert message in f"{errors[0].where}: {errors[0].message}"
+
+
+UNREADABLE: list[tuple[str, str, Any, Any]] = [
+    ("name: info.when, increment-date: true", "info", {"when": "***", "by": "x"}, {"when": "", "by": "x"}),
+    ("name: info.number, jitter: true", "info", {"number": "many", "by": "x"}, {"number": "", "by": "x"}),
+    ("name: timestamp, increment-datetime: true", "timestamp", "yesterday", None),
+    ("name: label, regex-sub: [{input-regex: 'P-(?P<n>.*)', output: '{n}'}]", "label", "other", None),
+]
+
+
+@pytest.mark.parametrize(("entry", "key", "value", "emptied"), UNREADABLE)
+def test_what_cannot_be_read_goes_as_the_section_says(entry: str, key: str, value: Any, emptied: Any) -> None:
+    others = "" if key != "info" else ", {name: info.by}"
+    sections = {
+        way: f"{{session: {{on-unreadable: {way}, fields: [{{{entry}}}{others}]}}}}"
+        for way in ("refuse", "empty", "remove")
+    }
+    with pytest.raises(Unfit, match="on-unreadable: empty"):
+        run(sections["refuse"], {key: value})
+    for way in ("empty", "remove"):
+        clean = run(sections[way], {key: value})
+        assert any(edit.action == f"unreadable-{way}" for edit in clean.edits)
+        kept = clean.fields.get(key) if key != "label" else clean.label
+        if way == "empty":
+            assert kept == emptied
+        else:
+            assert kept in (None, {"by": "x"})
+
+
+def test_dates_that_all_lets_travel_go_by_the_option_too() -> None:
+    section = "{session: {all: true, on-unreadable: remove}}"
+    assert "timestamp" not in run(section, {"timestamp": "yesterday"}).fields
+    with pytest.raises(Unfit, match="on-unreadable"):
+        run("{session: {all: true}}", {"timestamp": "yesterday"})
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.113619.2.62.5", "1.2.0840.5", "anonymized", "1.2.3.", " 1.2.3 ", "1." * 40])
+def test_uids_of_containers_are_those_of_the_files(uid: str) -> None:
+    assert run(field("name: uid, hashuid: true"), {"uid": uid}).fields == {"uid": HashUid().uid(uid)}
+    assert not problem(HashUid().uid(uid), "UI")
 
 
 WARNED = [

@@ -290,7 +290,10 @@ def test_names_in_every_vr(vr: str, charset: str, name: str, raw: str) -> None:
         (b"ISO_IR 100", ("latin_1",)), (b"ISO_IR 192 ", ("UTF8",)), (b"ISO_IR 192\0", ("UTF8",)),
         (b"\\ISO 2022 IR 87", ("iso8859", "iso2022_jp")), (b"ISO_IR 999", values.UNKNOWN),
         (b"ISO_IR 192\\ISO 2022 IR 87", values.UNKNOWN), (b"\xff\xfe", values.UNKNOWN), (b"rot13", values.UNKNOWN),
-        (b"utf_7", values.UNKNOWN), (b"ISO IR 100", values.UNKNOWN),
+        (b"utf_7", values.UNKNOWN), (b"ISO IR 100", ("latin_1",)),
+        (b"iso_ir 100", ("latin_1",)), (b"ISO-IR 192", ("UTF8",)), (b"utf-8", ("UTF8",)), (b"Latin1", ("latin_1",)),
+        (b"\\iso-2022-ir-87", ("iso8859", "iso2022_jp")), (b"ISO_IR 100 \\ISO2022IR87", ("latin_1", "iso2022_jp")),
+        (b"windows-1252", values.UNKNOWN), (b"- _", values.UNKNOWN), (b"ISO_IR 1000", values.UNKNOWN),
     ],
 )  # fmt: skip
 def test_codecs_of_a_character_set(raw: bytes | None, codecs: tuple[str, ...]) -> None:

@@ -282,6 +282,14 @@ ENTRIES: dict[str, tuple[str, Found]] = {
     ),
     "hash-da": ("name: StudyDate\nhash: true", (4, 7, "VR DA cannot hold a hash")),
     "hash-sq": ("name: OtherPatientIDsSequence\nhash: true", (4, 7, "VR SQ cannot hold a hash")),
+    "hashuid-id": ("name: PatientID\nhashuid: true", (4, 13, "hashuid is for VR UI, and this element has VR LO")),
+    "hashuid-below": ("name: OtherPatientIDsSequence.*.PatientID\nhashuid: true", (4, 13, "hashuid is for VR UI")),
+    "hashuid-private": ('name: (0019, "SIEMENS MR HEADER", 0C)\nhashuid: true', (4, 13, "this element has VR IS")),
+    "on-unreadable": (
+        "name: StudyDate\nincrement-date: true\ndate-increment-override: 1\non-unreadable: skip",
+        (7, 22, "must be refuse, empty or remove"),
+    ),
+    "on-unreadable-of-remove": ("name: StudyDate\nremove: true\non-unreadable: empty", (6, 7, "does not belong to")),
     "hash-repeater": ("name: (60xx,0010)\nhash: true", (4, 7, "VR US cannot hold a hash")),
     "override-as-text": (
         "name: StudyDate\nincrement-date: true\ndate-increment-override: x",
@@ -602,7 +610,7 @@ WARNINGS = {
     "age": ("dicom:\n  patient-age-from-birthdate: true\n", "ages above 89"),
     "hash": (entry("name: PatientID\nhash: true"), "a hash without a salt"),
     "hashuid": (entry("name: StudyInstanceUID\nhashuid: true"), "the first and last components"),
-    "hashuid-of-an-id": (entry("name: PatientID\nhashuid: true"), "the last six characters"),
+    "hashuid-of-an-id": (entry("name: '(0010,0020)'\nhashuid: true"), "the last six characters"),
     "unknown-tag": (entry("name: 00109999\nremove: true"), "no element of this tag"),
     "listed-twice": (
         entry("name: PatientID\nremove: true") + "    - {name: '00100020', hash: true}\n",

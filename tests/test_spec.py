@@ -16,7 +16,7 @@ from pydicom import dcmread
 
 from fw_gear_deid.actions import ACTIONS, SPECS, TABLE
 from fw_gear_deid.actions.spec import Spec
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, NOTHING
+from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, MOVED, NOTHING
 from fw_gear_deid.profile.parse import parse_profile
 from tests.desk import instance
 
@@ -28,7 +28,8 @@ VALUES = {"replace-with": "X", "regex-sub": "[{input-regex: '.*', output: X}]"}
 @pytest.mark.parametrize("spec", BUILT, ids=lambda spec: spec.key)
 def test_action_has_the_key_of_its_entry(spec: Spec) -> None:
     for name in spec.names:
-        entry = f"{{name: PatientComments, {name}: {VALUES.get(spec.key, 'true')}}}"
+        element = "StudyInstanceUID" if spec.only else "PatientComments"
+        entry = f"{{name: {element}, {name}: {VALUES.get(spec.key, 'true')}}}"
         profile = parse_profile(f"dicom: {{date-increment: 1, fields: [{entry}]}}", "p.yaml")
         assert profile.dicom is not None
         assert profile.dicom.rules[0].action.key == spec.key
@@ -40,7 +41,7 @@ def test_names_are_told_apart() -> None:
     words = [word for spec in TABLE for word in spec.words]
     assert len(set(words)) == len(words)
     assert not set(words) & (SPECS.keys() | {"name", "regex"})
-    assert {spec.promise for spec in TABLE} == {NOTHING, GONE, EQUALS, DIFFERS}
+    assert {spec.promise for spec in TABLE} == {NOTHING, GONE, EQUALS, DIFFERS, MOVED}
 
 
 def test_an_option_means_the_same_kind_of_value_everywhere() -> None:

@@ -5,17 +5,36 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 
+from fw_gear_deid.actions import unreadable
 from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
-from fw_gear_deid.model.action import Action, At, Texts
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.actions.unreadable import REFUSE, each
+from fw_gear_deid.model.action import MOVED, Action, At, Result, Texts
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
 
 DEFAULT_DATE, DEFAULT_DATETIME = "%Y%m%d", "%Y%m%d%H%M%S.%f"  # the profile language's defaults for DICOM
 UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", "weeks")  # of timedelta
 _SINGLE = frozenset({"LT", "ST", "UR", "UT"})  # VRs in which a comma or backslash is text
-_ZONE = re.compile(r"[+-]\d{2}:?\d{2}$")
-_DT = re.compile(r"(\d{8})(\d{2})?(\d{2})?(\d{2})?(\.\d{1,6})?", re.ASCII)  # DT to the day or finer, PS3.5 Table 6.2-1
-_DOTTED = re.compile(r"\d{4}\.\d{2}\.\d{2}", re.ASCII)
+_MICROSECOND = 6  # digits
+_PADDING = " \t\r\n\0"
+_ZONE = re.compile(r"\s*([+-]\d{2}:?\d{2})$", re.ASCII)
+_UTC = re.compile(r"(?<=\d)\s*Z$", re.ASCII)
+# year, month, day, hour, minute, second and fraction, as far as they go: DT (PS3.5 Table 6.2-1), and as others write it
+_DT = re.compile(
+    r"(\d{4})(?:(?P<sep>[-./]?)(\d{2})(?:(?P=sep)(\d{2})(?:[T ]?(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d+))?)?)?)?)?)?",
+    re.ASCII,
+)
+_TO_THE_DAY = re.compile(r"\d{8,14}(\.\d+)?", re.ASCII)
+# a day, year first, and a time or an offset from UTC behind it
+_DAY = re.compile(
+    r"(\d{4})(?P<sep>[-./:]?)(\d{2})(?P=sep)(\d{2})"
+    r"(?:\s?T?(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?[0-6]\d(?:\.\d+)?)?)?)?"
+    r"(?:\s?(?:Z|[+-](?:0\d|1[0-4]):?(?:00|15|30|45)))?",
+    re.ASCII,
+)
+_TIME = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d+)?)?)?", re.ASCII)
+_TIME_FORMS = ("%H%M%S.%f", "%H%M%S")
+_MICROS = re.compile(r"(\.\d{6})\d+$", re.ASCII)
 _PARTIAL = re.compile(r"\d{4}(\d{2})?|\d{4}0000|\d{6}00", re.ASCII)
 _NO_DAY = (
     "the value is no date in the format that the rule expects: it has a year but no certain day; a regex-sub with two "
@@ -79,37 +98,47 @@ class IncrementDate:
     key: str = "increment-date"
     loose: bool = False
     """Also take other spellings of a date (captures in file names), and write them in ``form``."""
+    unreadable: str = REFUSE
 
-    def __call__(self, texts: Texts, at: At) -> Texts:
+    def __call__(self, texts: Texts, at: At) -> Result:
         """Return the moved dates; an empty one stays empty.
 
         Raises
         ------
-        Unfit
-            A value is no date in the format, or leaves the calendar.
+        Unreadable
+            A value is no date in the format, or leaves the calendar, and ``on-unreadable`` does not say what then.
         """
-        return tuple(self._move(text, at) if text.strip() else text for text in _split(texts, at))
+        return each(_split(texts, at), lambda text: self._move(text, at), self.unreadable)
 
     def _move(self, text: str, at: At) -> str:
+        plain = text.strip(_PADDING)
+        if not plain:
+            return text
+        plain, form = _to_precision(plain, self.form, at.vr)
+        moment = self._read(plain, form, at)
+        return _write(_clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at), form)
+
+    def _read(self, text: str, form: str, at: At) -> datetime:
         try:
-            moment = _parse(text, self.form)
-        except Unfit:
+            return _parse(text, form)
+        except Unreadable:
             if self.loose:
-                moment = _parse_any(text)
-            elif self.form == "%Y%m%d" and at.vr == "DA" and _DOTTED.fullmatch(text.strip()):
-                moment = _parse(text.strip(), "%Y.%m.%d")  # of ACR-NEMA, which readers still meet (PS3.5 §6.2, DA)
-            elif self.form == "%Y%m%d" and _PARTIAL.fullmatch(text.strip()):
-                raise Unfit(_NO_DAY) from None
-            else:
+                return _parse_any(text)
+            if form != DEFAULT_DATE:
                 raise
-        return _write(_clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at), self.form)
+            if _PARTIAL.fullmatch(text):
+                raise Unreadable(_NO_DAY) from None
+            day = _DAY.fullmatch(text) if at.vr == "DA" else None
+            if day is None:
+                raise
+            return _parse(day[1] + day[3] + day[4], form)  # 1993.04.30 was ACR-NEMA's way (PS3.5 §6.2, DA)
 
 
 @frozen
 class IncrementDatetime:
     """``increment-datetime: true``: a date-time in ``datetime-format``, moved; its zone is kept as written.
 
-    With the default format a DICOM date-time of lower precision (to the day, hour or minute) keeps that precision.
+    With the default format a DICOM date-time keeps its precision: one to the year or month moves as its first day.
 
     Examples
     --------
@@ -123,31 +152,61 @@ class IncrementDatetime:
     low: str = ""
     high: str = ""
     key: str = "increment-datetime"
+    unreadable: str = REFUSE
 
-    def __call__(self, texts: Texts, at: At) -> Texts:
+    def __call__(self, texts: Texts, at: At) -> Result:
         """Return the moved date-times; an empty one stays empty.
 
         Raises
         ------
-        Unfit
-            A value is no date-time in the format, or leaves the calendar.
+        Unreadable
+            A value is no date-time in the format, or leaves the calendar, and ``on-unreadable`` does not say what then.
         """
-        return tuple(self._move(text, at) if text.strip() else text for text in _split(texts, at))
+        return each(_split(texts, at), lambda text: self._move(text, at), self.unreadable)
 
     def _move(self, text: str, at: At) -> str:
-        zone = _ZONE.search(text)
-        suffix = zone.group() if zone and self.form != "timestamp" else ""
-        text = text.removesuffix(suffix)
-        form = self.form
-        if form == DEFAULT_DATETIME:
-            fields = _DT.fullmatch(text)
-            if fields is None:
-                raise Unfit("the value is no date-time to the day or finer")
-            present = [part for part in fields.groups()[1:4] if part]
-            if len(present) < 3:
-                form = "%Y%m%d" + "%H%M%S"[: 2 * len(present)]
-        moment = _clamp(_add(_parse(text, form), self.shift.delta(at)), self.low, self.high, at)
-        return _write(moment, form) + suffix
+        plain = text.strip(_PADDING)
+        if not plain:
+            return text
+        dicom = at.vr == "DT" and self.form == DEFAULT_DATETIME
+        zone = _ZONE.search(_UTC.sub("+0000", plain) if dicom else plain) if self.form != "timestamp" else None
+        suffix = zone[1] if zone else ""
+        plain = zone.string[: zone.start()] if zone else plain
+        if self.form == DEFAULT_DATETIME:
+            if not dicom and not _TO_THE_DAY.fullmatch(plain):
+                raise Unreadable("the value is no date-time to the day or finer")
+            return self._move_parts(plain, at) + (suffix.replace(":", "") if dicom else suffix)
+        plain, form = _to_precision(plain, self.form, at.vr)
+        return _write(self._moved(_parse(plain, form), at), form) + suffix
+
+    def _move_parts(self, text: str, at: At) -> str:
+        """Move a date-time of DICOM: what it does not tell is the first there is, and is not told afterwards."""
+        match = _DT.fullmatch(text)
+        if match is None:
+            raise Unreadable("the value is no date-time")
+        *parts, fraction = (match[number] for number in (1, 3, 4, 5, 6, 7, 8))
+        full = "".join(part or first for part, first in zip(parts, ("", "01", "01", "00", "00", "00"), strict=True))
+        moment = _parse(f"{full}.{(fraction or '0')[:_MICROSECOND]}", DEFAULT_DATETIME)
+        told = len("".join(part for part in parts if part))
+        moved = _write(self._moved(moment, at), DEFAULT_DATETIME)
+        return moved if told == len(full) else moved[:told]
+
+    def _moved(self, moment: datetime, at: At) -> datetime:
+        return _clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at)
+
+
+def _to_precision(text: str, form: str, vr: str) -> tuple[str, str]:
+    """Return a text and the format for it: a TM has the precision that it has, and fractions end at six digits.
+
+    >>> _to_precision("1345", "%H%M%S.%f", "TM"), _to_precision("134501.1234567", "%H%M%S.%f", "TM")
+    (('1345', '%H%M'), ('134501.123456', '%H%M%S.%f'))
+    """
+    time = _TIME.fullmatch(text) if vr == "TM" and form in _TIME_FORMS else None
+    if time is not None:
+        present = [part for part in time.groups()[:3] if part]
+        text = "".join(present) + (time[4] or "")
+        form = form if len(present) == 3 else "%H%M%S"[: 2 * len(present)]
+    return (_MICROS.sub(r"\1", text) if form.endswith(".%f") else text), form
 
 
 _YEARS = frozenset("YyGcx")  # those of strptime that tell a year
@@ -188,7 +247,7 @@ def limit(text: str, today: date) -> datetime:
     try:
         distance = timedelta(days=float(relative.group(1)) * days)
     except OverflowError:
-        raise Unfit("the limit leaves the calendar") from None
+        raise Unreadable("the limit leaves the calendar") from None
     return _add(datetime(today.year, today.month, today.day), distance)  # noqa: DTZ001 -- a calendar day
 
 
@@ -217,9 +276,9 @@ def _parse(text: str, form: str) -> datetime:
         moment = datetime.strptime(*_with_year(text, form))  # noqa: DTZ007 -- a wall-clock value; its zone stays text
         same = _write(moment, form)
     except (ValueError, OverflowError, OSError):
-        raise Unfit(_NO_DATE) from None
+        raise Unreadable(_NO_DATE) from None
     if _plain(same) != _plain(text):
-        raise Unfit(_NO_DATE)
+        raise Unreadable(_NO_DATE)
     return moment
 
 
@@ -246,16 +305,16 @@ def _parse_any(text: str) -> datetime:
     for form in _SPELLINGS:  # unambiguous ones only: 01/02/2020 is refused, not guessed
         try:
             return _parse(text, form)
-        except Unfit:
+        except Unreadable:
             continue
-    raise Unfit("the value is no date in a spelling that is understood")
+    raise Unreadable("the value is no date in a spelling that is understood")
 
 
 def _add(moment: datetime, delta: timedelta) -> datetime:
     try:
         return moment + delta
     except OverflowError:
-        raise Unfit("the moved date leaves the calendar") from None
+        raise Unreadable("the moved date leaves the calendar") from None
 
 
 def _write(moment: datetime, form: str) -> str:
@@ -271,19 +330,19 @@ _DAYS_MAX = 3_700_000  # the years 1 to 9999
 
 
 def _build_date(given: Given) -> IncrementDate | None:
-    shift = _shift(given, "increment-date")
-    if shift is None or not _are_limits(given) or not _is_format(given, "date-format"):
+    shift, way = _shift(given, "increment-date"), unreadable.way(given)
+    if shift is None or way is None or not _are_limits(given) or not _is_format(given, "date-format"):
         return None
     low, high = given.text("datetime-min"), given.text("datetime-max")
-    return IncrementDate(shift, given.text("date-format"), low, high)
+    return IncrementDate(shift, given.text("date-format"), low, high, unreadable=way)
 
 
 def _build_datetime(given: Given) -> IncrementDatetime | None:
-    shift = _shift(given, "increment-datetime")
-    if shift is None or not _are_limits(given) or not _is_format(given, "datetime-format"):
+    shift, way = _shift(given, "increment-datetime"), unreadable.way(given)
+    if shift is None or way is None or not _are_limits(given) or not _is_format(given, "datetime-format"):
         return None
     low, high = given.text("datetime-min"), given.text("datetime-max")
-    return IncrementDatetime(shift, given.text("datetime-format"), low, high)
+    return IncrementDatetime(shift, given.text("datetime-format"), low, high, unreadable=way)
 
 
 def _shift(given: Given, key: str) -> Shift | None:
@@ -358,6 +417,7 @@ _SHIFT = {
     "jitter-unit": Option("str", "days", stand_in="days"),
     "datetime-min": Option("str", "", stand_in="20000101"),
     "datetime-max": Option("str", "", stand_in="20000101"),
+    unreadable.KEY: unreadable.OPTION,
 }
 _HOW_FAR = (
     "must be true; the number of days goes into 'date-increment' of the section, "
@@ -370,6 +430,7 @@ DATE = Spec(
     build=_build_date,
     options=_SHIFT | {"date-format": DATE_FORMAT},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
+    promise=MOVED,
     warns=_warns,
     moves=True,
     numbers=True,
@@ -381,6 +442,7 @@ DATETIME = Spec(
     build=_build_datetime,
     options=_SHIFT | {"datetime-format": DATETIME_FORMAT},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
+    promise=MOVED,
     warns=_warns,
     moves=True,
     numbers=True,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import takewhile
 
 from fw_gear_deid.actions.hash import SALT
 from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
 from fw_gear_deid.model.action import DIFFERS, Action, At, Texts
-from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.legal import problem
 
@@ -15,6 +15,9 @@ UID_MAX = 64  # characters, PS3.5 §9.1
 _BLOCKS, _BLOCK = 6, 6  # of six digits each, as the reference engine cuts them
 _TAIL = 6  # characters kept of each suffix component
 _PREFIX, _SUFFIX = 4, 1  # components kept, of themselves
+_PADDING = " \t\r\n\0"
+_ARCS = ("0", "1", "2")  # that a UID can begin with
+_ANY_TEXT = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR"})
 
 
 @frozen
@@ -31,10 +34,15 @@ class HashUid:
         Fixed prefix instead of the original's.
     salt : str
 
+    Text that is no legal UID (PS3.5 §9.1) gives a legal one all the same: of its components those that are numbers
+    are kept, without leading zeros; where they begin no UID, or leave no room, the result is ``2.25.`` and digits.
+
     Examples
     --------
-    >>> HashUid()(("1.2.840.113619.2.62.994044785528.114289542805",), None)
-    ('1.2.840.113619.372221.241301.462222.229617.113318.311712.542805',)
+    >>> HashUid().uid("1.2.840.113619.2.62.994044785528.114289542805")
+    '1.2.840.113619.372221.241301.462222.229617.113318.311712.542805'
+    >>> HashUid().uid("anonymized")
+    '2.25.118734513323026835574929846989570344376'
     """
 
     prefix: int = _PREFIX
@@ -46,32 +54,52 @@ class HashUid:
     def __call__(self, texts: Texts, at: At) -> Texts:
         """Return one UID per value; an empty one stays empty.
 
-        Raises
-        ------
-        Unfit
-            What is kept of a UID fills it, so that it would come out as it went in.
+        In a VR that holds any text, what is no UID is treated as the reference engine does.
         """
-        return tuple(self.uid(text) if text else "" for text in texts)
+        make = self._mangled if at.vr in _ANY_TEXT else self.uid
+        return tuple(make(text) if text.strip("\0 ") else text for text in texts)
 
     def uid(self, text: str) -> str:
-        """Return the replacement of one UID."""
+        """Return the UID that takes the place of a text."""
+        text = text.strip(_PADDING) or text
+        if not problem(text, "UI"):
+            return self._mangled(text)
+        head, tail = self._kept(text)
+        head = [_component(part) for part in takewhile(_is_number, head)]
+        if not head or head[0] not in _ARCS:
+            return self._derived(text)
+        return self._fitting(text, head, list(filter(_is_number, tail)))
+
+    def _mangled(self, text: str) -> str:
+        return self._fitting(text, *self._kept(text))
+
+    def _fitting(self, text: str, head: list[str], tail: list[str]) -> str:
+        return self._built(text, head, tail) or self._built(text, head, []) or self._derived(text)
+
+    def _kept(self, text: str) -> tuple[list[str], list[str]]:
+        """Return the components that stay at the beginning and at the end."""
         parts = text.split(".")
-        if self.numeric_name:
-            head = self.numeric_name.split(".")
-        else:
-            head = parts[: min(self.prefix, max(0, len(parts) - self.suffix))]
-        digest = sha256((self.salt + text).encode("utf-8", "surrogatepass")).digest()
-        digits = "".join(str(byte) for byte in digest)
+        head = parts[: min(self.prefix, max(0, len(parts) - self.suffix))]
+        tail = parts[-self.suffix :] if self.suffix else []
+        return (self.numeric_name.split(".") if self.numeric_name else head), tail
+
+    def _digest(self, text: str) -> bytes:
+        return sha256((self.salt + text).encode("utf-8", "surrogatepass")).digest()
+
+    def _derived(self, text: str) -> str:
+        """Return a UID of which nothing is kept (PS3.5 §B.2)."""
+        return f"2.25.{int.from_bytes(self._digest(text)[:16], 'big')}"
+
+    def _built(self, text: str, head: list[str], tail: list[str]) -> str:
+        """Return the kept components with the digest between them; empty where they leave no room for one."""
+        digits = "".join(str(byte) for byte in self._digest(text))
         blocks = [_no_leading_zero(digits[i : i + _BLOCK], "1") for i in range(0, _BLOCK * _BLOCKS, _BLOCK)]
-        tail = [_component(part[-_TAIL:]) for part in parts[-self.suffix :]] if self.suffix else []
-        out = [*head, *blocks, *tail]
+        out = [*head, *blocks, *(_component(part[-_TAIL:]) for part in tail)]
         while len(".".join(out)) > UID_MAX and len(out) > 1:
             out[-2] = out[-2][:-1]
             if not out[-2]:
                 del out[-2]
-        if len(out) <= len(head) + len(tail) or len(out[len(head)]) < _BLOCK:
-            raise Unfit("the components that hashuid keeps leave no room for a hash; lower uid-prefix-fields")
-        return ".".join(out)
+        return "" if len(out) <= len(head) + len(tail) or len(out[len(head)]) < _BLOCK else ".".join(out)
 
 
 def _no_leading_zero(block: str, instead: str) -> str:
@@ -81,6 +109,10 @@ def _no_leading_zero(block: str, instead: str) -> str:
 def _component(text: str) -> str:
     """A kept component without leading zeros, which PS3.5 §9.1 forbids."""
     return text.lstrip("0") or "0" if text.isdigit() else text
+
+
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit()
 
 
 _OUR_ROOT, _OUR_BRANCH = "2.16.840.1.114570", "2.16.840.1.114570.2.2"
@@ -94,6 +126,8 @@ def _build(given: Given) -> HashUid:
         wrong = "not a UID prefix: numbers and dots, in quotes"
     elif numeric and len(numeric.split(".")) != prefix and not given.is_unknown("uid-prefix-fields"):
         wrong = f"has {len(numeric.split('.'))} components and uid-prefix-fields is {prefix}: they must agree"
+    elif len(numeric) + 1 + _BLOCK > UID_MAX:
+        wrong = "leaves no room for a hash"
     elif numeric.startswith(_OUR_ROOT) and numeric != _OUR_BRANCH:
         wrong = f"under Flywheel's root only {_OUR_BRANCH} may be used"
     if wrong:
@@ -127,6 +161,7 @@ SPEC = Spec(
         "uid-numeric-name": Option("str", "", entry=False, section=True, stand_in=""),
     },
     promise=DIFFERS,
+    only=frozenset({"UI"}),
     warns=_warns,
     digest=True,
     words=dict.fromkeys(("uid", "hash-uid"), "hashuid"),

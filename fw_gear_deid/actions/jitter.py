@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
+from fw_gear_deid.actions import unreadable
 from fw_gear_deid.actions.dates import (
     DATE_FORMAT,
     DATETIME_FORMAT,
@@ -14,8 +15,9 @@ from fw_gear_deid.actions.dates import (
     whole_offset,
 )
 from fw_gear_deid.actions.spec import Given, Option, Spec
-from fw_gear_deid.model.action import Action, At, Texts
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.actions.unreadable import REFUSE, instead
+from fw_gear_deid.model.action import Action, At, Result, Texts
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
 
 INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -45,27 +47,24 @@ class Jitter:
     low: float | None = None
     high: float | None = None
     key: str = "jitter"
+    unreadable: str = REFUSE
 
-    def __call__(self, texts: Texts, at: At) -> Texts:
+    def __call__(self, texts: Texts, at: At) -> Result:
         """Return the shifted number; an empty value stays empty.
 
         Raises
         ------
+        Unreadable
+            Several values, or one that is no number, and ``on-unreadable`` does not say what then.
         Unfit
-            Several values, one that is no number, or one so large that the offset is lost in it.
+            One so large that the offset is lost in it.
         """
         if not any(texts):
             return texts
-        if len(texts) != 1:
-            raise Unfit("jitter works on a single number, and there are several values")
         try:
-            number = Decimal(texts[0])
-        except InvalidOperation:
-            raise Unfit("jitter works on numbers, and the value is none") from None
-        if not number.is_finite() or number.adjusted() > _EXPONENT_MAX:
-            raise Unfit("jitter works on numbers, and the value is none or too large")
-        if (self.whole and number != int(number)) or (self.whole and "." in texts[0]):
-            raise Unfit("jitter with jitter-type int works on whole numbers, and the value is none")
+            number = self._number(texts)
+        except Unreadable as error:
+            return instead(self.unreadable, error)
         drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
         if self.whole:
             return (self._whole(int(number), whole_offset(drawn, int(self.reach)), at.vr),)
@@ -75,6 +74,19 @@ class Jitter:
             step = 1 if offset > 0 else -1
             return (self._whole(int(number), moved - int(number) or step, at.vr),)
         return (self._real(float(number), offset, at.vr),)
+
+    def _number(self, texts: Texts) -> Decimal:
+        if len(texts) != 1:
+            raise Unreadable("jitter works on a single number, and there are several values")
+        try:
+            number = Decimal(texts[0])
+        except InvalidOperation:
+            raise Unreadable("jitter works on numbers, and the value is none") from None
+        if not number.is_finite() or number.adjusted() > _EXPONENT_MAX:
+            raise Unreadable("jitter works on numbers, and the value is none or too large")
+        if (self.whole and number != int(number)) or (self.whole and "." in texts[0]):
+            raise Unreadable("jitter with jitter-type int works on whole numbers, and the value is none")
+        return number
 
     def _whole(self, number: int, offset: int, vr: str) -> str:
         moved = self._clamp(number + offset)
@@ -111,17 +123,19 @@ def _build(given: Given) -> Action | None:
     if not reach or reach < 0 or (kind == "int" and reach < 1):
         given.complain("must be above 0, and at least 1 for int", "jitter-range")
         return None
-    low, high = given.number("jitter-min"), given.number("jitter-max")
+    low, high, way = given.number("jitter-min"), given.number("jitter-max"), unreadable.way(given)
+    if way is None:
+        return None
     if given.vr not in ("DA", "DT"):
-        return Jitter(given.name, reach, kind == "int", low, high)
+        return Jitter(given.name, reach, kind == "int", low, high, unreadable=way)
     # a date is moved by whole days: published profiles ask for it, and the reference engine fails on every file
     if reach < 1 or reach != int(reach) or low is not None or high is not None:
         given.complain("jitter of a date takes whole days as jitter-range, and no limits")
         return None
     shift = Shift(0, int(reach))
     if given.vr == "DA":
-        return IncrementDate(shift, given.text("date-format"), key="jitter")
-    return IncrementDatetime(shift, given.text("datetime-format"), key="jitter")
+        return IncrementDate(shift, given.text("date-format"), key="jitter", unreadable=way)
+    return IncrementDatetime(shift, given.text("datetime-format"), key="jitter", unreadable=way)
 
 
 _HOW_FAR = "must be true; the number goes into 'jitter-range' of this entry"
@@ -137,6 +151,7 @@ SPEC = Spec(
         "jitter-max": Option("number"),
         "date-format": replace(DATE_FORMAT, entry=False),
         "datetime-format": replace(DATETIME_FORMAT, entry=False),
+        unreadable.KEY: unreadable.OPTION,
     },
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     moves=True,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from fw_gear_deid.actions import unreadable
 from fw_gear_deid.actions.spec import Given, Spec
-from fw_gear_deid.model.action import Action, At, Gone, Texts
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.actions.unreadable import REFUSE, instead
+from fw_gear_deid.model.action import Action, At, Gone, Result, Texts
+from fw_gear_deid.model.errors import Unreadable
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
 
@@ -64,32 +66,41 @@ class RegexSub:
 
     substitutions: tuple[Substitution, ...]
     key: str = "regex-sub"
+    unreadable: str = REFUSE
 
-    def __call__(self, texts: Texts, at: At) -> Texts:
+    def __call__(self, texts: Texts, at: At) -> Result:
         """Return the filled template as one value.
 
         Raises
         ------
-        Unfit
-            No pattern matches.
+        Unreadable
+            No pattern matches, or a part of it cannot be read, and ``on-unreadable`` does not say what then.
         """
-        text = ",".join(texts)
+        try:
+            return (self._filled(",".join(texts), at),)
+        except Unreadable as error:
+            return instead(self.unreadable, error)
+
+    def _filled(self, text: str, at: At) -> str:
         for substitution in self.substitutions:
             filled = substitution.fill(text, at)
             if filled is not None:
-                return (filled,)
-        raise Unfit("no input-regex of regex-sub matches the value; a last one, '.*', would take what is left")
+                return filled
+        raise Unreadable("no input-regex of regex-sub matches the value; a last one, '.*', would take what is left")
 
 
 def _build(given: Given) -> RegexSub | None:
-    templates = given.templates()
-    return None if templates is None else RegexSub(tuple(Substitution(*template) for template in templates))
+    templates, way = given.templates(), unreadable.way(given)
+    if templates is None or way is None:
+        return None
+    return RegexSub(tuple(Substitution(*template) for template in templates), unreadable=way)
 
 
 SPEC = Spec(
     key="regex-sub",
     does="fills the `output` of the first `input-regex` that matches, from its captures and other fields",
     build=_build,
+    options={unreadable.KEY: unreadable.OPTION},
     alone=False,
     early=True,
 )

@@ -167,11 +167,13 @@ class Spec:
     words : mapping of str to str
         Words of other tools → what to write instead.
     promise : str
-        What verification holds a result to: ``NOTHING``, ``GONE``, ``EQUALS`` or ``DIFFERS``.
+        What verification holds a result to: ``NOTHING``, ``GONE``, ``EQUALS``, ``DIFFERS`` or ``MOVED``.
     texts : callable
         Action → what ``EQUALS`` compares with.
     misfit : callable
         Action and VR → why a field of that VR cannot hold the result; empty when it can.
+    only : frozenset of str
+        VRs that an element named by its keyword must have; empty: any.
     warns : callable
         Action, kind of value (VR, ``RECORD``, or None) and whether its variables have values → what to warn of.
     keeps : bool
@@ -197,6 +199,7 @@ class Spec:
     promise: str = NOTHING
     texts: Callable[[Action], Texts] = _no_texts
     misfit: Callable[[Action, str], str] = _fits
+    only: frozenset[str] = frozenset()
     warns: Callable[[Action, str | None, bool], str] = _silent
     keeps: bool = False
     digest: bool = False

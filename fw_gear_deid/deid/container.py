@@ -205,11 +205,11 @@ class _Work:
             return
         at = At("UT", self.draw, self.today, self._read)  # a VR in which commas and backslashes are text
         with self._at(path, action, rule):
-            result = changed(value, action, at, is_moment=_is_moment(path))
+            result, word = changed(value, action, at, is_moment=_is_moment(path))
         if isinstance(result, Gone):
-            self._remove(path, action.key, rule)
+            self._remove(path, word, rule)
         elif result != value:
-            self._note(path, action.key, rule)
+            self._note(path, word, rule)
             self.tree.put(path, result)
 
     def _remove(self, path: Path, action: str, rule: str) -> None:

@@ -14,7 +14,7 @@ from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, EXPLICIT_LITTLE, Enco
 from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.selectors import PrivateAt, Selector
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import Places
@@ -76,7 +76,10 @@ class Plan:
                 )
                 for rule in self.section.rules
             ]
-            self._checker = Checker(Promises(promises, recurse=self.section.recurse), self.section.creators)
+            named = (rule.selector for rule in self.section.rules if isinstance(rule.selector, PrivateAt))
+            stay = frozenset((one.group, one.creator, one.element) for one in named)
+            told = Promises(promises, recurse=self.section.recurse, stay=stay if self.section.remove_private else None)
+            self._checker = Checker(told, self.section.creators)
         return self._checker
 
     def nowhere(self, encodings: tuple[str, ...]) -> Memory:

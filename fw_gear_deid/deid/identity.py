@@ -17,6 +17,7 @@ PATIENT_ID, SERIES_UID = 0x00100020, 0x0020000E
 _PATIENT = {
     "IssuerOfPatientID": 0x00100021, "PatientID": PATIENT_ID, "PatientBirthDate": 0x00100030, "PatientName": 0x00100010,
 }  # fmt: skip
+_NO_TEXT = "\udc80b"  # half of a surrogate pair stands in no decoded text
 _UIDS = {"study": 0x0020000D, "series": SERIES_UID, "instance": 0x00080018}
 
 
@@ -59,11 +60,11 @@ def tells_whose(fields: Fields) -> bool:
 
 
 def _text(fields: Fields, tag: int) -> str:
-    """Return a text, in whatever letters when it cannot be read: it is compared, not shown."""
+    """Return a text; of bytes that are none a name that no text has: it is compared, not shown."""
     try:
         return "\\".join(fields.texts(tag))
     except Unfit:
-        return (fields.raw(tag) or b"").decode("iso8859")
+        return _NO_TEXT + (fields.raw(tag) or b"").strip(b"\0 ").hex()
 
 
 @dataclass(slots=True)

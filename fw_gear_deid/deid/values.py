@@ -8,16 +8,17 @@ from datetime import date
 from enum import Enum
 
 from fw_gear_deid.actions import ACTIONS, IncrementDate, IncrementDatetime, Replace
+from fw_gear_deid.actions.unreadable import REFUSE, instead, told
 from fw_gear_deid.formats.record import Record
-from fw_gear_deid.model.action import Action, At, Gone
+from fw_gear_deid.model.action import Action, At, Emptied, Gone, Result, Texts
 from fw_gear_deid.model.container import Json, Moment
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import Unfit, Unreadable
 
 _MICROSECOND = 6  # digits; finer ones are kept as they are
 
 
-def changed(value: Json, action: Action, at: At, *, is_moment: bool = False) -> Json | Gone:
-    """Return what an action makes of one single value.
+def changed(value: Json, action: Action, at: At, *, is_moment: bool = False) -> tuple[Json | Gone, str]:
+    """Return what an action makes of one single value, and what the audit calls that.
 
     Parameters
     ----------
@@ -33,14 +34,22 @@ def changed(value: Json, action: Action, at: At, *, is_moment: bool = False) -> 
     Unfit
     """
     if is_moment and isinstance(value, str) and isinstance(action, IncrementDate | IncrementDatetime):
-        return _moved(value, action, at) if value.strip() else value
+        result: Result = _moved(value, action, at) if value.strip() else (value,)
+        return result if isinstance(result, Gone) else "".join(result), told(action, result)
     text = seen(value, is_moment=is_moment)
     result = action((text,), at)
+    return _written(value, text, action, result), told(action, result)
+
+
+def _written(value: Json, text: str, action: Action, result: Result) -> Json | Gone:
+    """Return the result of an action in the kind of the value that it was."""
     if isinstance(result, Gone):
         return result
     new = ",".join(result)
     if new == text:
         return value
+    if isinstance(result, Emptied) and not isinstance(value, str):
+        return None
     if not ACTIONS[action.key].numbers or isinstance(value, bool) or not isinstance(value, int | float):
         return new
     try:
@@ -99,16 +108,26 @@ def size(number: int) -> str:
     return f"<{number} value{'' if number == 1 else 's'}>"
 
 
-def _moved(text: str, action: IncrementDate | IncrementDatetime, at: At) -> str:
-    moment = Moment.read(text)
+def _moved(text: str, action: IncrementDate | IncrementDatetime, at: At) -> Result:
+    try:
+        return (_moved_moment(Moment.read(text), replace(action, unreadable=REFUSE), at),)
+    except Unreadable as error:
+        return instead(action.unreadable, error)
+
+
+def _moved_moment(moment: Moment, action: IncrementDate | IncrementDatetime, at: At) -> str:
     if isinstance(action, IncrementDate) or not moment.time:
-        (day,) = replace(action, form="%Y-%m-%d")((moment.date,), at)
+        (day,) = _texts(replace(action, form="%Y-%m-%d")((moment.date,), at))
         return str(replace(moment, date=day))
     digits = moment.fraction[:_MICROSECOND]
     form = "%Y-%m-%d %H:%M" + (":%S" if len(moment.time) > 5 else "") + (".%f" if digits else "")
     before = f"{moment.date} {moment.time}" + (f".{digits}" if digits else "")
-    (after,) = replace(action, form=form)((before,), at)
+    (after,) = _texts(replace(action, form=form)((before,), at))
     day, _, rest = after.partition(" ")
     time, _, micros = rest.partition(".")
     fraction = micros[: len(digits)] + moment.fraction[_MICROSECOND:]
     return str(replace(moment, date=day, time=time, fraction=fraction))
+
+
+def _texts(result: Result) -> Texts:
+    return () if isinstance(result, Gone) else result

@@ -16,12 +16,21 @@ class Gone(Enum):
     """The result of an action that takes the field away."""
 
     REMOVE = "remove"
+    UNREADABLE = "unreadable"
+    """The action cannot read the value, and ``on-unreadable`` says that it goes then."""
 
 
 REMOVE = Gone.REMOVE
 Result = Texts | Gone
 
-NOTHING, GONE, EQUALS, DIFFERS = "", "gone", "equals", "differs"
+
+class Emptied(tuple[str, ...]):
+    """New values; those that the action cannot read are empty, as ``on-unreadable`` says."""
+
+    __slots__ = ()
+
+
+NOTHING, GONE, EQUALS, DIFFERS, MOVED = "", "gone", "equals", "differs", "moved"
 """What an action may promise of every place it works on; verification holds the result to it."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
@@ -94,18 +94,18 @@ class Moment:
 
         Raises
         ------
-        Unfit
+        Unreadable
             It is no date of the calendar in ISO 8601.
         """
         match = _MOMENT.fullmatch(text.strip())
         if match is None:
-            raise Unfit("the value is no date in ISO 8601")
+            raise Unreadable("the value is no date in ISO 8601")
         parts = match.groupdict(default="")
         zone = parts["zone"].upper().replace("Z", "+00:00")
         try:
             datetime.fromisoformat(f"{parts['date']}T{parts['time'] or '00:00'}{zone}")
         except ValueError:
-            raise Unfit("the value is no date of the calendar in ISO 8601") from None
+            raise Unreadable("the value is no date of the calendar in ISO 8601") from None
         return Moment(**parts)
 
     def __str__(self) -> str:

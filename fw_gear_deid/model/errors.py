@@ -5,7 +5,8 @@ DeidError
 │   └── ProfileError    carries every problem of a profile
 ├── Unfit               this file cannot be released; the others go on (outcome ``refused``)
 │   ├── Malformed       the bytes are not what they claim to be
-│   └── Odd             the scanner does not understand them; pydicom may
+│   ├── Odd             the scanner does not understand them; pydicom may
+│   └── Unreadable      an action cannot read a value; `on-unreadable` may say what becomes of it
 └── StopRun             nothing further may be released (ledger or destination lost)
 
 A message names place (path, VR, action) and remedy. The value that caused it is left out on purpose:
@@ -57,6 +58,10 @@ class Malformed(Unfit):
 
 class Odd(Unfit):
     """Readable perhaps, but not by the scanner: hand it to the careful codec."""
+
+
+class Unreadable(Unfit):
+    """An action cannot read a value."""
 
 
 class StopRun(DeidError):

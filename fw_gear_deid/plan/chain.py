@@ -8,12 +8,15 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.actions.replace import Replace
+from fw_gear_deid.actions.unreadable import instead, told, way_of
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.walk import header
-from fw_gear_deid.model.action import Action, At, Gone
-from fw_gear_deid.model.dictionary import BINARY_VRS, keyword_of, private_vr, public_vr
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.action import Action, At, Emptied, Gone, Texts
+from fw_gear_deid.model.action import Result as Made
+from fw_gear_deid.model.dictionary import BINARY_VRS, CHARSET_VRS, keyword_of, private_vr, public_vr
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PrivateAt, RegexAt
 from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
@@ -180,16 +183,26 @@ class Chain:
             self._put(step, vr, action.values, action.key)
             return
         try:
-            texts = self._texts(vr)
-            result = action(
-                texts, At(vr, self._world.draw, self._world.today, lambda name: self._world.here.read(name, step.rank))
-            )
+            texts, result = self._made(step, vr, action)
         except Unfit as error:
             raise Unfit(f"{{path}} {vr}: {error}") from None
         if isinstance(result, Gone):
-            self._remove(step, action.key)
-        elif result != texts:
-            self._put(step, vr, result, action.key)
+            self._remove(step, told(action, result))
+        elif isinstance(result, Emptied) or result != texts:
+            self._put(step, vr, result, told(action, result))
+
+    def _made(self, step: Step, vr: str, action: Action) -> tuple[Texts, Made]:
+        """Return the texts of the value, and what an action makes of them; bytes that are no text are digested."""
+        try:
+            texts = self._texts(vr)
+        except Unreadable as error:
+            if not ACTIONS[action.key].digest:
+                return (), instead(way_of(action), error)
+            if vr not in CHARSET_VRS or self.value is None:
+                raise
+            texts = values.as_bytes(self.value, vr)
+        world = self._world
+        return texts, action(texts, At(vr, world.draw, world.today, lambda name: world.here.read(name, step.rank)))
 
     def _create(self, step: Step, rule: Rule, action: Action) -> None:
         act = self._act

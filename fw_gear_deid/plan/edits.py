@@ -17,7 +17,7 @@ from fw_gear_deid.model.dictionary import (
     keyword_of,
     knows_creator,
 )
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
 from fw_gear_deid.plan.chain import ABSENT, Chain, Memory, Problem, Result, age_of
@@ -249,8 +249,8 @@ class Edits:
             little = level.place.encoding.little or act.wire == "UN"
             try:
                 return ",".join(values.decode(result.value, result.vr, memory.world.encodings, little=little))
-            except Unfit as error:
-                raise Unfit(f"{self._prefix(level)}{act.here} {result.vr}: {error}") from None
+            except Unreadable as error:
+                raise Unreadable(f"{self._prefix(level)}{act.here} {result.vr}: {error}") from None
         return self._read_inserted(selector, rank)
 
     def _read_inserted(self, selector: Selector, rank: int) -> str:
@@ -321,10 +321,12 @@ class Edits:
     def _spared(self, level: Level, tag: int) -> bool:
         """Tell whether remove-private-tags leaves an element: a rule names it by its creator.
 
-        Below the top level it stays only when its number is one that stays at the top (as the reference engine has it)
-        *and* its block belongs to the same creator there (which the reference engine does not look at).
+        Below the top level that is so with ``recurse-sequence``. Without, it stays only when its number is one that
+        stays at the top (as the reference engine has it) *and* its block belongs to the same creator there (which the
+        reference engine does not look at).
         """
-        if not self._top_private and self._growth is None:
+        recurse = self._section.recurse and bool(self._places.named_private)
+        if not recurse and not self._top_private and self._growth is None:
             return False
         if is_private_creator(tag):
             if level is self._top and self._growth is not None and tag in self._growth.revived:
@@ -336,7 +338,7 @@ class Edits:
                 if not is_private_creator(one.want.tag)
             )
         creator = level.creator_of(tag)
-        return tag in self._top_private and any(
+        return (recurse or tag in self._top_private) and any(
             one.group == tag >> 16 and one.creator == creator and one.element == tag & 0xFF
             for one in self._places.named_private
         )

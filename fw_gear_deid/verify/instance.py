@@ -6,15 +6,17 @@ and asks whether each place holds what the rules promise. What was asked once of
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from bisect import bisect_left
+from calendar import monthrange
 from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.model.action import EQUALS, GONE
+from fw_gear_deid.model.action import EQUALS, GONE, MOVED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     VRS,
@@ -26,7 +28,7 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify.promises import WANTED, Promise, Promises, Way
+from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
 
 Splice = tuple[int, int, bytes]
 Told = tuple[Sequence[Splice], Sequence[Splice], int]
@@ -118,17 +120,22 @@ class _State:
         Text codecs.
     creators : dict
         ``gggg00bb`` → what the block is reserved for.
+    early : list of int
+        Private elements that stand before their creator, and may not stay without one.
     """
 
-    __slots__ = ("creators", "encodings", "spot")
+    __slots__ = ("creators", "early", "encodings", "spot")
 
     def __init__(self, spot: Spot, encodings: tuple[str, ...]) -> None:
         self.spot = spot
         self.encodings = encodings
         self.creators: dict[int, str] = {}
+        self.early: list[int] = []
 
     def creator_of(self, tag: int) -> str:
-        """Return the creator of a private element, empty when its block is not reserved."""
+        """Return the creator of a private element, empty when its block is not reserved; of a creator its text."""
+        if is_private_creator(tag):
+            return self.creators.get(tag, "")
         return self.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, "")
 
 
@@ -338,6 +345,7 @@ class _Check:
             if not length:
                 if not undefined:
                     raise _fails("the result does not parse")
+                self._look_back(state)
                 return pos + 8
             if tag <= last or twins is not None:
                 twins = self._no_twin(twins, begin, pos, tag, spot)
@@ -367,7 +375,14 @@ class _Check:
             pos = stop
         if undefined:
             raise _fails("the result does not parse")
+        self._look_back(state)
         return pos
+
+    def _look_back(self, state: _State) -> None:
+        """Ask of what stood before its creator."""
+        for tag in state.early:
+            if self._checker.promises.at(state.spot.way, tag, state.creator_of(tag)) is PRIVATE:
+                raise self._broken(PRIVATE, tag, state)
 
     def _take(self, tag: int, raw: bytes, *, meta: bool) -> None:
         if meta and tag == _SYNTAX:
@@ -447,9 +462,9 @@ class _Check:
     def _must(self, tag: int, vr: str, wire: str, spot: Spot) -> Must:
         promises = self._checker.promises
         spared = tag == (_MEDIA if spot.way.meta else _INSTANCE) and spot.way.top
-        private = is_private(tag) and not is_private_creator(tag)
-        if private and promises.by_creator:
+        if is_private(tag) and promises.by_creator:
             return Must(vr, wire, None, late=True)
+        private = is_private(tag) and not is_private_creator(tag)
         promise = None if spared else promises.at(spot.way, tag, "")
         return Must(vr, wire, promise, late=private and vr == "UN" and promise is not None)
 
@@ -561,7 +576,7 @@ class _Check:
 
     def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
         promise, vr = self._held(tag, must, state)
-        if promise is None:
+        if promise is None or self._is_early(promise, tag, state):
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
@@ -574,8 +589,14 @@ class _Check:
                 raise self._broken(promise, tag, state)
             return
         before = self._before(pos, value, stop, state.spot)
+        if promise.kind == MOVED:
+            if before != now and vr in _MOMENTS and not all(_is_moment(one, vr) for one in now.split(b"\\")):
+                raise self._broken(promise, tag, state)
+            return
         if before.strip(b"\0 ") and before == now:
             raise self._broken(promise, tag, state)
+        if vr == "UI" and not all(map(_is_uid, now.split(b"\\"))):
+            raise _fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
 
     def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
         """Return the value that an element had in the source."""
@@ -590,10 +611,17 @@ class _Check:
 
     def _ask_items(self, count: int, tag: int, must: Must, state: _State) -> None:
         promise, _ = self._held(tag, must, state)
-        if promise is None:
+        if promise is None or self._is_early(promise, tag, state):
             return
         if promise.kind == GONE or (promise.kind == EQUALS and count):
             raise self._broken(promise, tag, state)
+
+    @staticmethod
+    def _is_early(promise: Promise, tag: int, state: _State) -> bool:
+        if promise is PRIVATE and not state.creator_of(tag):
+            state.early.append(tag)
+            return True
+        return False
 
     def _broken(self, promise: Promise, tag: int, state: _State) -> Unfit:
         path = "".join(self._trail) + self._here(tag, state)
@@ -612,6 +640,30 @@ def _stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
     return all(
         now.startswith(src[begin : min(begin + _BLOCK, end)], at + begin - start) for begin in range(start, end, _BLOCK)
     )
+
+
+_MOMENTS = frozenset({"DA", "DT"})
+_MOMENT = re.compile(
+    rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?"
+)
+_DAY = 8  # digits
+_UID = re.compile(rb"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+
+
+def _is_moment(raw: bytes, vr: str) -> bool:
+    """Tell whether a value is empty, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
+    raw = raw.strip(b" ")
+    found = _MOMENT.fullmatch(raw)
+    if found is None or (vr == "DA" and len(raw) != _DAY):
+        return not raw
+    year, month, day = (int(part or 1) for part in found.groups()[:3])
+    return year > 0 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
+
+
+def _is_uid(raw: bytes) -> bool:
+    """Tell whether a value is empty or a legal UID (PS3.5 §9.1)."""
+    raw = raw.rstrip(b"\0 ")
+    return not raw or _UID.fullmatch(raw) is not None
 
 
 def _tells(splice: Splice) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE
-from fw_gear_deid.model.dictionary import is_private, keyword_of
+from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, MOVED
+from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 
-WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source"}
+WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source", MOVED: "a date"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Promise:
     ----------
     selector : Selector
     kind : str
-        ``gone``; ``equals`` one of the texts; ``differs`` from the source where that was not empty; or empty: nothing.
+        ``gone``; ``equals`` one of the texts; ``differs`` from the source where that was not empty; ``moved``: legal
+        dates where it differs; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.
@@ -30,6 +32,9 @@ class Promise:
     kind: str
     texts: tuple[str, ...]
     label: str
+
+
+PRIVATE = Promise(RegexAt(re.compile("."), re.compile(".")), GONE, (), "remove-private-tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,16 @@ class Promises:
         In the order in which the rules ran.
     recurse : bool
         Rules count inside sequences.
+    stay : frozenset of (int, str, int), optional
+        Group, creator and element of the private elements that may stay; None: all of them.
     """
 
-    def __init__(self, promises: Sequence[Promise], *, recurse: bool) -> None:
+    def __init__(
+        self, promises: Sequence[Promise], *, recurse: bool, stay: frozenset[tuple[int, str, int]] | None = None
+    ) -> None:
         self.recurse = recurse
+        self._stay = stay
+        self._creators = {(group, creator) for group, creator, _ in stay or ()}
         telling = [(number, promise) for number, promise in enumerate(promises) if promise.kind]
         self._by_tag: dict[int, list[tuple[int, Promise]]] = {}
         self._others: list[tuple[int, Promise]] = []
@@ -85,13 +96,22 @@ class Promises:
                 case _:
                     self._others.append((number, promise))
         self.by_path = any(isinstance(one.selector, PathAt | RegexAt) for _, one in telling)
-        self.by_creator = any(isinstance(one.selector, PrivateAt) for _, one in telling)
+        self.by_creator = stay is not None or any(isinstance(one.selector, PrivateAt) for _, one in telling)
 
     def at(self, way: Way, tag: int, creator: str) -> Promise | None:
-        """Return what must hold of an element."""
+        """Return what must hold of an element; the creator is that of its block, or the text of a creator itself."""
+        if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
+            return PRIVATE
         candidates: Iterable[tuple[int, Promise]] = (*self._by_tag.get(tag, ()), *self._others)
         held = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
-        return max(held, key=lambda pair: pair[0])[1] if held else None
+        # dates that are legal still have to be gone, or what another rule sets
+        return max(held, key=lambda pair: (pair[1].kind != MOVED, pair[0]))[1] if held else None
+
+    def _may_stay(self, tag: int, creator: str) -> bool:
+        assert self._stay is not None  # noqa: S101 -- asked where private elements go
+        if is_private_creator(tag):
+            return (tag >> 16, creator) in self._creators
+        return (tag >> 16, creator, tag & 0xFF) in self._stay and tag & 0xFFFF > 0xFF
 
     def _points(self, selector: Selector, way: Way, tag: int, creator: str) -> bool:
         counts = way.top or self.recurse

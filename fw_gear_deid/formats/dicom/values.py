@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fw_gear_deid.formats.dicom.careful import strict_pydicom
 from fw_gear_deid.model.dictionary import CHARSET_VRS, SINGLE_TEXT_VRS, TEXT_VRS
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.legal import problem
 
 NUMBERS = {
@@ -45,9 +45,25 @@ _CODECS = (
 """Defined term of (0008,0005) → Python's codec, under the names that pydicom gives them (PS3.3 §C.12.1.1.2)."""
 
 
+_BETWEEN = str.maketrans("", "", " -_")
+_OTHERWISE = {"UTF8": "ISO_IR 192", "LATIN1": "ISO_IR 100", "ISO88591": "ISO_IR 100"} | {
+    term.translate(_BETWEEN): term for term in _CODECS if term
+}
+"""Defined terms without blanks, hyphens and underscores, and names of the same sets outside of DICOM → the terms."""
+
+
+def _term(name: str) -> str:
+    """Return the defined term that a name of a character set is a spelling of, else the name.
+
+    >>> _term("iso ir-192"), _term("utf-8"), _term("WINDOWS-1252")
+    ('ISO_IR 192', 'ISO_IR 192', 'WINDOWS-1252')
+    """
+    return _OTHERWISE.get(name.upper().translate(_BETWEEN), name)
+
+
 def encodings_of(raw: bytes | None) -> tuple[str, ...]:
-    """Return the Python codecs of a SpecificCharacterSet value; empty when there is none."""
-    names = [] if raw is None else [part.strip() for part in raw.decode("ascii", "replace").rstrip("\0 ").split("\\")]
+    """Return the Python codecs of a SpecificCharacterSet value, as people spell it; empty when there is none."""
+    names = [] if raw is None else [_term(part.strip("\0 ")) for part in raw.decode("ascii", "replace").split("\\")]
     if all(name in _ASCII for name in names):
         return ()  # the default repertoire, which is ASCII: pydicom would write Latin 1
     if any(name not in _CODECS for name in names) or (len(names) > 1 and any(name in _ALONE for name in names)):
@@ -60,29 +76,37 @@ def decode(raw: bytes, vr: str, encodings: tuple[str, ...], *, little: bool) -> 
 
     Raises
     ------
-    Unfit
+    Unreadable
         The VR has no text, or the bytes are not in the declared character set.
     """
     if vr in TEXT_VRS:
-        text = _decode_text(raw, vr, encodings)
-        if vr in SINGLE_TEXT_VRS:
-            return (text.rstrip("\0 "),)
-        if vr in ("AE", "DS", "IS"):
-            return tuple(part.strip("\0 ") for part in text.split("\\"))
-        return tuple(part.rstrip("\0 ") for part in text.split("\\"))
+        return _parts(_decode_text(raw, vr, encodings), vr)
     if vr in NUMBERS:
         form = f"{'<' if little else '>'}{NUMBERS[vr]}"
         if len(raw) % struct.calcsize(form):
-            raise Unfit(f"the length of the value does not fit VR {vr}")
+            raise Unreadable(f"the length of the value does not fit VR {vr}")
         return tuple(str(number) for (number,) in struct.iter_unpack(form, raw))
     if vr == "AT":
         order = "<" if little else ">"
         if len(raw) % 4:
-            raise Unfit("the length of the value does not fit VR AT")
+            raise Unreadable("the length of the value does not fit VR AT")
         return tuple(f"{group:04X}{element:04X}" for group, element in struct.iter_unpack(f"{order}HH", raw))
     if vr == "UN" and not raw.strip(b"\0").translate(None, _PRINTABLE):
         return tuple(part.rstrip("\0 ") for part in raw.decode("ascii").split("\\"))
-    raise Unfit(f"VR {vr} has no text that a rule could work on")
+    raise Unreadable(f"VR {vr} has no text that a rule could work on")
+
+
+def as_bytes(raw: bytes, vr: str) -> tuple[str, ...]:
+    """Return the values of an element whose bytes are no text in the declared character set, byte by byte."""
+    return _parts(raw.decode("iso8859"), vr)
+
+
+def _parts(text: str, vr: str) -> tuple[str, ...]:
+    if vr in SINGLE_TEXT_VRS:
+        return (text.rstrip("\0 "),)
+    if vr in ("AE", "DS", "IS"):
+        return tuple(part.strip("\0 ") for part in text.split("\\"))
+    return tuple(part.rstrip("\0 ") for part in text.split("\\"))
 
 
 # What sets text back to the first character set, PS3.5 §6.1.2.5.3
@@ -100,7 +124,7 @@ def _decode_text(raw: bytes, vr: str, encodings: tuple[str, ...]) -> str:
     if raw.isascii() and b"\x1b" not in raw and encodings[0] != "shift_jis":
         return raw.decode("ascii")
     if encodings == UNKNOWN:
-        raise Unfit("(0008,0005) names a character set that is not known")
+        raise Unreadable("(0008,0005) names a character set that is not known")
     try:
         if b"\x1b" not in raw:
             return raw.decode(encodings[0])
@@ -109,7 +133,7 @@ def _decode_text(raw: bytes, vr: str, encodings: tuple[str, ...]) -> str:
             text: str = pydicom.charset.decode_bytes(raw, encodings, _PN_DELIMS if vr == "PN" else _TEXT_DELIMS)
         return text.replace(_GB2312_ESCAPE, "") if _GB2312 in encodings else text
     except (UserWarning, UnicodeError, LookupError):
-        raise Unfit("the text is not in the character set that (0008,0005) declares") from None
+        raise Unreadable("the text is not in the character set that (0008,0005) declares") from None
 
 
 def encode(texts: Sequence[str], vr: str, encodings: tuple[str, ...], *, little: bool) -> bytes:

@@ -119,6 +119,11 @@ def _parse_step(part: str) -> int:
     return tag
 
 
+def is_keyword(name: str) -> bool:
+    """Tell whether a name, or the last part of a path, is a keyword of the dictionary, and no number."""
+    return name.strip().rpartition(".")[2].lower() in dictionary.keywords()
+
+
 def parse_regex(text: str) -> RegexAt:
     """Return the selector of a ``regex``.
 

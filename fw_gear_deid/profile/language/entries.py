@@ -7,9 +7,9 @@ from dataclasses import field
 from fw_gear_deid.actions import ACTIONS, Replace
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.frozen import frozen
-from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, RegexAt
+from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, PrivateAt, RegexAt, TagAt
 from fw_gear_deid.profile.language import build, requires
-from fw_gear_deid.profile.language.addresses import BadName, spelling_note
+from fw_gear_deid.profile.language.addresses import BadName, is_keyword, spelling_note, vr_of
 from fw_gear_deid.profile.language.naming import ELEMENTS
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Scalar
@@ -94,6 +94,9 @@ def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | 
     action = build.parse_action(section, item, where, selector, references, node.text)
     if action is None or (names is None and selector is None):
         return None
+    if wrong := _wrong_kind(action, selector, node.text):
+        section.problems.error(node.line, node.column, where, wrong)
+        return None
     insert = isinstance(action, Replace) and action.insert
     if isinstance(selector, RegexAt | GroupsAt | KeysAt) or (
         isinstance(selector, PathAt) and any(index is None for _, index in selector.steps)
@@ -102,6 +105,15 @@ def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | 
     return Entry(
         selector, action, node.text, insert, item.line, item.column, where, section.label(item.line), references
     )
+
+
+def _wrong_kind(action: Action, selector: AnySelector | None, name: str) -> str:
+    """Say why an action is not for an element that a keyword or creator names; a bare number tells no VR."""
+    named = isinstance(selector, PrivateAt) or (isinstance(selector, TagAt | PathAt) and is_keyword(name))
+    only, vr = ACTIONS[action.key].only, vr_of(selector) if named and selector is not None else None
+    if not only or vr is None or vr in only:
+        return ""
+    return f"{action.key} is for VR {' and '.join(sorted(only))}, and this element has VR {vr}: use another action"
 
 
 def execution_order(entries: list[Entry]) -> list[Entry]:

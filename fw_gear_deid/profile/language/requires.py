@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from fw_gear_deid.actions import unreadable
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
+_WORDS = frozenset({unreadable.KEY})
+"""Options that only this program knows: others pass them over without a word."""
 
 
 def is_requirement(entry: Mapping) -> bool:
@@ -28,11 +31,22 @@ def check(section: Section, entry: Mapping, where: str) -> None:
 
 def warn(root: Node, template: Template, problems: Problems) -> None:
     """Warn of a word that only this program knows in a profile that others would carry out."""
-    ours = [one for one in names_in(template) if one[0] in PSEUDONYMS]
+    ours = [(line, column, spell(name)) for name, line, column in names_in(template) if name in PSEUDONYMS]
+    ours += [(key.line, key.column, key.text) for key in _keys(root) if key.text in _WORDS]
     if ours and not _stands_in(root):
-        name, line, column = ours[0]
-        told = f"{spell(name)} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
+        line, column, word = min(ours)
+        told = f"{word} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
         problems.warn(line, column, "", told)
+
+
+def _keys(node: Node) -> list[Scalar]:
+    match node:
+        case Mapping():
+            return [found for key, value in node.entries for found in (key, *_keys(value))]
+        case Listing():
+            return [found for item in node.items for found in _keys(item)]
+        case _:
+            return []
 
 
 def _stands_in(root: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from fw_gear_deid.actions import ACTIONS, IncrementDate, IncrementDatetime, Keep, Remove, Replace, dates
+from fw_gear_deid.actions import ACTIONS, IncrementDate, IncrementDatetime, Keep, Remove, Replace, dates, unreadable
 from fw_gear_deid.actions.spec import RECORD
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import DATED, EDITABLE, GROUPS, LEVELS, NEVER, Json, choices, fit
@@ -221,7 +221,9 @@ def _moves(section: Section, own: Node | None, dicom: DicomSection | None) -> Ac
     moving = [rule for rule in (dicom.rules if dicom is not None else ()) if rule.action.key in _INCREMENTS]
     moving.sort(key=lambda rule: rule.selector != _STUDY_DATE)  # any date will do, the study's best
     action = moving[0].action if moving else None
-    return IncrementDatetime(action.shift) if isinstance(action, IncrementDate | IncrementDatetime) else action
+    if not isinstance(action, IncrementDate | IncrementDatetime):
+        return action
+    return IncrementDatetime(action.shift, unreadable=section.text(unreadable.KEY, action.unreadable))
 
 
 def _warn(section: Section, level: str, entries: list[Entry], moves: Action | None) -> None:
