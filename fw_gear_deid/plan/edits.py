@@ -136,6 +136,10 @@ class Edits:
             self._level(meta, meta_src, Rank.NEVER, self.meta)
         if self._problems:
             raise Unfit(min(self._problems)[2])
+        for level, one in self._top.doubts:
+            if not any(start <= one.start and one.end <= stop for start, stop, _ in self.body.splices):
+                here = self._prefix(level) + format_tag(one.want.tag)
+                raise Unfit(f"{here} {one.want.wire} begins like a sequence and cannot be read as one; remove it")
         for out in (self.body, self.meta):
             out.splices.sort(key=lambda splice: splice[:2])
 

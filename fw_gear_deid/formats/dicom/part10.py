@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fw_gear_deid.formats.dicom import careful
+from fw_gear_deid.formats.dicom import careful, repair
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
 from fw_gear_deid.formats.dicom.walk import (
     CHARACTER_SET,
@@ -55,6 +55,8 @@ class Parts:
     body : Level
     total : int
         Length of ``body_src``, to its end where only a beginning is at hand.
+    fixes : tuple of Fix
+        What was made plain before it was walked.
     """
 
     src: bytes
@@ -62,6 +64,7 @@ class Parts:
     body_src: bytes
     body: Level
     total: int
+    fixes: tuple[repair.Fix, ...] = ()
 
     @property
     def has_prefix(self) -> bool:
@@ -85,7 +88,7 @@ def looks_like_dicom(head: bytes) -> bool:
 
 
 def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
-    """Walk a file; what is not encoded as DICOM demands is first made plain by pydicom.
+    """Walk a file; what is not encoded as DICOM demands is first made plain.
 
     Parameters
     ----------
@@ -102,16 +105,56 @@ def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
     Malformed
         It is no DICOM, or damaged.
     Odd
-        It is not encoded as DICOM demands, and pydicom does not read it without a doubt either.
+        It is not encoded as DICOM demands, and there is no certain way to read it.
     Cut
         More of the file is needed.
     """
     try:
-        return read_plain(src, meta, top, total)
-    except Odd:
-        if total not in (None, len(src)):
-            raise Cut from None
-        return read_plain(careful.rewrite(src), meta, top)
+        parts = read_plain(src, meta, top, total)
+        if not parts.body.doubts:
+            return parts
+    except Odd as error:
+        parts, finding = None, str(error)
+    if total not in (None, len(src)):
+        raise Cut
+    mended = _mended(src)
+    if mended.fixes:
+        parts = read_plain(mended.data, meta, top)
+        parts.fixes = mended.fixes
+    if parts is None:
+        raise Odd(f"{finding}; {repair.REMEDY}")
+    return parts
+
+
+def _mended(src: bytes) -> repair.Repaired:
+    """Return a file made plain.
+
+    Raises
+    ------
+    Malformed, Odd
+    """
+    start = _start(src)
+    meta = repair.read_meta(src, start)
+    encoding = _ENCODING.get(meta.syntax, EXPLICIT_LITTLE)
+    if meta.syntax == DEFLATED:
+        inflated, tail = _inflate(src, meta.stop)
+        body = repair.data_set(inflated + tail, 0, encoding)
+        body = body._replace(data=zlib.compress(body.data, 6, -15))
+    else:
+        body = repair.data_set(src, meta.stop, encoding)
+    mended = repair.Repaired(src[:start] + meta.data + body.data, (*meta.fixes, *body.fixes), body.tags)
+    if mended.fixes:
+        careful.read_back(mended.data, mended.tags)
+    return mended
+
+
+def _start(src: bytes) -> int:
+    """Return where the file meta begins, or the data set that has none."""
+    if looks_like_dicom(src):
+        return 132
+    if src[:2] in (b"\x02\0", b"\x08\0") and len(src) > 8:
+        return 0  # without preamble, as before PS3.10
+    raise Malformed("it is not DICOM: no prefix 'DICM' and no data set at its start")
 
 
 def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
@@ -123,13 +166,7 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         As ``read``; nothing is made plain.
     """
     size = len(src) if total is None else total
-    if looks_like_dicom(src):
-        start = 132
-    elif src[:2] in (b"\x02\0", b"\x08\0") and len(src) > 8:
-        start = 0  # file meta or data set without preamble, as before PS3.10
-    else:
-        raise Malformed("it is not DICOM: no prefix 'DICM' and no data set at its start")
-    walked = Walker(src, size).meta(meta, start)
+    walked = Walker(src, size).meta(meta, _start(src))
     length = next((one for one in walked.found if one.want.tag == META_LENGTH), None)
     if length is not None and (length.want.wire != "UL" or length.end - length.value != 4):
         raise Odd("the length of its file meta information is no number")
@@ -142,7 +179,12 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         start, size = 0, len(body_src)
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, size, encoding)
-    body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
+    try:
+        body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
+    except Malformed as error:
+        if explicit != encoding.explicit:
+            raise Odd(str(error)) from None  # its first element may have misled
+        raise
     if body.end == start:
         raise Malformed("its data set is empty")
     if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, size, body)):

@@ -1,0 +1,61 @@
+"""Odd DICOM bytes → plain ones that are walked like any other, and what was made plain; or a refusal with a remedy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fw_gear_deid.formats.dicom.repair.meta import read as read_meta
+from fw_gear_deid.formats.dicom.repair.reader import Reader
+from fw_gear_deid.formats.dicom.repair.readings import READINGS
+from fw_gear_deid.formats.dicom.repair.tree import Fix, State, content, fixes_of, in_order
+from fw_gear_deid.formats.dicom.walk import Encoding, is_explicit
+from fw_gear_deid.model.errors import Odd
+
+__all__ = ["REMEDY", "Fix", "Repaired", "data_set", "read_meta"]
+
+REMEDY = "repair it with a DICOM toolkit such as dcmconv, or ask the vendor of what wrote it"
+
+
+class Repaired(NamedTuple):
+    """Plain bytes, and what was made plain in them: nothing, where one way to read them makes no difference."""
+
+    data: bytes
+    fixes: tuple[Fix, ...]
+    tags: tuple[int, ...]
+    """Of the top level."""
+
+
+def data_set(src: bytes, start: int, encoding: Encoding) -> Repaired:
+    """Make a data set plain, from an offset to the end.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        As its transfer syntax tells.
+
+    Raises
+    ------
+    Odd
+        It cannot be read to its last byte, or in two ways.
+    """
+    reader = Reader(src, READINGS)
+    explicit = is_explicit(src, start, len(src), encoding)
+    forms = {explicit, encoding.explicit}
+    ways: list[State] = []
+    for form in sorted(forms, key=lambda form: form != explicit):
+        ways = ways or reader.top(start, Encoding(form, encoding.little))
+    if not ways:
+        raise Odd(f"{reader.finding}; {REMEDY}")
+    if len(ways) > 1:
+        raise Odd(f"{_differing(*map(fixes_of, ways))} can be read in two ways; {REMEDY}")
+    (way,) = ways
+    inside = content(src, way.frame, way.stop)
+    data = src[start:] if inside is None else inside + src[way.stop :]
+    return Repaired(data, fixes_of(way), tuple(entry.tag for entry in in_order(way.frame.entries)))
+
+
+def _differing(one: tuple[Fix, ...], other: tuple[Fix, ...]) -> str:
+    """Return the first place at which two ways part."""
+    pairs = zip((*one, None), (*other, None), strict=False)
+    first = next((mine or its for mine, its in pairs if mine != its), None)
+    return first.path if first else "it"
