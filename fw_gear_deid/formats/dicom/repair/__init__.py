@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom.repair.meta import read as read_meta
-from fw_gear_deid.formats.dicom.repair.reader import Reader
+from fw_gear_deid.formats.dicom.repair.reader import REMEDY, Reader
 from fw_gear_deid.formats.dicom.repair.readings import READINGS
 from fw_gear_deid.formats.dicom.repair.tree import Fix, State, content, fixes_of, in_order
 from fw_gear_deid.formats.dicom.walk import Encoding, is_explicit
 from fw_gear_deid.model.errors import Odd
 
 __all__ = ["REMEDY", "Fix", "Repaired", "data_set", "read_meta"]
-
-REMEDY = "repair it with a DICOM toolkit such as dcmconv, or ask the vendor of what wrote it"
 
 
 class Repaired(NamedTuple):

@@ -40,6 +40,7 @@ _PIXELS = 0x7FE00000
 _HEAD = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
 _PLAIN = {True: Struct("<HHL"), False: Struct(">HHL")}
 _VRS = {vr.encode(): vr for vr in VRS}
+REMEDY = "repair it with a DICOM toolkit such as dcmconv, or ask the vendor of what wrote it"
 _STEPS_MIN = 100_000  # elements of all ways together; hostile bytes could be read in ever more of them
 _LOOSE_ENDS = (*ITEM_HEADS, b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
 
@@ -149,7 +150,7 @@ class Reader:
                 continue
             self._steps -= 1
             if self._steps < 0:
-                raise Odd("it can be read in too many ways")
+                raise Odd(f"{self.finding}, and can be read in too many ways; {REMEDY}")
             # the first reading of the table is followed first
             todo += reversed(list(self._item(state) if state.frame.sequence else self._element(state)))
         return found
@@ -403,11 +404,11 @@ class Reader:
                 return
             yield ended(self.src, state, stop, after)
             return
-        tags = [entry.tag for entry in in_order(frame.entries)]
-        if len(set(tags)) == len(tags):
+        tags: set[int] = set()
+        twice = next((one.tag for one in in_order(frame.entries) if one.tag in tags or tags.add(one.tag)), None)
+        if twice is None:
             yield ended(self.src, state, stop, after)
             return
-        twice = next(tag for at, tag in enumerate(tags) if tag in tags[:at])
         text = f"{state.here(twice)} stands twice, and not with the same value"
         for single in self.tried(Kind.TWICE, state, Head(twice, "", "", stop, stop), text):
             yield ended(self.src, single, stop, after)
