@@ -6,6 +6,7 @@ give one; a way that leads nowhere is given up.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from struct import Struct
@@ -404,8 +405,8 @@ class Reader:
                 return
             yield ended(self.src, state, stop, after)
             return
-        tags: set[int] = set()
-        twice = next((one.tag for one in in_order(frame.entries) if one.tag in tags or tags.add(one.tag)), None)
+        counts = Counter(entry.tag for entry in in_order(frame.entries))
+        twice = next((tag for tag, count in counts.items() if count > 1), None)
         if twice is None:
             yield ended(self.src, state, stop, after)
             return
