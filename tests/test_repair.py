@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,31 @@ def test_a_deflated_data_set_is_made_plain(name: str) -> None:
     assert len(pydicom.dcmread(io.BytesIO(written)).PixelData) == 128
 
 
+def test_what_follows_the_pixels_goes_with_a_row_of_its_own() -> None:
+    done, written = oracle.carried_out(REPAIRED["twice"][0] + CANARY, section())
+    assert [edit.action for edit in done.edits if edit.path in ("(0008,1030)", "trailing bytes")] == [
+        "repair",
+        "remove",
+    ]
+    assert CANARY not in written
+
+
+def test_rows_of_repairs_hide_no_change_without_a_row() -> None:
+    """The check counts the rows: those of repairs are none of changes."""
+    done, written = oracle.carried_out(REPAIRED["in an item"][0], section())
+    _, told = codec.write(done.parts, done.meta, done.body)
+    lacking = replace(done, edits=tuple(edit for edit in done.edits if edit.rule != "test.yaml:6"))
+    assert len(lacking.edits) < len(done.edits)
+    with pytest.raises(Unfit, match="audit does not tell every change"):
+        dicom.check(lacking, written, told)
+
+
+def test_a_second_reader_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pydicom, "dcmread", lambda *_, **__: pydicom.Dataset())
+    with pytest.raises(Unfit, match="another reader reads something else"):
+        deid(REPAIRED["twice"][0])
+
+
 # Private values that begin like items, and what is the matter with them
 HIDDEN = {
     "as they should be": item(CONTENT),
@@ -443,6 +469,6 @@ def test_nothing_is_lost_that_dcmdump_sees(src: bytes, tmp_path: Path) -> None:
 
 
 def test_a_plain_file_is_not_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fw_gear_deid.formats.dicom.part10._mended", lambda src: pytest.fail("it was asked for"))
+    monkeypatch.setattr("fw_gear_deid.formats.dicom.part10._mended", lambda *_: pytest.fail("it was asked for"))
     src = part10(WHOLE, EXPLICIT)
     assert oracle.unedited(src) == src

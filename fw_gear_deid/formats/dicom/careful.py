@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from fw_gear_deid.model.dictionary import public_vr
 from fw_gear_deid.model.errors import Odd
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def read_back(data: bytes, tags: tuple[int, ...]) -> None:
 
 def _read_sequences(ds: Dataset) -> None:
     for tag in tuple(ds.keys()):
-        if ds.get_item(tag, keep_deferred=True).VR == "SQ":
+        vr = ds.get_item(tag, keep_deferred=True).VR or public_vr(int(tag))  # of implicit VR it tells none
+        if vr == "SQ":
             for item in ds[tag].value:
                 _read_sequences(item)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fw_gear_deid.formats.dicom import careful, repair
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
 from fw_gear_deid.formats.dicom.walk import (
     CHARACTER_SET,
@@ -21,6 +21,9 @@ from fw_gear_deid.formats.dicom.walk import (
     is_explicit,
 )
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
+
+if TYPE_CHECKING:
+    from fw_gear_deid.formats.dicom.repair import Fix
 
 META_LENGTH = 0x00020000
 TRANSFER_SYNTAX = 0x00020010
@@ -64,7 +67,7 @@ class Parts:
     body_src: bytes
     body: Level
     total: int
-    fixes: tuple[repair.Fix, ...] = ()
+    fixes: tuple[Fix, ...] = ()
 
     @property
     def has_prefix(self) -> bool:
@@ -109,43 +112,57 @@ def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
     Cut
         More of the file is needed.
     """
+    parts = finding = None
     try:
         parts = read_plain(src, meta, top, total)
         if not parts.body.doubts:
             return parts
     except Odd as error:
-        parts, finding = None, str(error)
+        finding = error
     if total not in (None, len(src)):
         raise Cut
-    mended = _mended(src)
-    if mended.fixes:
-        parts = read_plain(mended.data, meta, top)
-        parts.fixes = mended.fixes
-    if parts is None:
-        raise Odd(f"{finding}; {repair.REMEDY}")
+    try:
+        data, fixes = _mended(src, finding)
+    except Odd:
+        if parts is None:
+            raise
+        return parts  # what is in doubt is for rules to remove
+    if fixes or parts is None:
+        parts = read_plain(data, meta, top)
+        parts.fixes = fixes
     return parts
 
 
-def _mended(src: bytes) -> repair.Repaired:
-    """Return a file made plain.
+def _mended(src: bytes, finding: Odd | None) -> tuple[bytes, tuple[Fix, ...]]:
+    """Return a file made plain, and what was odd in it.
+
+    Parameters
+    ----------
+    finding : Odd, optional
+        Why it could not be walked.
 
     Raises
     ------
     Malformed, Odd
     """
+    from fw_gear_deid.formats.dicom import careful, repair
+
     start = _start(src)
     meta = repair.read_meta(src, start)
     encoding = _ENCODING.get(meta.syntax, EXPLICIT_LITTLE)
     if meta.syntax == DEFLATED:
-        inflated, tail = _inflate(src, meta.stop)
-        body = repair.data_set(inflated + tail, 0, encoding)
-        body = body._replace(data=zlib.compress(body.data, 6, -15))
+        body = repair.data_set(b"".join(_inflate(src, meta.stop)), 0, encoding)
+        data, rest = (zlib.compress(one, 6, -15) for one in (body.data, body.data + body.rest))
     else:
         body = repair.data_set(src, meta.stop, encoding)
-    mended = repair.Repaired(src[:start] + meta.data + body.data, (*meta.fixes, *body.fixes), body.tags)
-    if mended.fixes:
-        careful.read_back(mended.data, mended.tags)
-    return mended
+        data, rest = body.data, body.data + body.rest
+    fixes = (*meta.fixes, *body.fixes)
+    before = src[:start] + meta.data
+    if fixes:
+        careful.read_back(before + data, body.tags)
+    elif finding is not None:
+        raise Odd(f"{finding}; {repair.REMEDY}")
+    return before + rest, fixes
 
 
 def _start(src: bytes) -> int:

@@ -15,12 +15,22 @@ __all__ = ["REMEDY", "Fix", "Repaired", "data_set", "read_meta"]
 
 
 class Repaired(NamedTuple):
-    """Plain bytes, and what was made plain in them: nothing, where one way to read them makes no difference."""
+    """A data set made plain.
+
+    Attributes
+    ----------
+    data, rest : bytes
+        The data set, and what follows its last element.
+    tags : tuple of int
+        Of its top level.
+    fixes : tuple of Fix
+        What was odd; none where it was plain.
+    """
 
     data: bytes
-    fixes: tuple[Fix, ...]
+    rest: bytes
     tags: tuple[int, ...]
-    """Of the top level."""
+    fixes: tuple[Fix, ...]
 
 
 def data_set(src: bytes, start: int, encoding: Encoding) -> Repaired:
@@ -48,8 +58,9 @@ def data_set(src: bytes, start: int, encoding: Encoding) -> Repaired:
         raise Odd(f"{_differing(*map(fixes_of, ways))} can be read in two ways; {REMEDY}")
     (way,) = ways
     inside = content(src, way.frame, way.stop)
-    data = src[start:] if inside is None else inside + src[way.stop :]
-    return Repaired(data, fixes_of(way), tuple(entry.tag for entry in in_order(way.frame.entries)))
+    data = src[start : way.stop] if inside is None else inside
+    tags = tuple(entry.tag for entry in in_order(way.frame.entries))
+    return Repaired(data, src[way.stop :], tags, fixes_of(way))
 
 
 def _differing(one: tuple[Fix, ...], other: tuple[Fix, ...]) -> str:
