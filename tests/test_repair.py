@@ -12,14 +12,17 @@ from typing import Any
 
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.formats.dicom import part10 as codec
-from fw_gear_deid.formats.dicom.repair import meta, readings
+from fw_gear_deid.formats.dicom import walk
+from fw_gear_deid.formats.dicom.repair import data_set, meta, readings
 from fw_gear_deid.formats.dicom.walk import UNDEFINED
 from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.profile.parse import parse_profile
-from tests import oracle
+from tests import oracle, strategies
 from tests.dicom_files import (
     CT,
     IDENTITY,
@@ -309,6 +312,22 @@ def test_nothing_hides_where_no_length_is_told(vr: str, name: str) -> None:
     assert CANARY not in written
 
 
+@pytest.mark.parametrize("value", HIDDEN.values(), ids=HIDDEN)
+def test_nothing_hides_in_an_implicit_file(value: bytes) -> None:
+    private = encode((text(0x00090010, "LO", "ZZ CREATOR"),), IMPLICIT)
+    _, written = deid(file(private + long_element(0x00091001, "UN", value, syntax=IMPLICIT), IMPLICIT))
+    assert CANARY not in written
+
+
+@pytest.mark.parametrize("vr", ["OB", "LO", "UT"])
+@pytest.mark.parametrize("value", HIDDEN.values(), ids=HIDDEN)
+def test_nothing_hides_in_a_public_sequence_with_another_vr(vr: str, value: bytes) -> None:
+    rows, written = deid(file(encode((Leaf(REFERENCED, vr, value),), EXPLICIT)))
+    assert CANARY not in written
+    assert rows[0] == "(0008,1140) repaired: sequence with another VR"
+    assert pydicom.dcmread(io.BytesIO(written)).ReferencedImageSequence[0].ReferencedSOPClassUID == CT
+
+
 def test_nothing_hides_in_a_big_endian_file() -> None:
     inside = encode(INSIDE, BIG)
     private = encode((text(0x00090010, "LO", "ZZ CREATOR"),), BIG)
@@ -441,6 +460,17 @@ def test_page_and_table_say_the_same() -> None:
     page = (ROOT / "docs" / "repairs.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
     assert listed == list(dict.fromkeys((*meta.WORDS, *(row.words for row in readings.READINGS))))
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, JPEG], ids=["explicit", "implicit", "big", "jpeg"])
+@settings(strategies.PROFILE, max_examples=60)
+@given(data=st.data())
+def test_plain_data_sets_have_one_reading(syntax: Syntax, data: Any) -> None:
+    body = encode(data.draw(strategies.documents(syntax)), syntax)
+    src = part10((), syntax, after=body)
+    start = len(src) - len(body)
+    made = data_set(src, start, walk.Encoding(syntax.explicit, syntax.little))
+    assert (made.data + made.rest, made.fixes) == (body, ())
 
 
 # -- other readers -------------------------------------------------------------------------------------
