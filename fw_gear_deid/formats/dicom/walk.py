@@ -21,13 +21,13 @@ MAX_DEPTH = 64  # deepest real nesting seen is 6; deeper is an attack on the sta
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 ITEM_HEADS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 """How an item begins, little endian and big endian."""
+OFF_MAX = 2  # bytes by which the length of an item that hides in a value may be off
 _LONG = frozenset(vr.encode() for vr in dictionary.LONG_VRS)
 _VR_OF = {vr.encode(): vr for vr in dictionary.VRS}
 _ROWS = 0x00280010
 _NO_TAG = 1 << 32
 # What is remembered is bounded: a hostile file could fill the memory with lengths
 _KNOWN_MAX = 50_000
-OFF_MAX = 2  # bytes by which the length of an item that hides in a value may be off
 _CLEAN_MAX, _CLEAN_BYTES = 200, 1 << 14  # sequences, and bytes of each
 _BEGINNING = 64  # bytes of a sequence by which it is looked up
 # The command set and the file meta have no place in a data set, PS3.7 §6.3, PS3.10 §7.1
@@ -86,6 +86,14 @@ def may_hide_items(tag: int, wire: str) -> bool:
     return wire == "UN" or (wire != "SQ" and wire in dictionary.LONG_VRS and unknown and tag not in PIXEL_TAGS)
 
 
+def begins_like_items(head: bytes, size: int) -> bool:
+    """Tell whether a value of some length begins with an item that could be in it, or nearly: by its first 8 bytes."""
+    if size < 8 or head[:4] not in ITEM_HEADS:
+        return False
+    (length,) = _LENGTH[head[0] == 0xFE].unpack_from(head, 4)
+    return bool(length == UNDEFINED or length <= size - 8 + OFF_MAX)
+
+
 class Place:
     """Where elements stand: the file meta, the top level, or inside items. Subclasses say what is wanted there.
 
@@ -113,14 +121,6 @@ class Place:
     def below(self, tag: int, index: int, encoding: Encoding) -> Place:
         """Return the place inside an item."""
         raise NotImplementedError
-
-
-def begins_like_items(head: bytes, size: int) -> bool:
-    """Tell whether a value of some length begins with an item that could be in it, or nearly: by its first 8 bytes."""
-    if size < 8 or head[:4] not in ITEM_HEADS:
-        return False
-    (length,) = _LENGTH[head[0] == 0xFE].unpack_from(head, 4)
-    return bool(length == UNDEFINED or length <= size - 8 + OFF_MAX)
 
 
 class Found(NamedTuple):
