@@ -78,7 +78,7 @@ def _leaf(draw: Draw, tag: int, syntax: Syntax) -> Leaf:
     if size:
         value = draw(st.integers(0, 3).flatmap(lambda n: st.binary(min_size=n * size, max_size=n * size)))
     elif vr in ("UN", "OB"):
-        value = draw(st.sampled_from((b"", b"\xfe\xff\x00\xe0odd", b"\xfe\xff\x00\xe0\xff\xff\xff\xff", b"ZZ\0")))
+        value = draw(st.sampled_from((b"", b"\xfe\xff\x00\xe0odd", b"\xfe\xff\x00\xe0\xf0\xff\xff\xff", b"ZZ\0")))
     else:
         value = bytes(draw(st.lists(st.sampled_from(_CHARACTERS), max_size=12)))
     as_un = syntax.explicit and draw(st.integers(0, 7)) == 0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fw_gear_deid.formats.dicom import careful, values, walk
 from fw_gear_deid.formats.dicom import part10 as codec
+from fw_gear_deid.formats.dicom import values, walk
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
 from tests import oracle, strategies
 from tests.dicom_files import (
@@ -52,6 +52,8 @@ def try_all(data: bytes) -> bytes | None:
                     values.decode(src[one.value : one.end], one.want.vr, (), little=level.place.encoding.little)
             except Unfit:
                 pass
+    if parts.body.doubts:
+        return None
     done, written = oracle.edited(data, [Change((), 0x00100010)])
     assert "(0010,0010)" in [edit.path for edit in done.edits] or done.matched <= {0, 1, 2}
     try:
@@ -229,40 +231,6 @@ def test_encapsulated_pixels_in_an_implicit_file() -> None:
     assert oracle.unedited(src) == src
 
 
-# -- the careful way in --------------------------------------------------------------------------------
-
-# without group lengths, which pydicom does not write
-TWICE = (*sample(EXPLICIT)[1:3], *sample(EXPLICIT)[2:])
-
-
-def test_what_stands_twice_goes_through_pydicom() -> None:
-    src = part10(TWICE, EXPLICIT)
-    assert oracle.opened(src).src is not src
-    assert oracle.differences(oracle.read(src), oracle.unedited(src)) == []
-
-
-@pytest.mark.parametrize("missing", [1, 5, 50, 100, 127, 300])
-def test_pydicom_must_not_cut_values_short(missing: int) -> None:
-    """It reads what is left of the last value and says nothing."""
-    with pytest.raises(Unfit):
-        oracle.opened(part10(TWICE, EXPLICIT)[:-missing])
-
-
-def test_pydicom_must_not_cut_items_short() -> None:
-    src = part10((*TWICE[:4], Seq(0x00081140, (Item(IDENTITY, undefined=True),), undefined=True)), EXPLICIT)
-    assert try_all(src) is not None
-    for end in range(len(src) - 100, len(src)):
-        assert try_all(src[:end]) is None
-
-
-def test_pydicom_must_not_inflate_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    meta = meta_of(DEFLATED)
-    bomb = part10((), EXPLICIT, meta=encode([meta[0], *meta], EXPLICIT), after=deflate(bytes(1 << 20)))
-    monkeypatch.setattr(zlib, "decompress", lambda *_: pytest.fail("pydicom was asked to inflate it"))
-    with pytest.raises(Odd):
-        careful.rewrite(bomb)
-
-
 # -- limits --------------------------------------------------------------------------------------------
 
 
@@ -278,7 +246,7 @@ def nested(depth: int, *, undefined: bool, vr: str) -> Node:
 def test_depth_has_a_limit(undefined: bool, vr: str) -> None:
     fits = part10((*IDENTITY, nested(walk.MAX_DEPTH, undefined=undefined, vr=vr)), EXPLICIT)
     assert oracle.unedited(fits) == fits
-    with pytest.raises(Malformed, match="deeper"):
+    with pytest.raises(Unfit, match="deeper"):
         oracle.opened(part10((*IDENTITY, nested(walk.MAX_DEPTH + 1, undefined=undefined, vr=vr)), EXPLICIT))
 
 
@@ -297,7 +265,6 @@ def test_inflating_has_a_limit() -> None:
         (header(0x00081140, "SQ", UNDEFINED, EXPLICIT), "has no end"),
         (header(0x00081140, "SQ", 8, EXPLICIT) + b"\xfe\xff\x00\xe0\x09\0\0\0", "runs past the end"),
         (header(0x00081140, "SQ", 4, EXPLICIT) + b"\xfe\xff\x00\xe0", "has no end"),
-        (header(0x00081140, "SQ", 8, EXPLICIT) + b"\xfe\xff\x00\xe0\xff\xff\xff\xff", "has no end"),
         (header(0x7FE00010, "OB", UNDEFINED, EXPLICIT) + b"\xfe\xff\x00\xe0\xff\xff\xff\xff", "have no end"),
         (header(0x7FE00010, "OB", UNDEFINED, EXPLICIT) + b"\xfe\xff\x00\xe0\x02\0\0\0", "have no end"),
         (header(0x00100020, "LO", 4, EXPLICIT)[:7], "cut off"),
@@ -305,7 +272,7 @@ def test_inflating_has_a_limit() -> None:
     ],
 )
 def test_lengths_that_lie(node: bytes, message: str) -> None:
-    with pytest.raises(Malformed, match=message):
+    with pytest.raises(Unfit, match=message):
         oracle.opened(part10(IDENTITY[:2], EXPLICIT, after=node))
 
 
@@ -348,7 +315,6 @@ def test_what_has_no_place_in_a_data_set(node: bytes) -> None:
     data = part10(IDENTITY[:2], EXPLICIT, after=node)
     with pytest.raises(Odd):
         codec.read_plain(data, oracle.Everything(walk.EXPLICIT_LITTLE), oracle.Everything)
-    assert try_all(data) is None
 
 
 def test_value_too_long_for_its_vr() -> None:

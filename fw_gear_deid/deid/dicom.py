@@ -11,9 +11,9 @@ from fw_gear_deid.formats.dicom import part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, EXPLICIT_LITTLE, Encoding, Level, Place, Walker, Want
-from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag
+from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, keyword_of
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
 from fw_gear_deid.model.selectors import PrivateAt, Selector
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
@@ -198,7 +198,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
     edited = Edited(
         section,
         parts,
-        (*_outside(parts), *done.rows()),
+        (*_repaired(parts), *_outside(parts), *done.rows()),
         done.matched,
         done.meta.splices,
         done.body.splices,
@@ -237,7 +237,7 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     ------
     Unfit
     """
-    told = meta, edited.body, len(edited.edits)
+    told = meta, edited.body, len(edited.edits) - len(edited.parts.fixes)
     plan_of(edited.section).checker.check(span_of(edited.parts), data, told, len(data) + behind)
 
 
@@ -261,6 +261,22 @@ def _outside(parts: Parts) -> list[Edit]:
     if parts.trailing:
         edits.append(Edit("trailing bytes", "", "", "remove", Always.TRAILING.value, f"<{parts.trailing} bytes>", ""))
     return edits
+
+
+def _repaired(parts: Parts) -> list[Edit]:
+    """Note what was made plain before the rules ran."""
+    return [
+        Edit(
+            fix.path,
+            keyword_of(fix.tag),
+            fix.vr,
+            "repair",
+            f"{REPAIRED}{fix.words}",
+            f"<{fix.dropped} bytes>" if fix.dropped else "",
+            "",
+        )
+        for fix in parts.fixes
+    ]
 
 
 # -- character sets ------------------------------------------------------------------------------------

@@ -63,6 +63,13 @@ def public_vr(tag: int) -> str | None:
 
 
 @lru_cache(maxsize=4096)
+def certain_vr(tag: int) -> str | None:
+    """Return the VR of a public tag where the dictionary leaves no choice, else None."""
+    vr = public_vr(tag)
+    return None if _public().vrs.get(_place(tag)) in _AMBIGUOUS else vr
+
+
+@lru_cache(maxsize=4096)
 def private_vr(tag: int, creator: str) -> str | None:
     """Return the VR of a private element by creator, or None when no dictionary has it."""
     entries = _private_elements(creator)

@@ -5,7 +5,7 @@ DeidError
 │   └── ProfileError    carries every problem of a profile
 ├── Unfit               this file cannot be released; the others go on (outcome ``refused``)
 │   ├── Malformed       the bytes are not what they claim to be
-│   ├── Odd             the scanner does not understand them; pydicom may
+│   ├── Odd             they are not encoded as DICOM demands; a repair may help
 │   └── Unreadable      an action cannot read a value; `on-unreadable` may say what becomes of it
 └── StopRun             nothing further may be released (ledger or destination lost)
 
@@ -57,7 +57,7 @@ class Malformed(Unfit):
 
 
 class Odd(Unfit):
-    """Readable perhaps, but not by the scanner: hand it to the careful codec."""
+    """Readable perhaps, but not as DICOM demands: it is to be made plain first."""
 
 
 class Unreadable(Unfit):

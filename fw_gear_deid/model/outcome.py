@@ -33,6 +33,10 @@ class Always(Enum):
     CONTAINER_LABEL = "always: a label that the platform takes"
 
 
+REPAIRED = "repaired: "
+"""Begins the audit's ``rule`` where odd bytes were made plain before the rules ran."""
+
+
 @frozen
 class Edit:
     """One change: a row of the audit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -142,6 +143,16 @@ class Edits:
             raise Unfit(min(self._problems)[2])
         for out in (self.body, self.meta):
             out.splices.sort(key=lambda splice: splice[:2])
+        self._no_doubts()
+
+    def _no_doubts(self) -> None:
+        """Refuse where a value stays that may be a sequence, and cannot be read as one."""
+        splices = self.body.splices
+        for level, one in self._top.doubts:
+            at = bisect_right(splices, one.start, key=lambda splice: splice[0]) - 1
+            if at < 0 or splices[at][1] < one.end:
+                here = self._prefix(level) + format_tag(one.want.tag)
+                raise Unfit(f"{here} {one.want.wire} begins like a sequence and cannot be read as one; remove it")
 
     def rows(self) -> list[Edit]:
         """Return the audit's rows, in the order of the steps that made them."""

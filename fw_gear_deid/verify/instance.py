@@ -33,6 +33,8 @@ from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
 Splice = tuple[int, int, bytes]
 Told = tuple[Sequence[Splice], Sequence[Splice], int]
 _UNDEFINED = b"\xff\xff\xff\xff"
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_PIXELS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})
 _KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _BLOCK = 1 << 20  # bytes that are compared at once
@@ -90,6 +92,10 @@ class Must(NamedTuple):
     promise: Promise | None
     late: bool
     """It depends on the creator of its block."""
+    hides: bool
+    """No dictionary says that its value is none of items."""
+    sealed: bool
+    """The dictionary says that it should be one, and it stands with another VR."""
 
 
 Key = tuple[int, str, bool, tuple[str, ...], bytes]
@@ -362,9 +368,11 @@ class _Check:
             if stop > end:
                 raise _fails("the result does not parse")
             if must is not None:
-                if must.vr == "SQ" or (must.wire == "UN" and src[value : value + 4] == b"\xfe\xff\x00\xe0"):
-                    self._closed(pos, value, stop, tag, must, state)
+                if must.vr == "SQ" or (must.hides and _begins_like_items(src[value : value + 8], stop - value)):
+                    self._closed(value, stop, tag, must, state)
                 else:
+                    if must.sealed and any(item in src[value:stop] for item in _ITEMS):
+                        raise _fails(f"{self._here(tag, state)} holds items and is no sequence")
                     if tag == _CHARACTER_SET and not spot.way.meta:
                         state.encodings = values.encodings_of(src[value:stop])
                     elif is_private_creator(tag):
@@ -445,7 +453,7 @@ class _Check:
             length = -1 if key[4:] == _UNDEFINED else 8 + _LENGTHS[little].unpack_from(key, 4)[0]
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
-        if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN":
+        if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
             watched = tag in _WATCHED or is_private_creator(tag)
             if not watched:
                 entry: tuple[int, int, Must | None] = tag, length, None
@@ -462,18 +470,21 @@ class _Check:
     def _must(self, tag: int, vr: str, wire: str, spot: Spot) -> Must:
         promises = self._checker.promises
         spared = tag == (_MEDIA if spot.way.meta else _INSTANCE) and spot.way.top
-        if is_private(tag) and promises.by_creator:
-            return Must(vr, wire, None, late=True)
         private = is_private(tag) and not is_private_creator(tag)
+        unknown = is_private(tag) or public_vr(tag) is None
+        hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in _PIXELS)
+        if is_private(tag) and promises.by_creator:
+            return Must(vr, wire, None, late=True, hides=hides, sealed=False)
         promise = None if spared else promises.at(spot.way, tag, "")
-        return Must(vr, wire, promise, late=private and vr == "UN" and promise is not None)
+        sealed = public_vr(tag) == "SQ" and vr != "SQ"
+        return Must(vr, wire, promise, private and vr == "UN" and promise is not None, hides, sealed)
 
     # -- sequences and fragments -----------------------------------------------------------------------
 
     def _open(self, pos: int, value: int, end: int, tag: int, must: Must, state: _State) -> int:
         """Read what has no length: items, or the fragments of pixel data; return where it ends."""
         src = self._src
-        if must.vr in ("SQ", "UN"):
+        if must.vr in ("SQ", "UN") or must.hides:
             stop, count = self._recall(value, tag, must, state, undefined=True)
             if stop < 0:
                 stop, count = self._items(value, end, tag, must, state, undefined=True)
@@ -488,19 +499,11 @@ class _Check:
         self._ask(pos, value, stop + 8, tag, must, state)
         return stop + 8
 
-    def _closed(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
+    def _closed(self, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
         """Read a sequence of a length; a short one in which there is nothing to ask is read once."""
         known, count = self._recall(value, tag, must, state, undefined=False)
-        depth = len(self._trail)
         if known != stop:
-            try:
-                _, count = self._items(value, stop, tag, must, state, undefined=False)
-            except (Unfit, struct.error):
-                if must.vr == "SQ":
-                    raise
-                del self._trail[depth:]
-                self._ask(pos, value, stop, tag, must, state)  # it only began like items
-                return
+            _, count = self._items(value, stop, tag, must, state, undefined=False)
             self._remember(value, (stop, count), tag, must, state, undefined=False)
         self._ask_items(count, tag, must, state)
 
@@ -664,6 +667,14 @@ def _is_uid(raw: bytes) -> bool:
     """Tell whether a value is empty or a legal UID (PS3.5 §9.1)."""
     raw = raw.rstrip(b"\0 ")
     return not raw or _UID.fullmatch(raw) is not None
+
+
+def _begins_like_items(head: bytes, size: int) -> bool:
+    """Tell whether a value begins with an item that has room in it, give or take two bytes."""
+    if size < 8 or head[:4] not in _ITEMS:
+        return False
+    length = int.from_bytes(head[4:8], "little" if head[0] == 0xFE else "big")
+    return length in range(size - 8 + 3) or length == 0xFFFFFFFF
 
 
 def _tells(splice: Splice) -> bool:

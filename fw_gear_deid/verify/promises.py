@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, MOVED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of
+from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 
 WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source", MOVED: "a date"}
@@ -34,7 +34,7 @@ class Promise:
     label: str
 
 
-PRIVATE = Promise(RegexAt(re.compile("."), re.compile(".")), GONE, (), "remove-private-tags")
+PRIVATE = Promise(RegexAt(Pattern("."), Pattern(".")), GONE, (), "remove-private-tags")
 
 
 @dataclass(frozen=True, slots=True)

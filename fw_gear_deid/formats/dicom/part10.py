@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fw_gear_deid.formats.dicom import careful
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
 from fw_gear_deid.formats.dicom.walk import (
     CHARACTER_SET,
@@ -21,6 +21,9 @@ from fw_gear_deid.formats.dicom.walk import (
     is_explicit,
 )
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
+
+if TYPE_CHECKING:
+    from fw_gear_deid.formats.dicom.repair import Fix
 
 META_LENGTH = 0x00020000
 TRANSFER_SYNTAX = 0x00020010
@@ -55,6 +58,8 @@ class Parts:
     body : Level
     total : int
         Length of ``body_src``, to its end where only a beginning is at hand.
+    fixes : tuple of Fix
+        What was made plain before it was walked.
     """
 
     src: bytes
@@ -62,6 +67,7 @@ class Parts:
     body_src: bytes
     body: Level
     total: int
+    fixes: tuple[Fix, ...] = ()
 
     @property
     def has_prefix(self) -> bool:
@@ -85,7 +91,7 @@ def looks_like_dicom(head: bytes) -> bool:
 
 
 def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
-    """Walk a file; what is not encoded as DICOM demands is first made plain by pydicom.
+    """Walk a file; what is not encoded as DICOM demands is first made plain.
 
     Parameters
     ----------
@@ -102,16 +108,70 @@ def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
     Malformed
         It is no DICOM, or damaged.
     Odd
-        It is not encoded as DICOM demands, and pydicom does not read it without a doubt either.
+        It is not encoded as DICOM demands, and there is no certain way to read it.
     Cut
         More of the file is needed.
     """
+    parts = finding = None
     try:
-        return read_plain(src, meta, top, total)
+        parts = read_plain(src, meta, top, total)
+        if not parts.body.doubts:
+            return parts
+    except Odd as error:
+        finding = error
+    if total not in (None, len(src)):
+        raise Cut
+    try:
+        data, fixes = _mended(src, finding)
     except Odd:
-        if total not in (None, len(src)):
-            raise Cut from None
-        return read_plain(careful.rewrite(src), meta, top)
+        if parts is None:
+            raise
+        return parts  # what is in doubt is for rules to remove
+    if fixes or parts is None:
+        parts = read_plain(data, meta, top)
+        parts.fixes = fixes
+    return parts
+
+
+def _mended(src: bytes, finding: Odd | None) -> tuple[bytes, tuple[Fix, ...]]:
+    """Return a file made plain, and what was odd in it.
+
+    Parameters
+    ----------
+    finding : Odd, optional
+        Why it could not be walked.
+
+    Raises
+    ------
+    Malformed, Odd
+    """
+    from fw_gear_deid.formats.dicom import careful, repair
+
+    start = _start(src)
+    meta = repair.read_meta(src, start)
+    encoding = _ENCODING.get(meta.syntax, EXPLICIT_LITTLE)
+    if meta.syntax == DEFLATED:
+        body = repair.data_set(b"".join(_inflate(src, meta.stop)), 0, encoding)
+        data, rest = (zlib.compress(one, 6, -15) for one in (body.data, body.data + body.rest))
+    else:
+        body = repair.data_set(src, meta.stop, encoding)
+        data, rest = body.data, body.data + body.rest
+    fixes = (*meta.fixes, *body.fixes)
+    before = src[:start] + meta.data
+    if fixes:
+        careful.read_back(before + data, body.tags)
+    elif finding is not None:
+        raise Odd(f"{finding}; {repair.REMEDY}")
+    return before + rest, fixes
+
+
+def _start(src: bytes) -> int:
+    """Return where the file meta begins, or the data set that has none."""
+    if looks_like_dicom(src):
+        return 132
+    if src[:2] in (b"\x02\0", b"\x08\0") and len(src) > 8:
+        return 0  # without preamble, as before PS3.10
+    raise Malformed("it is not DICOM: no prefix 'DICM' and no data set at its start")
 
 
 def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
@@ -123,13 +183,7 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         As ``read``; nothing is made plain.
     """
     size = len(src) if total is None else total
-    if looks_like_dicom(src):
-        start = 132
-    elif src[:2] in (b"\x02\0", b"\x08\0") and len(src) > 8:
-        start = 0  # file meta or data set without preamble, as before PS3.10
-    else:
-        raise Malformed("it is not DICOM: no prefix 'DICM' and no data set at its start")
-    walked = Walker(src, size).meta(meta, start)
+    walked = Walker(src, size).meta(meta, _start(src))
     length = next((one for one in walked.found if one.want.tag == META_LENGTH), None)
     if length is not None and (length.want.wire != "UL" or length.end - length.value != 4):
         raise Odd("the length of its file meta information is no number")
@@ -142,7 +196,12 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         start, size = 0, len(body_src)
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, size, encoding)
-    body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
+    try:
+        body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
+    except Malformed as error:
+        if explicit != encoding.explicit:
+            raise Odd(str(error)) from None  # its first element may have misled
+        raise
     if body.end == start:
         raise Malformed("its data set is empty")
     if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, size, body)):

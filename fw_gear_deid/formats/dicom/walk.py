@@ -19,7 +19,9 @@ CHARACTER_SET = 0x00080005
 PIXEL_TAGS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})  # PixelData, Float-, DoubleFloatPixelData
 MAX_DEPTH = 64  # deepest real nesting seen is 6; deeper is an attack on the stack
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_ITEM_LITTLE = b"\xfe\xff\x00\xe0"
+ITEM_HEADS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""How an item begins, little endian and big endian."""
+OFF_MAX = 2  # bytes by which the length of an item that hides in a value may be off
 _LONG = frozenset(vr.encode() for vr in dictionary.LONG_VRS)
 _VR_OF = {vr.encode(): vr for vr in dictionary.VRS}
 _ROWS = 0x00280010
@@ -76,6 +78,20 @@ class Want:
 
 
 _END = Want(_ITEM_END, "", "", wanted=False)
+
+
+def may_hide_items(tag: int, wire: str) -> bool:
+    """Tell whether a value that begins like an item is one: no dictionary says that it is not."""
+    unknown = dictionary.is_private(tag) or dictionary.public_vr(tag) is None
+    return wire == "UN" or (wire != "SQ" and wire in dictionary.LONG_VRS and unknown and tag not in PIXEL_TAGS)
+
+
+def begins_like_items(head: bytes, size: int) -> bool:
+    """Tell whether a value of some length begins with an item that could be in it, or nearly: by its first 8 bytes."""
+    if size < 8 or head[:4] not in ITEM_HEADS:
+        return False
+    (length,) = _LENGTH[head[0] == 0xFE].unpack_from(head, 4)
+    return bool(length == UNDEFINED or length <= size - 8 + OFF_MAX)
 
 
 class Place:
@@ -149,10 +165,13 @@ class Level:
         Value of its own (0008,0005), where it is wanted.
     gaps : dict
         Tag of ``place.inserts`` → where it would stand; the end for those that are not in it.
+    doubts : list of (Level, Found)
+        Of the top level: elements, wherever they stand, whose values begin like items and cannot be read as such.
     """
 
     __slots__ = (
-        "charset", "creators", "end", "found", "gaps", "index", "number", "parent", "place", "start", "tag", "undefined"
+        "charset", "creators", "doubts", "end", "found", "gaps", "index", "number", "parent", "place", "start", "tag",
+        "undefined",
     )  # fmt: skip
 
     def __init__(self, place: Place, start: int, parent: Level | None = None, tag: int = 0, index: int = 0) -> None:
@@ -168,6 +187,7 @@ class Level:
         self.creators: dict[int, str] = {}
         self.charset: bytes | None = None
         self.gaps: dict[int, int] = {}
+        self.doubts: list[tuple[Level, Found]] = []
 
     def creator_of(self, tag: int) -> str:
         """Return the creator of a private element, empty when its block is not reserved."""
@@ -205,12 +225,13 @@ class Walker:
         Length of all.
     """
 
-    __slots__ = ("_count", "src", "total")
+    __slots__ = ("_count", "_doubts", "src", "total")
 
     def __init__(self, src: bytes, total: int | None = None) -> None:
         self.src = src
         self.total = len(src) if total is None else total
         self._count = 0
+        self._doubts: list[tuple[Level, Found]] = []
 
     def meta(self, place: Place, start: int) -> Level:
         """Walk the file meta information: explicit VR little endian, group 0002 (PS3.10 §7.1).
@@ -238,6 +259,7 @@ class Walker:
         Cut
         """
         level = Level(place, start)
+        level.doubts = self._doubts
         self._count = 0
         try:
             level.end = self._elements(level, start, self.total, 0)
@@ -334,13 +356,13 @@ class Walker:
             else:
                 if want.vr == "SQ":
                     self._sequence(level, want, pos, value, stop, depth)
-                elif want.wire == "UN" and stop - value >= 8 and _ITEM_LITTLE.startswith(src[value : value + 4]):
+                elif (stop > len(src) or src[value : value + 4] in ITEM_HEADS) and self._hides(want, value, stop):
                     self._perhaps_items(level, want, pos, value, stop, depth)
                 elif want.wanted:
                     self._note(level, want, pos, value, stop)
                 pos = stop
         if level.undefined:
-            raise _Stop(pos, Malformed("an item of undefined length has no end"))
+            raise _Stop(pos, Odd("an item of undefined length has no end"))
         level.end = pos
         return pos
 
@@ -377,6 +399,9 @@ class Walker:
                 return tag, 0, None
             length = -1 if code in _LONG else 8 + short
             vr = wire if wire != "UN" else dictionary.public_vr(tag) or "UN"
+            if wire not in ("SQ", "UN") and dictionary.public_vr(tag) == "SQ":
+                self._no_items(level, pos, end, tag, length)
+                return tag, length, place.want(tag, vr, wire)
         else:
             (number,) = _LENGTH[little].unpack_from(key, 4)
             length = -1 if number == UNDEFINED else 8 + number
@@ -389,6 +414,14 @@ class Walker:
             place.known.clear()
         entry = place.known[key] = tag, length, want
         return entry
+
+    def _no_items(self, level: Level, pos: int, end: int, tag: int, length: int) -> None:
+        """Make sure that a value holds no items where the dictionary says that it should."""
+        value, stop = (pos + 8, pos + length) if length > 0 else self._long(level, pos, end, tag)
+        if end >= stop > len(self.src):
+            raise Cut
+        if stop < 0 or any(item in self.src[value:stop] for item in ITEM_HEADS):
+            raise _Stop(pos, Odd(f"{format_tag(tag)} is a sequence and stands with another VR"))
 
     def _long(self, level: Level, pos: int, end: int, before: int) -> tuple[int, int]:
         """Return where a value with a 32-bit length begins and ends; -1 for an undefined length."""
@@ -416,12 +449,39 @@ class Walker:
         if want.vr in ("SQ", "UN"):
             stop = self._passed(level, want, value, undefined=True)
             if stop < 0:
-                items, stop = self._items(level, want, start, value, end, depth, undefined=True)
+                items, stop = self._hidden(level, want, start, value, end, depth)
                 if not self._keep(level, want, start, value, stop, items):
                     self._remember(level, want, value, stop, undefined=True)
             return stop
         if want.wire not in ("OB", "OW") or not level.place.encoding.little:
             raise _Stop(start, Odd(f"{format_tag(want.tag)} {want.wire} has an undefined length"))
+        if not may_hide_items(want.tag, want.wire):
+            return self._fragments(level, want, start, value, end)
+        try:
+            items, stop = self._items(level, want, start, value, end, depth, undefined=True)
+        except _Stop:
+            stop = self._fragments(level, want, start, value, end)
+            self._doubt(level, want, start, value, stop)
+        else:
+            self._keep(level, want, start, value, stop, items)
+        return stop
+
+    def _hidden(
+        self, level: Level, want: Want, start: int, value: int, end: int, depth: int
+    ) -> tuple[list[Level], int]:
+        """Read the items of a sequence of undefined length, which may stand as UN."""
+        try:
+            return self._items(level, want, start, value, end, depth, undefined=True)
+        except _Stop as stop:
+            raise _Stop(start, Odd(str(stop.error)) if want.wire == "UN" else stop.error) from None
+
+    def _doubt(self, level: Level, want: Want, start: int, value: int, stop: int) -> None:
+        """Note a value that begins like items, and is none."""
+        self._note(level, want, start, value, stop)
+        self._doubts.append((level, level.found[-1]))
+
+    def _fragments(self, level: Level, want: Want, start: int, value: int, end: int) -> int:
+        """Read the fragments of encapsulated pixel data; return where they end."""
         pos = value
         while end - pos >= 8:
             if pos + 8 > len(self.src):
@@ -436,7 +496,10 @@ class Walker:
             if tag != _ITEM:
                 raise _Stop(start, Odd(f"a fragment of {format_tag(want.tag)} is no item"))
             pos += length
-        raise _Stop(start, Malformed(f"the fragments of {format_tag(want.tag)} have no end"))
+        error: Unfit = Malformed(f"the fragments of {format_tag(want.tag)} have no end")
+        if pos <= end and not self.src[pos:end].strip(b"\0"):
+            error = Odd(str(error))  # each of them is whole
+        raise _Stop(start, error)
 
     def _sequence(self, level: Level, want: Want, start: int, value: int, stop: int, depth: int) -> None:
         """Read a sequence of defined length; a short one in which nothing is wanted is read once."""
@@ -464,15 +527,23 @@ class Walker:
             clean.clear()
         clean[want, undefined, self.src[value : value + _BEGINNING]] = self.src[value:stop]
 
+    def _hides(self, want: Want, value: int, stop: int) -> bool:
+        """Tell whether a value may be a sequence, by how it begins."""
+        if stop - value < 8 or not may_hide_items(want.tag, want.wire):
+            return False
+        head = self.src[value : value + 8]
+        if len(head) < 8:
+            raise Cut
+        return begins_like_items(head, stop - value)
+
     def _perhaps_items(self, level: Level, want: Want, start: int, value: int, stop: int, depth: int) -> None:
-        """Read a private UN value as a sequence when it is one from its first byte to its last."""
+        """Read a value as a sequence when it is one from its first byte to its last."""
         if stop > len(self.src):
             raise Cut
         try:
             items, _ = self._items(level, want, start, value, stop, depth, undefined=False)
         except _Stop:
-            if want.wanted:
-                self._note(level, want, start, value, stop)
+            self._doubt(level, want, start, value, stop)
         else:
             self._keep(level, want, start, value, stop, items)
 
@@ -499,7 +570,7 @@ class Walker:
         pos = value
         while pos != end or undefined:
             if end - pos < 8:
-                raise _Stop(start, Malformed(f"{where}: the sequence has no end"))
+                raise _Stop(start, Odd(f"{where}: the sequence has no end"))
             if pos + 8 > len(src):
                 raise Cut
             group, element, length = plain(src, pos)
@@ -509,7 +580,7 @@ class Walker:
             if delimiter != _ITEM:
                 raise _Stop(start, Odd(f"{where}: something else stands where an item is due"))
             pos += 8
-            inside = level.place.below(tag, len(items), _peek(src, pos, end, encoding))
+            inside = level.place.below(tag, len(items), peek(src, pos, end, encoding))
             item = Level(inside, pos, level, tag, len(items))
             self._count += 1
             item.number = self._count
@@ -520,7 +591,8 @@ class Walker:
                 pos = self._elements(item, pos, end if item.undefined else pos + length, depth + 1)
             except _Stop as stop:
                 # the sequence as a whole is what cannot be read
-                raise _Stop(start, stop.error) from None
+                other = inside.encoding != encoding  # than was to be expected
+                raise _Stop(start, Odd(str(stop.error)) if other else stop.error) from None
             items.append(item)
         return items, pos
 
@@ -544,10 +616,10 @@ def is_explicit(src: bytes, pos: int, total: int, encoding: Encoding) -> bool:
     ------
     Cut
     """
-    return _peek(src, pos, total, encoding).explicit
+    return peek(src, pos, total, encoding).explicit
 
 
-def _peek(src: bytes, pos: int, end: int, encoding: Encoding) -> Encoding:
+def peek(src: bytes, pos: int, end: int, encoding: Encoding) -> Encoding:
     """Return how an item is really encoded: some writers change between explicit and implicit VR inside."""
     if end - pos < 8:
         return encoding
