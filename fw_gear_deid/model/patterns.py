@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -34,16 +35,18 @@ class Pattern:
     pattern : str
     flags : int
         As ``re`` has them.
-    groupindex : mapping
-        Name of a group → its number.
     """
 
-    __slots__ = ("flags", "groupindex", "pattern")
+    __slots__ = ("flags", "pattern")
 
     def __init__(self, pattern: str, flags: int = 0) -> None:
         self.pattern = pattern
         self.flags = flags
-        self.groupindex = dict(_compiled(pattern, flags).groupindex)
+
+    @property
+    def groupindex(self) -> Mapping[str, int]:
+        """Name of a group → its number."""
+        return dict(_compiled(self.pattern, self.flags).groupindex)
 
     def __reduce__(self) -> tuple[type[Pattern], tuple[str, int]]:
         return Pattern, (self.pattern, self.flags)
@@ -98,7 +101,7 @@ def compile_pattern(text: str, flags: int = 0) -> Pattern:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # '[[:alpha:]]' compiles, and means something else than it looks like
             re.compile(text, flags)
-            pattern = Pattern(text, flags)
+            _compiled(text, flags)
     except re.error as error:
         raise BadPattern(f"not a regular expression: {error.msg} at position {error.pos}") from None
     except Warning as warning:
@@ -107,6 +110,7 @@ def compile_pattern(text: str, flags: int = 0) -> Pattern:
         raise BadPattern("not a regular expression: too large") from None
     except ValueError:
         raise BadPattern("not a regular expression that is carried out here: too unusual") from None
+    pattern = Pattern(text, flags)
     try:
         for probe in _PROBES:
             pattern._match("match", probe, _PROBED)
