@@ -928,9 +928,12 @@ def test_an_entry_for_other_engines(entry_: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_word_of_ours_asks_for_this_program(asked: bool) -> None:
+@pytest.mark.parametrize(
+    "word", ["replace-with: '{{ subject.pseudonym }}'", "replace-with: X\n      replace-with-append: true"]
+)
+def test_a_word_of_ours_asks_for_this_program(word: str, asked: bool) -> None:
     text = "dicom:\n  fields:\n" + "    - requires: fw-gear-deid\n" * asked
-    text += "    - name: PatientID\n      replace-with: '{{ subject.pseudonym }}'\n"
+    text += f"    - name: PatientID\n      {word}\n"
     told = [
         one.message for one in parse_profile(text, "p.yaml").warnings if "known to this program only" in one.message
     ]

@@ -21,7 +21,7 @@ class Gone(Enum):
 REMOVE = Gone.REMOVE
 Result = Texts | Gone
 
-NOTHING, GONE, EQUALS, DIFFERS = "", "gone", "equals", "differs"
+NOTHING, GONE, EQUALS, ENDS, DIFFERS = "", "gone", "equals", "ends", "differs"
 """What an action may promise of every place it works on; verification holds the result to it."""
 
 

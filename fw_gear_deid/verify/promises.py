@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE
+from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE
 from fw_gear_deid.model.dictionary import is_private, keyword_of
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 
-WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source"}
+WANTED = {
+    GONE: "gone",
+    EQUALS: "what the rule sets",
+    ENDS: "at its end what the rule appends",
+    DIFFERS: "different from the source",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,8 @@ class Promise:
     ----------
     selector : Selector
     kind : str
-        ``gone``; ``equals`` one of the texts; ``differs`` from the source where that was not empty; or empty: nothing.
+        ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty; or
+        empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from fw_gear_deid.profile.language.schema import OURS as WORDS
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems
@@ -28,17 +30,21 @@ def check(section: Section, entry: Mapping, where: str) -> None:
 
 def warn(root: Node, template: Template, problems: Problems) -> None:
     """Warn of a word that only this program knows in a profile that others would carry out."""
-    ours = [one for one in names_in(template) if one[0] in PSEUDONYMS]
-    if ours and not _stands_in(root):
-        name, line, column = ours[0]
-        told = f"{spell(name)} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
+    ours = [(spell(name), line, column) for name, line, column in names_in(template) if name in PSEUDONYMS]
+    entries = list(_entries(root))
+    ours += [(key.text, key.line, key.column) for entry in entries for key, _ in entry.entries if key.text in WORDS]
+    if ours and not any(map(is_requirement, entries)):
+        word, line, column = ours[0]
+        told = f"{word} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
         problems.warn(line, column, "", told)
 
 
-def _stands_in(root: Node) -> bool:
-    sections = [node for _, node in root.entries if isinstance(node, Mapping)] if isinstance(root, Mapping) else []
-    listed = [fields for section in sections if isinstance(fields := section.get("fields"), Listing)]
-    return any(isinstance(entry, Mapping) and is_requirement(entry) for fields in listed for entry in fields.items)
+def _entries(root: Node) -> Iterator[Mapping]:
+    for _, section in root.entries if isinstance(root, Mapping) else ():
+        fields = section.get("fields") if isinstance(section, Mapping) else None
+        yield from (
+            entry for entry in (fields.items if isinstance(fields, Listing) else ()) if isinstance(entry, Mapping)
+        )
 
 
 def add(values: dict[str, Any], template: Template) -> bool:
