@@ -606,8 +606,7 @@ def test_shipped_profile_by_name() -> None:
 WARNINGS = {
     "private": (REMOVE, "private elements stay"),
     "sequences": (REMOVE, "sequences stay as they are"),
-    "text": (REMOVE, "text drawn into the pixels"),
-    "age": ("dicom:\n  patient-age-from-birthdate: true\n", "ages above 89"),
+    "text": (REMOVE, "text that no field names"),
     "hash": (entry("name: PatientID\nhash: true"), "a hash without a salt"),
     "hashuid": (entry("name: StudyInstanceUID\nhashuid: true"), "the first and last components"),
     "hashuid-of-an-id": (entry("name: '(0010,0020)'\nhashuid: true"), "the last six characters"),
@@ -642,6 +641,7 @@ dicom:
   fields:
     - {name: PatientID, hash: true}
     - {name: StudyDate, increment-date: true}
+    - {name: PixelData, remove: true}
 """
 
 
@@ -827,7 +827,7 @@ def test_check_says_what_is_wrong_and_where(good: str, bad: str, capsys: pytest.
     assert command("check", good, bad) == 2
     out = capsys.readouterr().out
     assert f"{bad}:4:7 error dicom.fields[0]: unknown key 'remov'; did you mean 'remove'?\n" in out
-    assert out.endswith("1 errors, 3 warnings in 2 profiles\n")
+    assert out.endswith("1 errors, 6 warnings in 2 profiles\n")
 
 
 def test_check_of_a_good_profile(good: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -940,9 +940,12 @@ def test_an_entry_for_other_engines(entry_: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_word_of_ours_asks_for_this_program(asked: bool) -> None:
+@pytest.mark.parametrize(
+    "word", ["replace-with: '{{ subject.pseudonym }}'", "replace-with: X\n      replace-with-append: true"]
+)
+def test_a_word_of_ours_asks_for_this_program(word: str, asked: bool) -> None:
     text = "dicom:\n  fields:\n" + "    - requires: fw-gear-deid\n" * asked
-    text += "    - name: PatientID\n      replace-with: '{{ subject.pseudonym }}'\n"
+    text += f"    - name: PatientID\n      {word}\n"
     told = [
         one.message for one in parse_profile(text, "p.yaml").warnings if "known to this program only" in one.message
     ]

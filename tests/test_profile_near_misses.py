@@ -267,6 +267,7 @@ def test_a_profile_inside_counts_for_a_run(tmp_path: Path) -> None:
         ("empty: true", "7:7 unknown key 'empty'; did you mean \"replace-with: ''\"?"),
         ("increment-date: 10", "7:23 must be true; the number of days goes into 'date-increment' of the section"),
         ("increment-datetime: -1.5", "or 'date-increment-override' of this entry"),
+        ("increment-date: '-10'", "7:23 must be true; the number of days goes into 'date-increment' of the section"),
         ('remove: "true"', "7:15 must be true without quotes: 'remove: true'"),
         ("hash: sha256", "must be true; its length is 'hash-digits'"),
         ("jitter: 3", "must be true; the number goes into 'jitter-range' of this entry"),
@@ -291,6 +292,7 @@ def test_words_that_are_meant_otherwise(entry: str, said: str) -> None:
         (PLAIN.replace("- name", "\u2013 name"), "4:5", "an en dash (U+2013) stands here, which is no minus; write a plain '-'"),
         (CLEAN.replace("-3", "\u22123") + "    - name: PatientID\n", "4:19", "a minus sign (U+2212) stands here"),
         (PLAIN.replace("PatientID", "\u201cPatientID\u201d"), "4:13", "a curly quote, left double quotation mark (U+201C)"),
+        (PLAIN.replace("PatientID", "(0019, \u201cSIEMENS MR HEADER\u201d, 0C)"), "4:13", "a curly quote, left double quotation mark (U+201C)"),
         (PLAIN.replace("remove: true", "replace-with: \u2018X\u2019"), "5:21", "write a straight quote"),
         (PLAIN.replace("remove: true", "replace-with: \u201cX"), "", ""),
         (PLAIN.replace("dicom:", "dicom\uff1a"), "2:6", "write a plain ':'"),
@@ -327,7 +329,7 @@ def test_dates_that_stay_are_told() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        CLEAN.replace("  recurse-sequence: true\n", "") + "    - regex: .*Date(Time)?$\n      remove: true\n    - name: StudyDate\n      increment-date: true\n",
+        CLEAN.replace("  recurse-sequence: true\n", "") + "    - regex: .*Date.*\n      remove: true\n    - name: StudyDate\n      increment-date: true\n",
         CLEAN.replace("recurse-sequence", "remove-undefined") + "    - name: StudyDate\n      increment-date: true\n",
         CLEAN + "    - name: PatientBirthDate\n      increment-date: true\n",
         CLEAN + "    - name: StudyDate\n      remove: true\n",
@@ -341,7 +343,7 @@ def test_dates_that_all_go_or_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("more", "recurse", "told"),
     [
-        ("", "true", ["name it, too"]),
+        ("", "true", ["inside sequences; hash as well"]),
         ("    - name: ReferencedSOPInstanceUID\n      hashuid: true\n", "true", []),
         ("    - name: ReferencedSOPInstanceUID\n      hashuid: true\n", "false", ["with recurse-sequence: true"]),
         ("    - regex: .*ReferencedSOPInstanceUID\n      hashuid: true\n", "false", []),

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from fw_gear_deid.actions import ACTIONS, SPECS, TABLE
+from fw_gear_deid.actions import ACTIONS, SPECS, TABLE, Replace
 from fw_gear_deid.actions.spec import Spec
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, MOVED, NOTHING
+from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING
 from fw_gear_deid.profile.parse import parse_profile
 from tests.desk import instance
 
@@ -42,6 +42,7 @@ def test_names_are_told_apart() -> None:
     assert len(set(words)) == len(words)
     assert not set(words) & (SPECS.keys() | {"name", "regex"})
     assert {spec.promise for spec in TABLE} == {NOTHING, GONE, EQUALS, DIFFERS, MOVED}
+    assert SPECS["replace-with"].promised(Replace(("X",), append=True)) == ENDS
 
 
 def test_an_option_means_the_same_kind_of_value_everywhere() -> None:

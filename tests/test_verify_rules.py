@@ -45,6 +45,7 @@ def unchanged(data: bytes, ctx: Context) -> None:
     [
         ("    - name: PatientName\n      remove: true\n", "is not gone"),
         ("    - name: PatientID\n      replace-with: OTHER\n", "is not what the rule sets"),
+        ("    - name: PatientID\n      replace-with: X\n      replace-with-append: true\n", "is not at its end what"),
         ("    - name: AccessionNumber\n      hash: true\n", "is not different from the source"),
         ("    - regex: 'Patient.*'\n      remove: true\n", "is not gone"),
     ],
@@ -67,3 +68,12 @@ def test_the_last_rule_for_an_element_counts() -> None:
     done = b"".join(deidentify_member(Incoming(iter([data]), len(data)), "a.dcm", context(fields)).pieces)
     assert b"NEW" in done
     assert b"B " in done
+
+
+def test_what_is_appended_stands_behind_what_was_there() -> None:
+    fields = "    - name: PatientID\n      replace-with: [NEW, ID]\n      replace-with-append: true\n"
+    data = built(SOURCE, SYNTAXES["explicit"])
+    once = b"".join(deidentify_member(Incoming(iter([data]), len(data)), "a.dcm", context(fields)).pieces)
+    assert b"ID77\\NEW\\ID " in once
+    twice = b"".join(deidentify_member(Incoming(iter([once]), len(once)), "a.dcm", context(fields)).pieces)
+    assert twice == once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fw_gear_deid.actions.spec import Given, Option, Spec, Value
 from fw_gear_deid.model.action import EQUALS, Action, At, Texts
-from fw_gear_deid.model.dictionary import SINGLE_TEXT_VRS
+from fw_gear_deid.model.dictionary import BINARY_VRS, SINGLE_TEXT_VRS
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.legal import problem
 
@@ -18,15 +18,27 @@ class Replace:
     values : tuple of str
     insert : bool
         Create the field where it is absent (``replace-with-insert``).
+    append : bool
+        Put the values behind those that are there, unless they stand there already (``replace-with-append``).
+
+    Examples
+    --------
+    >>> Replace(("ours",), append=True)(("theirs",), None)
+    ('theirs', 'ours')
+    >>> Replace(("ours",), append=True)(("theirs", "ours"), None)
+    ('theirs', 'ours')
     """
 
     values: Texts
     insert: bool = True
+    append: bool = False
     key: str = "replace-with"
 
     def __call__(self, texts: Texts, at: At) -> Texts:
-        """Return the constant."""
-        return self.values
+        """Return the constant, behind what is there where it is appended."""
+        if not self.append or not any(texts):
+            return self.values
+        return texts if texts[-len(self.values) :] == self.values else (*texts, *self.values)
 
 
 _NUMERIC = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -41,7 +53,12 @@ def _build(given: Given) -> Replace | None:
             given.complain(wrong, value)
             return None
         texts += parts
-    return Replace(tuple(texts), given.flag("replace-with-insert"))
+    append = given.flag("replace-with-append")
+    if append and not (given.multiple and all(texts)):
+        message = "works on DICOM elements, and an empty value is nothing to append"
+        given.complain(message, "replace-with-append")
+        return None
+    return Replace(tuple(texts), given.flag("replace-with-insert"), append)
 
 
 def _parts(value: Value, given: Given) -> list[str]:
@@ -80,18 +97,33 @@ def _wrong_kind(kind: str, text: str, vr: str | None) -> str:
     return ""
 
 
+def _misfit(action: Action, vr: str) -> str:
+    alone = vr == "SQ" or vr in SINGLE_TEXT_VRS or vr in BINARY_VRS
+    return f"VR {vr} has one value: nothing can be appended to it" if _appends(action) and alone else ""
+
+
+def _appends(action: Action) -> bool:
+    return isinstance(action, Replace) and action.append
+
+
 def _values(action: Action) -> Texts:
     return action.values if isinstance(action, Replace) else ()
 
 
 SPEC = Spec(
     key="replace-with",
-    does="sets a value, several or none; creates an absent field, unless `replace-with-insert: false`",
+    does="sets a value, several or none; creates an absent field, unless `replace-with-insert: false`; with "
+    "`replace-with-append: true`, behind the values that are there",
     build=_build,
-    options={"replace-with-insert": Option("bool", True, section=True)},
+    options={
+        "replace-with-insert": Option("bool", True, section=True),
+        "replace-with-append": Option("bool", False, ours=True),
+    },
     alone=False,
     promise=EQUALS,
+    appends=_appends,
     texts=_values,
+    misfit=_misfit,
     words=dict.fromkeys(("replace", "value", "set", "mask"), "replace-with")
     | dict.fromkeys(("blank", "empty", "clear"), "replace-with: ''"),
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fw_gear_deid.model.action import NOTHING, Action, Texts
+from fw_gear_deid.model.action import ENDS, NOTHING, Action, Texts
 from fw_gear_deid.model.patterns import Pattern
 
 RECORD = "text"
@@ -123,6 +123,8 @@ class Option:
         What stands for a text that is not known yet, where not every text will do.
     problem : callable
         Text → why it is no value of the option; checked where it stands in a section.
+    ours : bool
+        Other engines do not know it, and pass it over.
     """
 
     kind: str
@@ -131,10 +133,15 @@ class Option:
     section: bool = False
     stand_in: str | None = None
     problem: Callable[[str], str] = _nothing_wrong
+    ours: bool = False
 
 
 def _fits(action: Action, vr: str) -> str:
     return ""
+
+
+def _never(action: Action) -> bool:
+    return False
 
 
 def _no_texts(action: Action) -> Texts:
@@ -168,6 +175,8 @@ class Spec:
         Words of other tools → what to write instead.
     promise : str
         What verification holds a result to: ``NOTHING``, ``GONE``, ``EQUALS``, ``DIFFERS`` or ``MOVED``.
+    appends : callable
+        Action → whether ``EQUALS`` counts for the last values alone: those that were there stay before them.
     texts : callable
         Action → what ``EQUALS`` compares with.
     misfit : callable
@@ -197,6 +206,7 @@ class Spec:
     not_true: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     promise: str = NOTHING
+    appends: Callable[[Action], bool] = _never
     texts: Callable[[Action], Texts] = _no_texts
     misfit: Callable[[Action, str], str] = _fits
     only: frozenset[str] = frozenset()
@@ -211,6 +221,10 @@ class Spec:
     def names(self) -> tuple[str, ...]:
         """The key and its old names."""
         return (self.key, *self.old)
+
+    def promised(self, action: Action) -> str:
+        """Return what an action of this kind promises: ``ENDS`` where it appends."""
+        return ENDS if self.appends(action) else self.promise
 
     @property
     def own(self) -> dict[str, Option]:

@@ -70,7 +70,7 @@ class Plan:
             promises = [
                 Promise(
                     rule.selector,
-                    ACTIONS[rule.action.key].promise,
+                    ACTIONS[rule.action.key].promised(rule.action),
                     ACTIONS[rule.action.key].texts(rule.action),
                     f"{rule.label} {rule.action.key}",
                 )

@@ -30,7 +30,7 @@ class Emptied(tuple[str, ...]):
     __slots__ = ()
 
 
-NOTHING, GONE, EQUALS, DIFFERS, MOVED = "", "gone", "equals", "differs", "moved"
+NOTHING, GONE, EQUALS, ENDS, DIFFERS, MOVED = "", "gone", "equals", "ends", "differs", "moved"
 """What an action may promise of every place it works on; verification holds the result to it."""
 
 

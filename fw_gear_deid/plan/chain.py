@@ -179,7 +179,7 @@ class Chain:
             self._remove(step, action.key)
             return
         vr = self._vr
-        if isinstance(action, Replace):
+        if isinstance(action, Replace) and not action.append:
             self._put(step, vr, action.values, action.key)
             return
         try:

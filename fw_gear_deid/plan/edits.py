@@ -99,7 +99,6 @@ class Edits:
         self._used: dict[int, Memory] = {}
         self._prefixes: dict[int, str] = {0: ""}
         self._problems: list[tuple[int, int, str]] = []
-        self._top_private: set[int] = set()
         self._listed: dict[int, set[int]] = {}
         self._growth: Growth | None = None
         self._grown: list[tuple[tuple[int, int | None], ...]] = []
@@ -125,8 +124,6 @@ class Edits:
                 memory.world.file = None  # what is remembered of values must not hold files
 
     def _run(self, meta_src: bytes, meta: Level) -> None:
-        if self._places.named_private:
-            self._top_private = {tag for one in self._places.named_private for tag in private_tags(self._top, one)}
         if self._section.remove_undefined:
             self._grown = [
                 one.selector.steps
@@ -336,8 +333,7 @@ class Edits:
         stays at the top (as the reference engine has it) *and* its block belongs to the same creator there (which the
         reference engine does not look at).
         """
-        recurse = self._section.recurse and bool(self._places.named_private)
-        if not recurse and not self._top_private and self._growth is None:
+        if not self._places.named_private:
             return False
         if is_private_creator(tag):
             if level is self._top and self._growth is not None and tag in self._growth.revived:
@@ -348,11 +344,9 @@ class Edits:
                 for one in level.found
                 if not is_private_creator(one.want.tag)
             )
-        creator = level.creator_of(tag)
-        return (recurse or tag in self._top_private) and any(
-            one.group == tag >> 16 and one.creator == creator and one.element == tag & 0xFF
-            for one in self._places.named_private
-        )
+        names = self._places.names_private
+        spared = self._section.recurse or level is self._top or names(tag, self._top.creator_of(tag))
+        return spared and names(tag, level.creator_of(tag))
 
     def _list(self, level: Level) -> bool:
         """Note what remove-undefined leaves for the sake of others; return whether a rule points into a data set."""
@@ -641,12 +635,3 @@ def carry_sequence(act: Act, count: int, until: int) -> Doomed:
     edit = Edit(act.here, keyword_of(act.tag), "SQ", label[0], label[1], f"<{count} items>", after)
     flat = first.rule is not None and isinstance(first.rule.selector, RegexAt)
     return Doomed(died, Result(new, None, "SQ", edit, first.rank, flat, frozenset(matched)))
-
-
-def private_tags(level: Level, selector: PrivateAt) -> list[int]:
-    """Return the tags that a creator's element has in a data set: one for each block reserved by that creator."""
-    return [
-        block & 0xFFFF0000 | (block & 0xFF) << 8 | selector.element
-        for block, creator in level.creators.items()
-        if block >> 16 == selector.group and creator == selector.creator
-    ]

@@ -344,18 +344,24 @@ class Places:
         self.names_instance = any(rule.selector == TagAt(SOP_INSTANCE_UID) for rule in rules)
         self.references = dict(section.references)
         by_tag: dict[int, list[Rule]] = {}
+        by_creator: dict[tuple[int, int], list[Rule]] = {}
         self._others: list[Rule] = []
         for rule in rules:
             match rule.selector:
                 case TagAt(tag) | PathAt(_, tag):
                     by_tag.setdefault(tag, []).append(rule)
+                case PrivateAt(group, _, element):
+                    by_creator.setdefault((group, element), []).append(rule)
                 case _:
                     self._others.append(rule)
         self._by_tag = by_tag
+        self._by_creator = by_creator
         named = (selector for template in section.filenames for _, selector in template.fields)
         self.readable = (*self.references.values(), *named, *also)
         selectors = [*(rule.selector for rule in rules), *self.readable]
-        self.named_private = tuple(rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))
+        by_creators = (rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))
+        self.named_private = frozenset((one.group, one.creator, one.element) for one in by_creators)
+        """Group, creator and element of what rules name by its creator."""
         self.by_path = any(isinstance(one, PathAt | RegexAt) for one in selectors)
         self.private_matters = (
             section.remove_private
@@ -391,7 +397,12 @@ class Places:
     def candidates(self, tag: int) -> list[Rule]:
         """Return the rules that may point at a tag, in the order in which they run."""
         own = self._by_tag.get(tag, [])
-        return sorted([*own, *self._others], key=lambda rule: rule.index) if self._others else own
+        others = [*self._by_creator.get((tag >> 16, tag & 0xFF), ()), *self._others]
+        return sorted([*own, *others], key=lambda rule: rule.index) if others else own
+
+    def names_private(self, tag: int, creator: str) -> bool:
+        """Tell whether a rule names an element of a creator's block."""
+        return (tag >> 16, creator, tag & 0xFF) in self.named_private
 
     def names_of(self, rule: Rule) -> bool:
         """Tell whether what a rule does may depend on other fields."""

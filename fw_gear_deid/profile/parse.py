@@ -256,7 +256,7 @@ def _names_listed(section: Section, entries: list[Entry]) -> None:
 
 
 def _zip(section: Section) -> ZipSection:
-    entries = parse_entries(section, names=frozenset({"comment"}))
+    entries = parse_entries(section, names=schema.ZIP_FIELDS)
     if section.flag("allow-unmatched-files"):
         key = section.options.key("allow-unmatched-files")
         section.problems.warn(

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.model.action import EQUALS, GONE, MOVED
+from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     VRS,
@@ -586,9 +586,11 @@ class _Check:
         if stop > len(self._src):
             raise _fails("a change lies beyond the bytes at hand")
         now = self._src[value:stop]
-        if promise.kind == EQUALS:
+        if promise.kind in (EQUALS, ENDS):
             little = state.spot.form.little or must.wire == "UN"
-            if vr != "SQ" and now != self._checker.expected(promise, vr, state.encodings, little=little):
+            wanted = self._checker.expected(promise, vr, state.encodings, little=little)
+            behind = promise.kind == ENDS and now.rstrip(b" ").endswith(b"\\" + wanted.rstrip(b" "))
+            if vr != "SQ" and now != wanted and not behind:
                 raise self._broken(promise, tag, state)
             return
         before = self._before(pos, value, stop, state.spot)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, MOVED
+from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
 
-WANTED = {GONE: "gone", EQUALS: "what the rule sets", DIFFERS: "different from the source", MOVED: "a date"}
+WANTED = {
+    GONE: "gone",
+    EQUALS: "what the rule sets",
+    ENDS: "at its end what the rule appends",
+    DIFFERS: "different from the source",
+    MOVED: "a date",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +27,8 @@ class Promise:
     ----------
     selector : Selector
     kind : str
-        ``gone``; ``equals`` one of the texts; ``differs`` from the source where that was not empty; ``moved``: legal
-        dates where it differs; or empty: nothing.
+        ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty;
+        ``moved``: legal dates where it differs; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.

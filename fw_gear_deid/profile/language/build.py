@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fw_gear_deid.actions import SPECS, TABLE, Keep, hashuid
 from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import Action
@@ -49,10 +51,15 @@ def _meant(word: str, known: set[str]) -> str:
     return f"; did you mean {other!r}?" if other else did_you_mean(word, known)
 
 
+_NUMBER = re.compile(r"\W?\s*\d+([.,]\d+)?\s*(days?)?")
+
+
 def _not_true(spec: Spec, key: str, value: Node) -> str:
     """Say what to write where an action that takes ``true`` alone has another value."""
     if isinstance(value, Scalar) and value.kind == "str" and value.text.strip().lower() in ("true", "yes", "on"):
         return f"must be true without quotes: '{key}: true'"
+    if isinstance(value, Scalar) and value.kind == "str" and _NUMBER.fullmatch(value.text) and "int" in spec.not_true:
+        return spec.not_true["int"]
     return spec.not_true.get(value.kind, "must be true; take the entry out to not do it")
 
 

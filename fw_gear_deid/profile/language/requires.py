@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fw_gear_deid.actions import unreadable
+from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
-_WORDS = frozenset({unreadable.KEY})
+_WORDS = schema.OURS | {unreadable.KEY}
 """Options that only this program knows: others pass them over without a word."""
 
 

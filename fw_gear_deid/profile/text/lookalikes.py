@@ -24,6 +24,7 @@ _IN_LINE = (
 _NUMBER = re.compile(rf"([{_DASHES}])\s*[\d.]+")
 _ITEM = re.compile(rf"([{_DASHES}])\s")
 _HELD = re.compile(rf"-([{_SPACES}{_HIDDEN}])|[\w-]+:([{_SPACES}{_HIDDEN}])|[\w-]+\s*([{_COLONS}])")
+_CREATOR = re.compile(rf"\([^()]*?([{_OPEN}])[^()]*\)")  # around the creator of a private element
 _EDGE = re.compile(rf"[{_SPACES}]")
 _ANYWHERE = re.compile(rf"[{_HIDDEN}]")
 
@@ -36,7 +37,7 @@ def in_line(line: str) -> list[tuple[int, str]]:
 
 def in_plain(text: str, *, is_key: bool) -> str:
     """Return what is wrong with a value without quotes that YAML takes as it stands; empty when nothing is."""
-    if match := _NUMBER.fullmatch(text) or _ITEM.match(text) or _HELD.match(text):
+    if match := _NUMBER.fullmatch(text) or _ITEM.match(text) or _HELD.match(text) or _CREATOR.fullmatch(text):
         return _message(next(char for char in match.groups() if char))
     if len(text) > 1 and text[0] in _OPEN and text[-1] in _OPEN:
         return _message(text[0])
