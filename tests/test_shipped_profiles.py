@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
 from datetime import date
@@ -18,10 +19,12 @@ from fw_gear_deid.actions import HashUid
 from fw_gear_deid.deid import Context, Result, deidentify
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.outcome import Skipped
-from fw_gear_deid.model.selectors import TagAt
+from fw_gear_deid.model.selectors import PrivateAt, TagAt
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.compiled import DicomSection
-from tests.desk import edits_of
+from tests.desk import Desk, edits_of
+from tests.desk import instance as small
+from tests.test_dicom_oracle import CORPUS
 
 NAMES = sorted(store.shipped())
 CANARY = "ZZ-CANARY-7F3A"
@@ -180,6 +183,51 @@ def test_header_says_what_becomes_of_the_data(name: str) -> None:
     assert store.load(name, VALUES_OF_ALL).name == name
 
 
+def planted() -> Dataset:
+    """Return an instance with a name in each place where profiles differ."""
+    ds = read(instance("minimal"))
+    for keyword in ("StudyDescription", "StationName", "InstitutionName", "DocumentTitle", "ImageComments"):
+        setattr(ds, keyword, f"ZZ {keyword}")
+    ds.NameOfPhysiciansReadingStudy = "ZZ NameOfPhysiciansReadingStudy"
+    ds.EncapsulatedDocument = b"ZZ EncapsulatedDocument "
+    ds.add_new(0x60004000, "LT", "ZZ OverlayComments")
+    for sequence, keyword in {
+        "ContentSequence": "TextValue",
+        "TextObjectSequence": "UnformattedTextValue",
+        "AnatomicRegionSequence": "CodeMeaning",
+    }.items():
+        setattr(ds, sequence, [Dataset()])
+        setattr(ds[sequence][0], keyword, f"ZZ {keyword}")
+    ds.IconImageSequence = [Dataset()]
+    ds.IconImageSequence[0].PixelData = b"ZZ IconImage"
+    ds.IconImageSequence[0]["PixelData"].VR = "OB"
+    add_private(ds, [("SIEMENS CSA HEADER", 0x0029, 0x10, "OB", b"ZZ CSA")])
+    return ds
+
+
+# the word by which a heading tells that the element may stay; "everything else" tells of all
+TOLD = {
+    "StudyDescription": "descriptions", "StationName": "station", "InstitutionName": "institution",
+    "ImageComments": "comments", "DocumentTitle": "free text", "NameOfPhysiciansReadingStudy": "readers",
+    "EncapsulatedDocument": "documents", "OverlayComments": "overlays", "TextValue": "reports",
+    "UnformattedTextValue": "annotations", "CodeMeaning": "codes", "IconImage": "icons", "CSA": "private elements",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_header_tells_what_stays(name: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    planted().save_as(buffer)
+    assert all(f"ZZ {place}".encode() in buffer.getvalue() for place in TOLD)
+    _, data = run(name, buffer.getvalue(), tmp_path)
+    left = {place for place in TOLD if f"ZZ {place}".encode() in data}
+    text = store.shipped()[name].read_text(encoding="utf-8")
+    header = " ".join(line.strip("# ") for line in text[: text.index("\nname:")].splitlines())
+    kept = header[header.index("Keeps:") :]
+    assert "everything else" in kept or {place for place in left if TOLD[place] not in kept} == set()
+    assert left if name != "keep-list" else not left
+
+
 def test_what_a_rule_removes_is_gone(done: tuple[str, Dataset, bytes]) -> None:
     name, ds, _ = done
     (item,) = ds.get("AnatomicRegionSequence", [Dataset()])
@@ -221,6 +269,21 @@ def test_twice_is_once_where_nothing_is_hashed_or_moved(tmp_path: Path) -> None:
     _, once = run("research-site", instance("research-site"), tmp_path)
     _, twice = run("research-site", once, tmp_path)
     assert twice == once
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", ["{patient}/visit/scan/{number}.dcm", "{patient}-{number}.dcm"])
+def test_several_patients_in_one_folder(name: str, place: str, tmp_path: Path) -> None:
+    """As it is, with no mapping and nothing to fill in."""
+    desk = Desk(tmp_path)
+    for patient in ("P1", "P2", "P3"):
+        more = {"PatientBirthDate": f"19{patient[1]}00131", "StudyDate": "20200229"}
+        files = {number: small(patient, number=number, **more) for number in (1, 2)}
+        desk.put({place.format(patient=patient, number=number): data for number, data in files.items()})
+    done = desk.run("--profile", name)
+    assert (done.code, set(desk.states().values())) == (0, {"released"}), done.err
+    subjects = {Path(row["destination"]).parts[0] for row in desk.rows()}
+    assert len(subjects) == 3
 
 
 # -- one by one ------------------------------------------------------------------------------------------
@@ -337,6 +400,23 @@ def test_ages_above_89_are_one_group(name: str, born: str, age: str, written: st
     buffer = io.BytesIO()
     ds.save_as(buffer)
     assert read(run(name, buffer.getvalue(), tmp_path)[1]).PatientAge == written
+
+
+def test_research_site_keeps_the_safe_private_attributes() -> None:
+    table = CORPUS.parent / "standards" / "ps3_15_table_E3.10-1_safe_private_2026d.csv"
+    if not table.exists():
+        pytest.skip("no tables of the standard beside the checkout (../shared/standards)")
+    with table.open(encoding="utf-8", newline="") as rows:
+        safe = {
+            (int(row["group"], 16), row["private_creator"], int(row["element"][2:], 16)) for row in csv.DictReader(rows)
+        }
+    kept = {
+        (rule.selector.group, rule.selector.creator, rule.selector.element)
+        for rule in section_of("research-site").rules
+        if isinstance(rule.selector, PrivateAt) and rule.action.key == "keep"
+    }
+    assert len(safe) == 479
+    assert safe <= kept
 
 
 def test_research_site_creates_nothing_but_its_mark(tmp_path: Path) -> None:
