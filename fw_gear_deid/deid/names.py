@@ -10,7 +10,7 @@ from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.portable import sanitize
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.compiled import NameTemplate
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
@@ -24,7 +24,7 @@ class NoTemplate(Unfit):
 
 
 def from_templates(
-    templates: tuple[NameTemplate, ...], source: str, read: Callable[[Selector], str | None], at: At
+    templates: tuple[NameTemplate, ...], source: str, read: Callable[[AnySelector], str | None], at: At
 ) -> str:
     """Return the name that ``filenames`` gives.
 
@@ -33,7 +33,7 @@ def from_templates(
     source : str
         Base name of the source file.
     read : callable
-        Element of the de-identified data set → its text, None when it is absent or empty.
+        Field of the de-identified file → its text, None when it is absent or empty.
 
     Raises
     ------

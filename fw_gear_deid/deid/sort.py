@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from fw_gear_deid.deid.member import AnySection, is_text, takes
+from fw_gear_deid.deid.member import AnySection, takes
 from fw_gear_deid.formats import archive
-from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
-from fw_gear_deid.formats.dicom.sniff import is_index, lacks_prefix
+from fw_gear_deid.formats.dicom.sniff import is_dicom, is_index, is_text
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_of
 from fw_gear_deid.model.outcome import OTHER_DICOM
-from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, Profile, ZipSection
 
 OTHER = "other file: "
 """How the reason begins why what is nobody's data is skipped."""
@@ -68,7 +67,7 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
     opens = seen.kind == "tar" or (seen.kind == "zip" and not seen.packing)
     called = not (seen.kind or seen.unread) and (archive.called_archive(name) or profile.zip.match.by_name(name))
     section = takes(profile, inside, seen.head, archive=opens or called)
-    if isinstance(section, DicomSection):
+    if isinstance(section, DicomSection | FieldSection):
         return Found(section, inside, seen.packing)
     if isinstance(section, ZipSection):
         return Found(section, name)
@@ -96,7 +95,7 @@ def is_nobodys(source: Path, name: str, profile: Profile) -> bool:
 
 def _untaken(source: Path, seen: archive.Look, profile: Profile) -> str:
     """Return why a file that no section takes is left out; that it is DICOM is told."""
-    dicom = _is_dicom(seen.head) or (seen.kind and not _opens(profile) and _holds_dicom(source))
+    dicom = is_dicom(seen.head) or (seen.kind and not _opens(profile) and _holds_dicom(source))
     return (
         f"{OTHER_DICOM}, which no section of the profile takes"
         if dicom
@@ -104,15 +103,11 @@ def _untaken(source: Path, seen: archive.Look, profile: Profile) -> str:
     )
 
 
-def _is_dicom(head: bytes) -> bool:
-    return looks_like_dicom(head) or lacks_prefix(head)
-
-
 def _holds_dicom(source: Path) -> bool:
     """Tell whether an archive that the profile has no use for holds DICOM; one that cannot be read holds none."""
     try:
         with archive.open_archive(source) as opened:
-            return any(_is_dicom(member.head()) for member in opened.members())
+            return any(is_dicom(member.head()) for member in opened.members())
     except Unfit:
         return False
 
@@ -123,7 +118,7 @@ def is_left(section: AnySection | None) -> bool:
 
 
 def _opens(profile: Profile) -> bool:
-    return bool(profile.dicom or profile.later)
+    return bool(profile.sections)
 
 
 def look_inside(data: bytes, profile: Profile, depth: int = 1) -> None:

@@ -352,7 +352,7 @@ class Places:
                 case _:
                     self._others.append(rule)
         self._by_tag = by_tag
-        named = (selector for template in section.filenames for _, selector in template.fields)
+        named = (selector for template in section.filenames for selector in template.elements)
         self.readable = (*self.references.values(), *named, *also)
         selectors = [*(rule.selector for rule in rules), *self.readable]
         self.named_private = tuple(rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))

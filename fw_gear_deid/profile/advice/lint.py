@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from fw_gear_deid.actions import ACTIONS, hashuid
+from fw_gear_deid.formats import BUILT
 from fw_gear_deid.model.action import GONE
 from fw_gear_deid.model.dictionary import is_private, tag_of
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
 from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.entries import Entry, parse_entries
-from fw_gear_deid.profile.language.schema import BUILT
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import Unresolved
