@@ -9,9 +9,9 @@ from pathlib import Path
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import Done, deidentify_member
+from fw_gear_deid.deid.member import Done, deidentify_member, takes
 from fw_gear_deid.deid.names import NoTemplate
-from fw_gear_deid.deid.sort import Found, instances, sort
+from fw_gear_deid.deid.sort import Found, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.archive import methods, zips
@@ -162,4 +162,6 @@ def _released(
     )
 
 
-__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "instances", "sort", "survey"]
+__all__ = [
+    "Context", "Done", "Result", "deidentify", "deidentify_series", "files", "first_ids", "sort", "survey", "takes",
+]  # fmt: skip

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Replace
 from fw_gear_deid.formats import FORMATS
-from fw_gear_deid.formats.row import Changes, Codec, Document
+from fw_gear_deid.formats.row import Changes, Codec, Document, Listing
 from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.outcome import Edit
@@ -61,7 +61,7 @@ class Edited:
 
     def read(self, selector: AnySelector) -> str | None:
         """Return the text of a field as it stands now; None where it is absent or empty."""
-        found = [shown(self._now(number)) for number in self._places(selector)]
+        found = [shown(self._now(number)) for number in self._there(selector)]
         if isinstance(selector, KeyAt) and selector.path in self.made:
             found.append(shown(self.made[selector.path]))
         return next(filter(None, found), None)
@@ -77,7 +77,7 @@ class Edited:
                 raise type(error)(f"{rule.label} {rule.action.key}: {error}") from None
 
     def _carry_out(self, rule: KeyRule) -> None:
-        places = self._places(rule.selector)
+        places = self._there(rule.selector)
         for number in places:
             now = self._now(number)
             if not isinstance(now, Gone):
@@ -106,14 +106,35 @@ class Edited:
     def _now(self, number: int) -> Texts | Gone:
         return self.texts.get(number, self.document.fields[number].texts)
 
-    def _places(self, selector: AnySelector) -> Sequence[int]:
+    def _there(self, selector: AnySelector) -> list[int]:
         """Return the fields that a selector points at and that are still there."""
-        found: Iterable[int] = ()
-        if isinstance(selector, KeyAt):
-            found = self.document.find(selector.path)
-        elif isinstance(selector, KeysAt):
-            found = (n for n, one in enumerate(self.document.fields) if selector.pattern.match(one.name))
-        return [number for number in found if self._now(number) is not REMOVE]
+        return [number for number in _places(self.document, selector) if self._now(number) is not REMOVE]
+
+
+def _places(listing: Listing, selector: AnySelector) -> Sequence[int]:
+    match selector:
+        case KeyAt(path):
+            return listing.find(path)
+        case KeysAt(pattern):
+            return [number for number, one in enumerate(listing.fields) if pattern.match(one.name)]
+        case _:
+            return ()  # of a section for DICOM
+
+
+def text(listing: Listing, selector: AnySelector) -> str:
+    """Return the text of the first field that a selector points at and that is not empty."""
+    return next(filter(None, (shown(listing.fields[number].texts) for number in _places(listing, selector))), "")
+
+
+def opened(data: bytes, section: FieldSection) -> Document:
+    """Open a file.
+
+    Raises
+    ------
+    Unfit
+        It is no file of the section's format.
+    """
+    return codec_of(section).open(data, section.options)
 
 
 def codec_of(section: FieldSection) -> Codec:
@@ -136,7 +157,7 @@ def edit(data: bytes, section: FieldSection, at: At) -> Edited:
     Unfit
         It is no file of the format, or a rule cannot be carried out; the message quotes no value.
     """
-    edited = Edited(section, codec_of(section).open(data, section.options), at)
+    edited = Edited(section, opened(data, section), at)
     references = dict(section.references)
     edited.at = replace(at, read=lambda name: edited.read(references[name]) or "")
     edited.run()

@@ -225,22 +225,31 @@ def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Me
 
 
 def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, bytes]]:
-    """Yield the DICOM instances of a source file: path in the archive (empty outside of one), base name, bytes.
+    """Yield the DICOM instances of a source file; as ``files``."""
+    return files(source, found, profile, DicomSection)
+
+
+def files(
+    source: Path, found: Found, profile: Profile, *of: type[DicomSection | FieldSection]
+) -> Iterator[tuple[str, str, bytes]]:
+    """Yield what sections take in a source file: path in the archive (empty outside of one), base name, bytes.
 
     Parameters
     ----------
     found : Found
         What ``sort`` says of the file.
+    of : type
+        Classes of the sections.
 
     Raises
     ------
     Unfit
     """
-    if isinstance(found.section, DicomSection):
+    if isinstance(found.section, of):
         yield "", found.name, archive.content(source, found.packing)
     if not isinstance(found.section, ZipSection):
         return
     with archive.open_archive(source) as opened:
         for member in opened.members():
-            if isinstance(section_of(member, profile), DicomSection):
+            if isinstance(section_of(member, profile), of):
                 yield member.name, PurePosixPath(member.name).name, member.read()
