@@ -18,7 +18,9 @@ from fw_gear_deid.profile.parse import parse_profile
 from tests.desk import instance
 
 FOLDER = Path(__file__).parent / "vectors" / "formats"
-CASES = [(path.stem, case) for path in sorted(FOLDER.glob("*.yaml")) for case in yaml.safe_load(path.read_text("utf-8"))]
+CASES = [
+    (path.stem, case) for path in sorted(FOLDER.glob("*.yaml")) for case in yaml.safe_load(path.read_text("utf-8"))
+]
 KEYS = {"name", "section", "file", "content", "bytes", "expect", "expect-bytes", "written", "edits", "error", "skipped", "source"}  # fmt: skip
 TAKEN = "name: x\ndicom: {fields: [{name: PatientName, remove: true}]}\n"
 COPIES = "filename: {filenames: [{input-regex: .*, output: y}]}\n"
@@ -65,7 +67,9 @@ def test_content_is_of_one_format_at_most() -> None:
     heads = (instance(), JPEG, PNG, b"II*\0", b"MM\0*", bytes(344) + b"n+1\0", b"<?xml version", b"{}", b"")
     told = [[row.key for row in TABLE if row.sniff(head)] for head in heads]
     assert told == [["dicom"], ["jpg"], ["png"], ["tiff"], ["tiff"], ["nifti"], ["xml"], [], []]
-    assert [one.key for head in heads if (one := known(head))] == [keys[0] for keys in told if keys and keys[0] in BUILT]
+    assert [one.key for head in heads if (one := known(head))] == [
+        keys[0] for keys in told if keys and keys[0] in BUILT
+    ]
 
 
 @pytest.mark.parametrize(

@@ -44,17 +44,21 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
     should = [changes.texts.get(number, one.texts) for number, one in enumerate(source.fields)]
     for number, held in last.items():
         if not _is_kept(held, source.fields[number], should[number], changes):
-            raise Unfit(f"{held.label}: the field is not {WANTED[held.kind]}")
+            raise _fails(f"{held.label}: the field is not {WANTED[held.kind]}")
     there = _without_made(result, changes)
     stay = [(number, texts) for number, texts in enumerate(should) if not isinstance(texts, Gone)]
     if len(there) > len(stay):
-        raise Unfit("the result holds more fields than it should: one stays that goes, or was made by no rule")
+        raise _fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
     if [one.name for one in there] != [source.fields[number].name for number, _ in stay]:
-        raise Unfit("the result does not hold the fields that it should")
+        raise _fails("the result does not hold the fields that it should")
     for one, (number, texts) in zip(there, stay, strict=True):
         if one.texts != texts:
             who = f"{last[number].label}: " if number in last else ""
-            raise Unfit(f"{who}a field of the result is not what it should be")
+            raise _fails(f"{who}a field of the result is not what it should be")
+
+
+def _fails(what: str) -> Unfit:
+    return Unfit(f"verification: {what}")
 
 
 def _places(listing: Listing, selector: KeyAt | KeysAt) -> Sequence[int]:
@@ -76,5 +80,5 @@ def _without_made(result: Listing, changes: Changes) -> list[Field]:
     made = {number for name, texts in changes.made.items()
             for number in result.find(name)[-1:] if result.fields[number].texts == texts}  # fmt: skip
     if len(made) < len(changes.made):
-        raise Unfit("the result does not hold what a rule makes")
+        raise _fails("the result does not hold what a rule makes")
     return [one for number, one in enumerate(result.fields) if number not in made]
