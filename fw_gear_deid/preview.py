@@ -12,20 +12,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.deid import Context, dicom
+from fw_gear_deid.deid import Context, dicom, document, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.ids import ids_of
-from fw_gear_deid.deid.sort import instances, sort
+from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.action import At
 from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.ports import Branch, Item
-from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
-from fw_gear_deid.profile.compiled import DicomSection, Profile
+from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, Profile
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
 from fw_gear_deid.runner.sieve import Sieve
@@ -74,7 +76,7 @@ class Place:
 
 
 def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
-    """Print every change of every DICOM instance in the places; return how many could not be done.
+    """Print every change of every file in the places that a section takes; return how many could not be done.
 
     Parameters
     ----------
@@ -93,12 +95,14 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
     with _private(asked.table) as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow([cell(label) for label in ("src_path", "type", *(label for label, _ in columns))])
-        for name, task, data in _instances(asked, book, keyring):
+        for name, task, data in _files(asked, book, keyring):
             print(shown(name))
             try:
                 if isinstance(data, Unfit):
                     raise data
-                writer.writerows(_one(name, task, data, book, keyring, columns))
+                before, after = _one(task, data, book, keyring, columns)
+                writer.writerow([cell(text) for text in (name, "before", *before)])
+                writer.writerow([cell(text) for text in (name, "after", *after)])
                 files += 1
             except Unfit as error:
                 refused += 1
@@ -121,8 +125,12 @@ def _private(table: Path | None) -> IO[str]:
     return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _instances(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[str, Task, bytes | Unfit]]:
-    """Yield name, whose it is, and bytes of every instance; one for copies of it."""
+Given = tuple[str, bytes]
+"""Base name of a file, and its bytes."""
+
+
+def _files(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[str, Task, Given | Unfit]]:
+    """Yield name, whose it is, base name and bytes of every file that has fields; one for copies of it."""
     sieve = Sieve(asked.include, asked.exclude, ())
     today = datetime.now(UTC).date()
     for place in asked.places:
@@ -138,15 +146,18 @@ def _instances(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tu
                 if item.problem or item.id in people.problems:
                     raise Unfit(item.problem or people.problems[item.id])
                 file = place.source.fetch(item, place.path)
-                for member, _, incoming in instances(file, sort(file, item.name, book.base), book.base):
-                    yield f"{name}!{member}" if member else name, task, incoming.all()
+                found = sort(file, item.name, book.base)
+                for member, base, incoming in files(file, found, book.base, DicomSection, FieldSection):
+                    yield f"{name}!{member}" if member else name, task, (base, incoming.all())
             except OSError as error:
                 yield name, task, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:
                 yield name, task, error
 
 
-Columns = list[tuple[str, Selector]]
+Columns = list[tuple[str, AnySelector]]
+Cells = tuple[list[str], list[str]]
+"""Texts before and after."""
 
 
 def _columns(profile: Profile) -> Columns:
@@ -155,37 +166,60 @@ def _columns(profile: Profile) -> Columns:
         tag = tag_of(keyword)
         assert tag is not None  # noqa: S101 -- keywords of the standard
         columns.append((keyword, TagAt(tag)))
-    rules = profile.dicom.rules if profile.dicom else ()
-    by_place = sorted(rules, key=lambda rule: (int(rule.label.rpartition(":")[2]), rule.index))
+    by_place = sorted(profile.rules, key=lambda rule: (int(rule.label.rpartition(":")[2]), rule.index))
     for rule in by_place:
         if rule.name not in (label for label, _ in columns):
             columns.append((rule.name, rule.selector))
     return columns
 
 
-def _one(name: str, task: Task, data: bytes, book: ProfileBook, keyring: Keyring, columns: Columns) -> list[list[str]]:
-    fields = part10.look(data, dicom.WATCHED)
-    profile = book.for_file(task.labels, ids_of(fields), task.pseudonyms)
-    section = profile.dicom
-    assert section is not None  # noqa: S101 -- _instances yields what the section takes
+def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns: Columns) -> Cells:
+    """Print the changes of a file; return its columns."""
+    base, data = given
+    section = takes(book.base, base, data[:HEAD])
+    header = part10.look(data, dicom.WATCHED) if isinstance(section, DicomSection) else None
+    profile = book.for_file(task.labels, ids_of(header) if header is not None else {}, task.pseudonyms)
+    ctx = Context(profile, keyring, task.person, datetime.now(UTC).date(), "off")
+    match takes(profile, base, data[:HEAD]):
+        case DicomSection() as section:
+            return _instance(data, section, ctx, columns)
+        case FieldSection() as section:
+            return _document(data, section, ctx, columns)
+        case _:
+            raise Unfit("no section of the profile takes this file")
+
+
+def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:
     parts = dicom.open_file(data, section)
     before = [_cell(parts, section, selector) for _, selector in columns]
-    ctx = Context(profile, keyring, task.person, datetime.now(UTC).date(), "off")
-    person = ctx.person or person_of(fields, keyring)
-    edited = dicom.edit(parts, section, ctx.draw(person), (keyring, person), ctx.today)
+    person = ctx.person or person_of(part10.look(data, dicom.WATCHED), ctx.keyring)
+    edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     pieces, _ = part10.write(parts, edited.meta, edited.body)
     result = dicom.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]
-    for edit in edited.edits:
+    _tell(edited.edits)
+    return before, after
+
+
+def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
+    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""))
+    result = document.opened(document.written(data, edited), section)
+    before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))
+    _tell(edited.edits)
+    return before, after
+
+
+def _tell(edits: Sequence[Edit]) -> None:
+    for edit in edits:
         becomes = "(removed)" if edit.action.endswith("remove") else edit.after
         change = f"'{shown(edit.before)}' -> '{shown(becomes)}'"
-        print(f"  {shown(edit.path)} {edit.keyword} {edit.vr}: {change}  [{edit.action}, {shown(edit.rule)}]")
-    return [[cell(text) for text in row] for row in ([name, "before", *before], [name, "after", *after])]
+        where = f"{shown(edit.path)} {edit.keyword} {edit.vr}".rstrip()
+        print(f"  {where}: {change}  [{edit.action}, {shown(edit.rule)}]")
 
 
-def _cell(parts: Parts, section: DicomSection, selector: Selector) -> str:
+def _cell(parts: Parts, section: DicomSection, selector: AnySelector) -> str:
     """Return the text of a field; several places, or a regex, as a JSON object of path to value."""
-    found = dict(dicom.shown(parts, section, selector))
+    found = dict(dicom.shown(parts, section, selector)) if isinstance(selector, Selector) else {}
     if isinstance(selector, RegexAt):
         return json.dumps(found, ensure_ascii=False)
     if len(found) > 1:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from fw_gear_deid.deid import dicom
 from fw_gear_deid.formats.dicom import part10 as codec
 from fw_gear_deid.formats.dicom.part10 import Parts
+from fw_gear_deid.formats.dicom.sniff import looks_like_dicom
 from fw_gear_deid.model.dictionary import is_private
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.plan.places import META_STAYS, PADDING, SIGNED
@@ -341,7 +342,7 @@ def files_of(*folders: Path, largest: int = 50 << 20) -> list[Any]:
 
 
 def claims_to_be_dicom(data: bytes) -> bool:
-    return codec.looks_like_dicom(data) or (data[:2] in (b"\x02\0", b"\x08\0") and data[1:2] == b"\0")
+    return looks_like_dicom(data) or (data[:2] in (b"\x02\0", b"\x08\0") and data[1:2] == b"\0")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +388,7 @@ def always(parts: Parts) -> list[Change]:
 
 def same_bytes(src: bytes, parts: Parts) -> None:
     """Without an edit only the preamble, the length of the file meta and what follows the data set may change."""
-    prefix = bytes(128) + b"DICM" if codec.looks_like_dicom(src) else b""
+    prefix = bytes(128) + b"DICM" if looks_like_dicom(src) else b""
     length = next((one for one in parts.meta.found if one.want.tag == codec.META_LENGTH), None)
     meta = src[len(prefix) : parts.meta.end] if length is None else src[length.end : parts.meta.end]
     got = oracle.unedited(src)

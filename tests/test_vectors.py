@@ -17,11 +17,11 @@ import pydicom
 import pytest
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series
+from fw_gear_deid.formats import BUILT
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.profile.compiled import Profile
-from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
 
@@ -291,7 +291,7 @@ def default_name(data: bytes) -> str:
 def missing(case: Case) -> bool:
     """Tell whether a case needs what this version does not carry out."""
     needs: set[str] = NEEDS_BY_ID.get(case["id"]) or NEEDS.get(case["group"], set())
-    return not needs <= schema.BUILT
+    return not needs <= BUILT
 
 
 def of(match: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
@@ -302,7 +302,7 @@ def of(match: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
 MIXED = "overlap-dicom-json"  # two files, and only one of them has a section that is carried out
 
 
-@of("exact", without=() if {"json"} <= schema.BUILT else (MIXED,))
+@of("exact", without=() if {"json"} <= BUILT else (MIXED,))
 def test_exact(case: Case, tmp_path: Path) -> None:
     expected = case["expected"]
     if case["id"] in PARTIAL:
@@ -413,7 +413,7 @@ def test_not_carried_out_is_refused(case: Case, tmp_path: Path) -> None:
     assert is_refused(case, tmp_path)
 
 
-@pytest.mark.skipif("json" in schema.BUILT, reason="both files have a section now: test_exact")
+@pytest.mark.skipif("json" in BUILT, reason="both files have a section now: test_exact")
 def test_only_the_section_that_is_carried_out_writes(tmp_path: Path) -> None:
     case = by_id(MIXED)
     ran = run(case, tmp_path)

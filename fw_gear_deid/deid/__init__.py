@@ -8,9 +8,9 @@ from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
-from fw_gear_deid.deid.member import Done, deidentify_member
+from fw_gear_deid.deid.member import Done, deidentify_member, takes
 from fw_gear_deid.deid.names import NoTemplate
-from fw_gear_deid.deid.sort import Found, coming, sort
+from fw_gear_deid.deid.sort import Found, coming, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.formats.archive import methods, zips
@@ -156,4 +156,6 @@ def _released(
     )
 
 
-__all__ = ["Context", "Done", "Result", "deidentify", "deidentify_series", "first_ids", "sort", "survey"]
+__all__ = [
+    "Context", "Done", "Result", "deidentify", "deidentify_series", "files", "first_ids", "sort", "survey", "takes",
+]  # fmt: skip

@@ -14,7 +14,7 @@ from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, EXPLICIT_LITTLE, Enco
 from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, keyword_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
-from fw_gear_deid.model.selectors import PrivateAt, Selector
+from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import Places
@@ -158,7 +158,7 @@ class Edited:
     body: list[Splice]
     before: Fields
     after: Fields
-    read: Callable[[Selector], str | None]
+    read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
 
 
@@ -204,7 +204,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         done.body.splices,
         Fields(done.before, encodings, little),
         Fields(done.after, encodings, little),
-        lambda selector: done.text_at(selector) or None,
+        lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):

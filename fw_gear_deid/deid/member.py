@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid import dicom, document
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.ids import check_ids, ids_of
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
+from fw_gear_deid.formats import FORMATS
+from fw_gear_deid.formats import known as known_format
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
-from fw_gear_deid.formats.dicom.sniff import lacks_prefix
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.portable import sanitize
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
-from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, LaterSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, LaterSection, Profile, ZipSection
 from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
@@ -35,7 +36,7 @@ SORTING = {
     "SeriesDescription": 0x0008103E,
     "ProtocolName": 0x00181030,
 }
-AnySection = DicomSection | FilenameSection | LaterSection | ZipSection
+AnySection = DicomSection | FieldSection | FilenameSection | LaterSection | ZipSection
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Done:
     unmatched: frozenset[int] = frozenset()
     sorting: dict[str, str] = field(default_factory=dict)
     ruled: frozenset[str] = frozenset()
-    read: Callable[[Selector], str | None] | None = None
+    read: Callable[[AnySelector], str | None] | None = None
     unread: Callable[[], Iterable[tuple[str, str]]] = tuple
     whose: bool = False
 
@@ -82,7 +83,9 @@ class Done:
 
 
 def takes(profile: Profile, name: str, head: bytes, *, archive: bool = False) -> AnySection | None:
-    """Return the one section that takes a file: by content first, then by name; dicom first, filename last.
+    """Return the one section that takes a file: by content first, then by name, each in the order of the formats.
+
+    What content tells, no name changes: a format that this version knows goes to its own section, or to none.
 
     Parameters
     ----------
@@ -93,11 +96,9 @@ def takes(profile: Profile, name: str, head: bytes, *, archive: bool = False) ->
     archive : bool
         It is an archive, or is called one, that may be opened.
     """
-    sections: list[AnySection] = [*([profile.dicom] if profile.dicom else []), *profile.later]
+    sections = profile.sections
     for section in sections:
-        if section.match.by_content(head) or (
-            isinstance(section, DicomSection) and not section.match.enforce and lacks_prefix(head)
-        ):
+        if section.match.by_content(head):
             return section
     if (
         archive
@@ -105,10 +106,12 @@ def takes(profile: Profile, name: str, head: bytes, *, archive: bool = False) ->
         and (not profile.zip.match.enforce or profile.zip.match.by_name(name))
     ):
         return profile.zip
+    its_own = known_format(head)
     for section in sections:
-        if section.match.by_name(name) and not (isinstance(section, DicomSection) and is_text(head)):
+        row = FORMATS[section.match.key]
+        if its_own in (None, row) and section.match.by_name(name) and not row.denies(head):
             return section
-    if profile.filename is not None and profile.filename.match.by_name(name):
+    if its_own is None and profile.filename is not None and profile.filename.match.by_name(name):
         return profile.filename
     return None
 
@@ -129,10 +132,12 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
     match takes(ctx.profile, name, source.data[:HEAD]):
         case DicomSection() as section:
             return _dicom(source, name, section, ctx)
+        case FieldSection() as section:
+            return _whole(source, name, section, ctx)
         case FilenameSection() as section:
             return _renamed(source, name, section, ctx)
-        case LaterSection(key):
-            raise Unfit(f"the {key} section of the profile is not carried out by this version")
+        case LaterSection(match):
+            raise Unfit(f"the {match.key} section of the profile is not carried out by this version")
         case _:
             raise Unfit("no section of the profile takes this file")
 
@@ -143,7 +148,7 @@ def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> 
 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
     """De-identify a file whose changes all lie in the bytes at hand."""
-    also = tuple(selector for one in ctx.profile.zip.filenames for _, selector in one.fields)
+    also = tuple(selector for one in ctx.profile.zip.filenames for selector in one.elements)
     parts = dicom.open_file(source.data, section, also, source.total)
     fields = dicom.fields_of(parts)
     before = ids_of(fields)
@@ -167,7 +172,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         name=written,
         pieces=_pieces(written_bytes, source, behind),
         edits=edited.edits,
-        unmatched=frozenset(rule.index for rule in section.rules) - edited.matched,
+        unmatched=ctx.profile.without(edited.matched),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -242,6 +247,33 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
     return sanitize(f"{stem}.{modality or 'NA'}.dcm")
 
 
+def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> Done:
+    """De-identify a file of a format that is read whole."""
+    if source.total > document.codec_of(section).most:
+        raise Unfit(f"it is larger than {section.match.key} files are read")
+    data = source.all()
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
+    edited = document.edit(data, section, at)
+    result = document.written(data, edited)
+    if ctx.verify != "off":
+        document.check(data, result, edited)
+    done = Done(
+        name=name,
+        pieces=iter((result,)),
+        edits=edited.edits,
+        unmatched=ctx.profile.without(edited.matched),
+        whose=bool(edited.edits),
+    )
+    known = known_of(ctx, done)
+    if section.filenames:
+        written = from_templates(section.filenames, name, edited.read, edited.at)
+        done.name, rule = templated(written, known, section.filenames[0].label, ctx)
+    else:
+        done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
+    done.edits = (*done.edits, *renamed(name, done.name, rule))
+    return done
+
+
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
     at = At("text", ctx.draw(), ctx.today, lambda name: "")
     written = from_templates(section.filenames, name, lambda selector: None, at)
@@ -260,12 +292,3 @@ def safe_name(name: str, known: Known, standing: Collection[str], ctx: Context, 
     if may_stay(name, known, standing):
         return sanitize(name)
     return ctx.keyring.name(kind, name) + ("" if kind == "folder" else suffix_of(name))
-
-
-def is_text(head: bytes) -> bool:
-    """Tell whether a file is plain text: it is no DICOM, damaged or not, whatever its name says."""
-    return bool(head) and not head[:_PLAIN].translate(None, _TEXT)
-
-
-_PLAIN = 132  # bytes
-_TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\r"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from fw_gear_deid.model.action import At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.portable import sanitize
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
 from fw_gear_deid.profile.compiled import NameTemplate
 from fw_gear_deid.verify.known import Known, plainly
@@ -25,7 +25,7 @@ class NoTemplate(Unfit):
 
 
 def from_templates(
-    templates: tuple[NameTemplate, ...], source: str, read: Callable[[Selector], str | None], at: At
+    templates: tuple[NameTemplate, ...], source: str, read: Callable[[AnySelector], str | None], at: At
 ) -> str:
     """Return the name that ``filenames`` gives.
 
@@ -34,7 +34,7 @@ def from_templates(
     source : str
         Base name of the source file.
     read : callable
-        Element of the de-identified data set → its text, None when it is absent or empty.
+        Field of the de-identified file → its text, None when it is absent or empty.
 
     Raises
     ------

@@ -27,7 +27,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Ids
 from fw_gear_deid.model.person import Identity
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.compiled import ZipSection
 
 
@@ -55,7 +55,7 @@ class Record:
 
     word: str = ""
     done: Done | None = None
-    texts: Mapping[Selector, str | None] | None = None
+    texts: Mapping[AnySelector, str | None] | None = None
     packed: Packed | None = None
     error: Unfit | None = None
     damage: Unfit | None = None

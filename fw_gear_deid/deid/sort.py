@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import AnySection, is_text, takes
+from fw_gear_deid.deid.member import AnySection, takes
 from fw_gear_deid.formats import archive
-from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
-from fw_gear_deid.formats.dicom.sniff import is_index, lacks_prefix
+from fw_gear_deid.formats.dicom.sniff import is_dicom, is_index, is_text
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_of
 from fw_gear_deid.model.outcome import OTHER_DICOM
-from fw_gear_deid.profile.compiled import DicomSection, FilenameSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, Profile, ZipSection
 
 OTHER = "other file: "
 """How the reason begins why what is nobody's data is skipped."""
@@ -69,7 +68,7 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
     opens = seen.kind == "tar" or (seen.kind == "zip" and not seen.packing)
     called = not (seen.kind or seen.unread) and (archive.called_archive(name) or profile.zip.match.by_name(name))
     section = takes(profile, inside, seen.head, archive=opens or called)
-    if isinstance(section, DicomSection):
+    if isinstance(section, DicomSection | FieldSection):
         return Found(section, inside, seen.packing)
     if isinstance(section, ZipSection):
         return Found(section, name)
@@ -97,7 +96,7 @@ def is_nobodys(source: Path, name: str, profile: Profile) -> bool:
 
 def _untaken(source: Path, seen: archive.Look, profile: Profile) -> str:
     """Return why a file that no section takes is left out; that it is DICOM is told."""
-    dicom = _is_dicom(seen.head) or (seen.kind and not _opens(profile) and _holds_dicom(source))
+    dicom = is_dicom(seen.head) or (seen.kind and not _opens(profile) and _holds_dicom(source))
     return (
         f"{OTHER_DICOM}, which no section of the profile takes"
         if dicom
@@ -105,15 +104,11 @@ def _untaken(source: Path, seen: archive.Look, profile: Profile) -> str:
     )
 
 
-def _is_dicom(head: bytes) -> bool:
-    return looks_like_dicom(head) or lacks_prefix(head)
-
-
 def _holds_dicom(source: Path) -> bool:
     """Tell whether an archive that the profile has no use for holds DICOM; one that cannot be read holds none."""
     try:
         with archive.open_archive(source) as opened:
-            return any(_is_dicom(member.head()) for member in opened.members())
+            return any(is_dicom(member.head()) for member in opened.members())
     except Unfit:
         return False
 
@@ -124,7 +119,7 @@ def is_left(section: AnySection | None) -> bool:
 
 
 def _opens(profile: Profile) -> bool:
-    return bool(profile.dicom or profile.later)
+    return bool(profile.sections)
 
 
 def look_inside(data: bytes, profile: Profile, depth: int = 1) -> None:
@@ -231,7 +226,14 @@ def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Me
 
 
 def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, Incoming]]:
-    """Yield the DICOM instances of a source file: path in the archive (empty outside of one), base name, bytes.
+    """Yield the DICOM instances of a source file; as ``files``."""
+    return files(source, found, profile, DicomSection)
+
+
+def files(
+    source: Path, found: Found, profile: Profile, *of: type[DicomSection | FieldSection]
+) -> Iterator[tuple[str, str, Incoming]]:
+    """Yield what sections take in a source file: path in the archive (empty outside of one), base name, bytes.
 
     Each is to be taken before the next.
 
@@ -239,18 +241,20 @@ def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[st
     ----------
     found : Found
         What ``sort`` says of the file.
+    of : type
+        Classes of the sections.
 
     Raises
     ------
     Unfit
     """
-    if isinstance(found.section, DicomSection):
+    if isinstance(found.section, of):
         yield "", found.name, coming(source, found)
     if not isinstance(found.section, ZipSection):
         return
     with archive.open_archive(source) as opened:
         for member in opened.members():
-            if isinstance(section_of(member, profile), DicomSection):
+            if isinstance(section_of(member, profile), of):
                 yield member.name, PurePosixPath(member.name).name, Incoming(member.pieces(), member.size)
 
 

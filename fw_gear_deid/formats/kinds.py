@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fw_gear_deid.formats import archive
-from fw_gear_deid.formats.dicom import sniff
-from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
+from fw_gear_deid.formats import TABLE, archive
+from fw_gear_deid.formats.dicom.sniff import is_index
 
 _SIGNATURES = {
     b"%PDF": "PDF",
-    b"\xff\xd8\xff": "picture",
-    b"\x89PNG": "picture",
     b"GIF8": "picture",
-    b"II*\0": "picture",
-    b"MM\0*": "picture",
     b"RIFF": "media file",
     b"\0\0\x01\xba": "media file",
     b"\0\0\x01\xb3": "media file",
@@ -26,7 +21,6 @@ _SIGNATURES = {
     b"\xd0\xcf\x11\xe0": "office document",
     b"{\\rtf": "office document",
 }
-_NIFTI = (b"n+1\0", b"ni1\0")
 _CONTROL = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
 
 
@@ -34,17 +28,16 @@ def word_for(head: bytes) -> str:
     """Return what a file is, in a word or two that tell nothing of its content."""
     if not head:
         return "empty file"
-    if sniff.is_index(head):
+    if is_index(head):
         return "DICOMDIR"
-    if looks_like_dicom(head) or sniff.lacks_prefix(head):
-        return "DICOM"
+    for row in TABLE:
+        if row.word and row.sniff(head):
+            return row.word
     for signature, word in _SIGNATURES.items():
         if head.startswith(signature):
             return word
     if head[4:8] == b"ftyp":
         return "media file"
-    if head[344:348] in _NIFTI:
-        return "NIfTI volume"
     kind = archive.kind_of(head)
     if kind:
         return "packed file" if kind == "packed" else "archive"

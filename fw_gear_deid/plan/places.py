@@ -356,7 +356,7 @@ class Places:
                     self._others.append(rule)
         self._by_tag = by_tag
         self._by_creator = by_creator
-        named = (selector for template in section.filenames for _, selector in template.fields)
+        named = (selector for template in section.filenames for selector in template.elements)
         self.readable = (*self.references.values(), *named, *also)
         selectors = [*(rule.selector for rule in rules), *self.readable]
         by_creators = (rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))

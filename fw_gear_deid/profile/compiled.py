@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
+from fw_gear_deid.formats import FORMATS
+from fw_gear_deid.formats.row import Options
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import KeyAt, KeysAt, PrivateAt, Selector
+from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.text.problems import Problem
 
 
@@ -41,13 +43,22 @@ class Rule:
 
 @frozen
 class FileMatch:
-    """Which files a section takes (profile language §2.1)."""
+    """Which files a section takes (profile language §2.1).
 
+    Attributes
+    ----------
+    key : str
+        Of the section, and of its format in the table.
+    globs : tuple of str
+    patterns : tuple of re.Pattern
+    enforce : bool
+        Its content makes no file one of the section.
+    """
+
+    key: str
     globs: tuple[str, ...]
     patterns: tuple[Pattern, ...]
     enforce: bool
-    offset: int
-    signatures: tuple[bytes, ...]
 
     def by_name(self, name: str) -> bool:
         """Tell whether the base name passes the filter."""
@@ -56,8 +67,8 @@ class FileMatch:
         )
 
     def by_content(self, head: bytes) -> bool:
-        """Tell whether the first bytes carry the section's signature, where that counts."""
-        return not self.enforce and head[self.offset :].startswith(self.signatures or ())
+        """Tell whether the first bytes are those of the section's format, where that counts."""
+        return not self.enforce and FORMATS[self.key].sniff(head)
 
 
 @frozen
@@ -71,16 +82,21 @@ class NameTemplate:
     output : str
     groups : tuple of (str, Action)
         Captures with an action of their own.
-    fields : tuple of (str, Selector)
-        Variables that are elements of the de-identified data set.
+    fields : tuple of (str, selector)
+        Variables that are fields of the de-identified file.
     label : str
     """
 
     pattern: Pattern
     output: str
     groups: tuple[tuple[str, Action], ...]
-    fields: tuple[tuple[str, Selector], ...]
+    fields: tuple[tuple[str, AnySelector], ...]
     label: str
+
+    @property
+    def elements(self) -> tuple[Selector, ...]:
+        """Those of the fields that are DICOM elements."""
+        return tuple(selector for _, selector in self.fields if isinstance(selector, Selector))
 
 
 @frozen
@@ -134,18 +150,18 @@ class FilenameSection:
 class LaterSection:
     """A section that this version cannot carry out: what it takes is refused."""
 
-    key: str
     match: FileMatch
 
 
 @frozen
 class KeyRule:
-    """One entry of ``fields`` of a section whose fields are keys of a JSON record."""
+    """One entry of ``fields`` of a section whose fields have names and are no DICOM elements; as ``Rule``."""
 
     selector: KeyAt | KeysAt
     action: Action
     name: str
     label: str
+    index: int
     insert: bool
 
 
@@ -193,6 +209,29 @@ class FlywheelSection:
 
 
 @frozen
+class FieldSection:
+    """The section of a format that is read whole.
+
+    Attributes
+    ----------
+    match : FileMatch
+    rules : tuple of KeyRule
+        In the order in which they run.
+    filenames : tuple of NameTemplate
+    options : mapping of str to str, bool or float
+        Those that only this format has, as far as the profile sets them.
+    references : tuple of (str, KeyAt)
+        Other fields that regex-sub reads: name as written → where.
+    """
+
+    match: FileMatch
+    rules: tuple[KeyRule, ...]
+    filenames: tuple[NameTemplate, ...]
+    options: Options
+    references: tuple[tuple[str, KeyAt], ...]
+
+
+@frozen
 class Profile:
     """A profile without errors.
 
@@ -204,6 +243,8 @@ class Profile:
         Name for places in messages.
     sha256 : str
         Of the text.
+    others : tuple of section
+        Of the other formats, in the order of their table.
     warnings : tuple of Problem
         Risks that the profile leaves.
     flywheel : FlywheelSection, optional
@@ -216,10 +257,26 @@ class Profile:
     dicom: DicomSection | None
     zip: ZipSection
     filename: FilenameSection | None
-    later: tuple[LaterSection, ...]
+    others: tuple[FieldSection | LaterSection, ...]
     warnings: tuple[Problem, ...]
     flywheel: FlywheelSection | None = None
 
+    @property
+    def sections(self) -> tuple[DicomSection | FieldSection | LaterSection, ...]:
+        """The sections that say what becomes of fields, in the order in which they take files."""
+        return (*([self.dicom] if self.dicom else []), *self.others)
+
+    @property
+    def rules(self) -> tuple[Rule | KeyRule, ...]:
+        """The rules of all sections, by index."""
+        return tuple(
+            rule for section in self.sections if not isinstance(section, LaterSection) for rule in section.rules
+        )
+
+    def without(self, matched: Set[int]) -> frozenset[int]:
+        """Return the rules that found nothing, where some did."""
+        return frozenset(rule.index for rule in self.rules) - matched
+
     def rule_labels(self) -> tuple[str, ...]:
-        """Return ``name (place)`` of the dicom rules by index."""
-        return () if self.dicom is None else tuple(f"{rule.name} ({rule.label})" for rule in self.dicom.rules)
+        """Return ``name (place)`` of the rules by index."""
+        return tuple(f"{rule.name} ({rule.label})" for rule in self.rules)

@@ -6,11 +6,13 @@ from collections.abc import Mapping as Values
 from functools import lru_cache
 from hashlib import sha256
 
+from fw_gear_deid.formats import FORMATS, TABLE
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
 from fw_gear_deid.profile.advice import lint
 from fw_gear_deid.profile.compiled import (
     DicomSection,
+    FieldSection,
     FileMatch,
     FilenameSection,
     LaterSection,
@@ -23,6 +25,7 @@ from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
@@ -102,7 +105,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     dicom = _dicom(sections["dicom"]) if "dicom" in sections else None
     archive = sections.get("zip") or Section("zip", Mapping((), 1, 1), file, problems)
     renames = _filename(sections["filename"]) if "filename" in sections else None
-    later = tuple(LaterSection(key, _match(section)) for key, section in sections.items() if key not in schema.BUILT)
+    others = _others(sections, len(dicom.rules) if dicom is not None else 0)
     zip_section = _zip(archive)
     flywheel = parse_flywheel(root, sections.get("dicom"), dicom, file, problems)
     if lint_too:
@@ -115,10 +118,26 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
         dicom=dicom,
         zip=zip_section,
         filename=renames,
-        later=later,
+        others=others,
         warnings=problems.all(),
         flywheel=flywheel,
     )
+
+
+def _others(sections: dict[str, Section], first: int) -> tuple[FieldSection | LaterSection, ...]:
+    """Compile the sections without a shape of their own, in the order of the table; ``first`` is their first rule."""
+    found: list[FieldSection | LaterSection] = []
+    for row in TABLE:
+        section = sections.get(row.key)
+        if section is None or row.special:
+            continue
+        if row.codec is None:
+            found.append(LaterSection(_match(section)))
+            continue
+        made = parse_fields(section, row, _match(section), first)
+        found.append(made)
+        first += len(made.rules)
+    return tuple(found)
 
 
 def _open(key: Scalar, node: Node, file: str, problems: Problems) -> Section | None:
@@ -163,7 +182,7 @@ def _top_options(root: Mapping, sections: dict[str, Section], problems: Problems
 
 
 def _match(section: Section) -> FileMatch:
-    globs, offset, signatures = schema.FILTERS[section.key]
+    globs = FORMATS[section.key].patterns
     node = section.options.get("file-filter")
     patterns: list[Pattern] = []
     if node is not None:
@@ -178,7 +197,7 @@ def _match(section: Section) -> FileMatch:
             elif item.text.startswith("r!"):
                 pattern = section.regex(item, item.text[2:], f"{section.key}.file-filter")
                 patterns += [pattern] if pattern else []
-    return FileMatch(globs, tuple(patterns), section.flag("enforce-file-filter"), offset, signatures)
+    return FileMatch(section.key, globs, tuple(patterns), section.flag("enforce-file-filter"))
 
 
 def _dicom(section: Section) -> DicomSection:

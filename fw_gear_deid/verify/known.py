@@ -74,11 +74,11 @@ class Known:
         if len(self._seen) >= _SEEN_MAX:
             self._seen.clear()
         self._seen.add(key)
-        forms = _made(text, vr, keyword) if vr == "UI" else _forms(text, vr, keyword)
-        for plain in forms.inside:
+        inside, components, days = _made(text, vr, keyword) if vr == "UI" else _forms(text, vr, keyword)
+        for plain in inside:
             self._inside.setdefault(len(plain), set()).add(plain)
-        self._components |= forms.components
-        self._days |= forms.days
+        self._components.update(components)
+        self._days.update(days)
 
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
@@ -154,17 +154,20 @@ class _Forms:
                 self.components.add(part)
 
 
+Made = tuple[tuple[str, ...], tuple[str, ...], tuple[date, ...]]
+
+
 @lru_cache(maxsize=1024)  # the files of a run repeat them
-def _forms(text: str, vr: str, keyword: str) -> _Forms:
+def _forms(text: str, vr: str, keyword: str) -> Made:
     return _made(text, vr, keyword)
 
 
-def _made(text: str, vr: str, keyword: str) -> _Forms:
+def _made(text: str, vr: str, keyword: str) -> Made:
     forms = _Forms()
     for spelt in _readings(text):
         for value in spelt.split("\\"):
             forms.add(value.strip("\0 "), vr, keyword)
-    return forms
+    return tuple(forms.inside), tuple(forms.components), tuple(forms.days)
 
 
 def plainly(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
+from fw_gear_deid.formats.dicom.sniff import looks_like_dicom
 from fw_gear_deid.formats.dicom.walk import (
     CHARACTER_SET,
     EXPLICIT_BIG,
@@ -83,11 +84,6 @@ class Parts:
     def deflated(self) -> bool:
         """Whether the data set was inflated."""
         return self.body_src is not self.src
-
-
-def looks_like_dicom(head: bytes) -> bool:
-    """Tell whether the first 132 bytes carry the prefix (PS3.10 §7.1)."""
-    return head[128:132] == b"DICM"
 
 
 def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from fw_gear_deid.formats.dicom.part10 import looks_like_dicom
+from fw_gear_deid.formats.row import Format
 from fw_gear_deid.model.dictionary import keyword_of
 
 DICOMDIR = b"1.2.840.10008.1.3.10"
@@ -15,6 +15,13 @@ _LONG = frozenset(re.findall(b"..", b"OBODOFOLOVOWSQSVUCUNURUTUV"))
 _SHORT = frozenset(re.findall(b"..", b"AEASATCSDADSDTFLFDISLOLTPNSHSLSSSTTMUIULUS"))
 _NEAR = 260  # bytes within which a moved prefix is looked for
 _VALUE_MAX = 1 << 16  # bytes of the first values of a data set, in any real one
+_PLAIN = 132  # bytes
+_TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\r"
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """Tell whether the first 132 bytes carry the prefix (PS3.10 §7.1)."""
+    return head[128:132] == b"DICM"
 
 
 def lacks_prefix(head: bytes) -> bool:
@@ -79,3 +86,31 @@ def is_index(head: bytes) -> bool:
     found = _element(head, at, "<" if first[0] else ">")
     known = found is not None and (found[0][1] == 0 or keyword_of(4 << 16 | found[0][1]) != "")
     return media_class == DICOMDIR or (not media_class and known)
+
+
+def is_dicom(head: bytes) -> bool:
+    """Tell whether a file begins as DICOM does, with or without prefix."""
+    return looks_like_dicom(head) or lacks_prefix(head)
+
+
+def is_text(head: bytes) -> bool:
+    """Tell whether a file is plain text: it is no DICOM, damaged or not, whatever its name says."""
+    return bool(head) and not head[:_PLAIN].translate(None, _TEXT)
+
+
+FORMAT = Format(
+    "dicom",
+    "DICOM",
+    ("*.dcm", "*.DCM", "*.ima", "*.IMA"),
+    is_dicom,
+    is_text,
+    options=dict.fromkeys(
+        (
+            "remove-private-tags", "remove-undefined", "recurse-sequence", "decode", "patient-age-from-birthdate",
+            "retain", "asymmetric-encryption",
+        ),
+        "bool",
+    ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any"},
+    special=True,
+)  # fmt: skip
+"""It goes in pieces, by plans: see ``plan`` and ``deid``."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.formats import BUILT
 from fw_gear_deid.profile.advice import links, people, rules
 from fw_gear_deid.profile.advice.view import Advice, View, at, view_of
 from fw_gear_deid.profile.language.entries import Entry
-from fw_gear_deid.profile.language.schema import BUILT, ZIP_FIELDS
+from fw_gear_deid.profile.language.schema import ZIP_FIELDS
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import Unresolved

@@ -8,9 +8,10 @@ from fw_gear_deid.actions import IncrementDate
 from fw_gear_deid.actions.regexsub import VARIABLE
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.dictionary import keywords
-from fw_gear_deid.model.selectors import Selector
+from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.compiled import NameTemplate
 from fw_gear_deid.profile.language.addresses import parse_name
+from fw_gear_deid.profile.language.naming import ELEMENTS
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.language.templates import parse_groups, parse_template
 from fw_gear_deid.profile.text.nodes import Listing, Mapping
@@ -49,23 +50,31 @@ def parse_filenames(section: Section, option: str, *, elements: bool, quiet: boo
                     f"capture {capture!r} has the name of a DICOM keyword; name it otherwise",
                 )
         groups = parse_groups(section, item, where, pattern, None)
-        fields: list[tuple[str, Selector]] = []
+        fields: list[tuple[str, AnySelector]] = []
         for name in VARIABLE.findall(output):
             if name in pattern.groupindex:
                 if name not in dict(groups or ()):
                     what = f"{{{name}}} is taken over from the name of the source as it is"
                     section.problems.warn(at.line, at.column, where, what)
                 continue
-            keyword = keywords().get(name.lower()) if elements else None
-            if keyword is None:
+            selector = _selector(section, name, elements=elements)
+            if selector is None:
                 what = "a DICOM keyword nor a named capture" if elements else "a named capture"
                 section.problems.error(at.line, at.column, where, f"{{{name}}} is not {what} of input-regex")
             else:
-                fields.append((name, parse_name(keyword)))
+                fields.append((name, selector))
         if groups is not None:
             label = section.label(item.line)
             templates.append(NameTemplate(pattern, output, _loosened(groups), tuple(fields), label))
     return tuple(templates)
+
+
+def _selector(section: Section, name: str, *, elements: bool) -> AnySelector | None:
+    """Return the selector of a variable that is no capture; None where the files of the section have no such field."""
+    if elements:
+        keyword = keywords().get(name.lower())
+        return parse_name(keyword) if keyword else None
+    return None if section.naming is ELEMENTS else section.naming.name(name)
 
 
 def _loosened(groups: tuple[tuple[str, Action], ...]) -> tuple[tuple[str, Action], ...]:

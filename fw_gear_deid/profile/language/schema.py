@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fw_gear_deid import actions
+from fw_gear_deid.formats import TABLE
 
 # type names: bool · int · number · str · list · any; "x|y" either
 COMMON = {
@@ -14,33 +15,7 @@ COMMON = {
     "alter_pixels": "any",
     "alter-pixels": "any",
 }
-SECTIONS: dict[str, dict[str, str]] = {
-    "dicom": COMMON
-    | {
-        "remove-private-tags": "bool",
-        "remove-undefined": "bool",
-        "recurse-sequence": "bool",
-        "decode": "bool",
-        "patient-age-from-birthdate": "bool",
-        "patient-age-units": "str",
-        "retain": "bool",
-        "asymmetric-encryption": "bool",
-        "public-key": "any",
-        "private-key": "any",
-    },
-    "filename": COMMON,
-    "json": COMMON | {"separator": "str"},
-    "key-value-text-file": COMMON | {"delimiter": "str", "encoding": "str", "ignore-bad-lines": "bool"},
-    "nifti": COMMON,
-    "zip": COMMON | {"hash-subdirectories": "bool", "validate-zip-members": "bool", "allow-unmatched-files": "bool"},
-    "jpg": COMMON | {"remove-exif": "bool", "remove-gps": "bool"},
-    "png": COMMON | {"remove-private-chunks": "bool"},
-    "csv": COMMON | {"reader": "str", "delimiter": "str"},
-    "tsv": COMMON | {"reader": "str", "delimiter": "str"},
-    "table": COMMON | {"reader": "str", "delimiter": "str"},
-    "tiff": COMMON | {"remove-private-tags": "bool"},
-    "xml": COMMON,
-}
+SECTIONS: dict[str, dict[str, str]] = {row.key: COMMON | dict(row.options) for row in TABLE}
 TOP = {
     "name": "str",
     "description": "str",
@@ -68,22 +43,3 @@ OURS = frozenset(name for name, option in OPTIONS.items() if option.ours)
 ZIP_FIELDS = frozenset({"comment"})
 FILENAME_KEYS = {"output": "str", "input-regex": "str", "groups": "list"}
 SECTION_OPTIONS = frozenset(key for options in SECTIONS.values() for key in options) - TOP.keys()
-
-# section → default patterns, and the bytes its files start with (offset, signatures); profile language §2.1
-FILTERS: dict[str, tuple[tuple[str, ...], int, tuple[bytes, ...]]] = {
-    "dicom": (("*.dcm", "*.DCM", "*.ima", "*.IMA"), 128, (b"DICM",)),
-    "json": (("*.json", "*.JSON"), 0, ()),
-    "key-value-text-file": (("*.MHD", "*.mhd"), 0, ()),
-    "nifti": (("*.nii", "*.nii.gz"), 0, ()),
-    "jpg": (("*.jpg", "*.jpeg", "*.JPG", "*.JPEG"), 0, (b"\xff\xd8\xff",)),
-    "png": (("*.png", "*.PNG"), 0, (b"\x89PNG\r\n\x1a\n",)),
-    "csv": (("*.csv", "*.CSV"), 0, ()),  # the reference's default lacks the star and matches nothing
-    "tsv": (("*.tsv", "*.TSV"), 0, ()),
-    "table": ((), 0, ()),
-    "tiff": (("*.tif", "*.tiff", "*.TIF", "*.TIFF"), 0, (b"II*\0", b"MM\0*")),
-    "xml": (("*.XML", "*.xml"), 0, (b"<?xml ",)),
-    "zip": (("*.zip", "*.ZIP"), 0, (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")),
-    "filename": (("*",), 0, ()),  # last: a copy under another name never wins over a section that de-identifies
-}
-BUILT = frozenset({"dicom", "zip", "filename"})
-"""Sections that this version carries out; files of the others are refused, never copied."""

@@ -116,8 +116,8 @@ def _level(
     moves = _moves(section, own, compiled)
     _warn(section, level, entries, moves)
     rules = tuple(
-        KeyRule(entry.selector, entry.action, entry.name, entry.label, entry.insert)
-        for entry in execution_order(entries)
+        KeyRule(entry.selector, entry.action, entry.name, entry.label, index, entry.insert)
+        for index, entry in enumerate(execution_order(entries))
         if isinstance(entry.selector, KeyAt | KeysAt)
     )
     references = {

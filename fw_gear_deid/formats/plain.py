@@ -1,0 +1,14 @@
+"""Rows of sections whose files have no fields: archives, which are opened before any section, and mere copies."""
+
+from __future__ import annotations
+
+from fw_gear_deid.formats.row import Format
+
+ZIP = Format(
+    "zip",
+    patterns=("*.zip", "*.ZIP"),
+    options={"hash-subdirectories": "bool", "validate-zip-members": "bool", "allow-unmatched-files": "bool"},
+    special=True,
+)
+FILENAME = Format("filename", patterns=("*",), special=True)
+"""Last: a copy under another name never wins over a section that de-identifies."""

@@ -1,0 +1,147 @@
+"""A row of the table of formats: what its section is called, how its files are known, and who reads and writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from typing import Protocol
+
+from fw_gear_deid.model.action import Gone, Texts
+from fw_gear_deid.model.frozen import frozen
+
+Options = Mapping[str, str | bool | float]
+"""Options of a section that only this format has, as far as the profile sets them."""
+Splice = tuple[int, int, bytes]
+"""From where to where bytes go, and what comes there."""
+
+
+@frozen
+class Field:
+    """One value of a file, or several under one name.
+
+    Attributes
+    ----------
+    name : str
+        What ``regex`` of the profile is matched with.
+    path : str
+        Where it stands, as the audit tells it: ``$.a.b[0]``, ``column dob``, ``EXIF Artist``.
+    texts : tuple of str
+    """
+
+    name: str
+    path: str
+    texts: Texts
+
+
+class Listing(Protocol):
+    """The fields of a file, in the order in which they stand there."""
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """Return all of them."""
+        ...
+
+    def find(self, name: str) -> Sequence[int]:
+        """Return which of the fields a ``name`` of the profile points at."""
+        ...
+
+
+@frozen
+class Changes:
+    """What is to be done to a file.
+
+    Attributes
+    ----------
+    texts : mapping of int to texts or REMOVE
+        Field → its new texts, or that it goes.
+    made : mapping of str to texts
+        ``name`` of a field that was absent → its texts.
+    """
+
+    texts: Mapping[int, Texts | Gone]
+    made: Mapping[str, Texts]
+
+
+class Document(Listing, Protocol):
+    """A file of a format, open."""
+
+    @property
+    def gone(self) -> Mapping[int, str]:
+        """Return the fields that go whatever the rules say, each with the option or the habit that wants it."""
+        ...
+
+    def splices(self, changes: Changes) -> Sequence[Splice]:
+        """Return what is to be done to the bytes, in their order; all others stay as they are.
+
+        Raises
+        ------
+        Unfit
+            The format cannot hold it.
+        """
+        ...
+
+
+@frozen
+class Codec:
+    """Who opens the files of a format that is read whole. Knows fields and bytes, and no rule.
+
+    Attributes
+    ----------
+    open : callable
+        Bytes of a file, options → Document, or Unfit.
+    again : callable
+        The same → Listing with the same fields in the same order, by a reader that shares nothing with ``open``: the
+        check of a result goes by it.
+    most : int
+        Bytes of the largest file that is read.
+    """
+
+    open: Callable[[bytes, Options], Document]
+    again: Callable[[bytes, Options], Listing]
+    most: int = 1 << 30
+
+
+def _no(head: bytes) -> bool:
+    return False
+
+
+@frozen
+class Format:
+    """A row of the table.
+
+    Attributes
+    ----------
+    key : str
+        Name of the section of the profile that rules it.
+    word : str
+        What it is called where it is left out; empty where its content has no word of its own.
+    patterns : tuple of str
+        Shell patterns of names, where the section has no ``file-filter``.
+    sniff : callable
+        First bytes of a file → whether it is one. Content decides; where it says nothing, the name does.
+    denies : callable
+        First bytes of a file → that it is none, whatever its name.
+    options : mapping of str to str
+        Option that only this section has → its type, as in ``profile/language/schema.py``.
+    defaults : mapping of str to str
+        Options of actions whose default differs from that for DICOM, such as ``date-format``.
+    codec : Codec, optional
+        Of a format that is read whole.
+    special : bool
+        The section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
+    """
+
+    key: str
+    word: str = ""
+    patterns: tuple[str, ...] = ()
+    sniff: Callable[[bytes], bool] = _no
+    denies: Callable[[bytes], bool] = _no
+    options: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    codec: Codec | None = None
+    special: bool = False
+
+    @property
+    def built(self) -> bool:
+        """Whether this version carries the section out; files of other sections are refused, never copied."""
+        return self.special or self.codec is not None

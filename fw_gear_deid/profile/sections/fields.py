@@ -1,0 +1,63 @@
+"""Section of a format that is read whole → its rules: fields go by names that the format gives them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fw_gear_deid.formats import Format
+from fw_gear_deid.model.selectors import KeyAt, KeysAt
+from fw_gear_deid.profile.compiled import FieldSection, FileMatch, KeyRule
+from fw_gear_deid.profile.language.addresses import compile_pattern
+from fw_gear_deid.profile.language.entries import execution_order, parse_entries
+from fw_gear_deid.profile.language.filenames import parse_filenames
+from fw_gear_deid.profile.language.naming import Naming
+from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.text.nodes import Scalar
+
+_UNSUPPORTED = ("alter_pixels", "alter-pixels", "secret-key", "force-nonce")
+
+
+def parse_fields(section: Section, row: Format, match: FileMatch, first: int) -> FieldSection:
+    """Compile a section.
+
+    Parameters
+    ----------
+    section : Section
+    row : Format
+    match : FileMatch
+    first : int
+        Index of its first rule among those of the profile.
+    """
+    naming = Naming(KeyAt, lambda text: KeysAt(compile_pattern(text)), KeyAt, row.defaults, multiple=False)
+    section = replace(section, naming=naming)
+    for key in _UNSUPPORTED:
+        if section.options.get(key) is not None:
+            section.complain(key, "not supported by this version; take it out")
+    entries, options = parse_entries(section), _options(section, row)
+    if not entries and not any(options.values()) and not section.problems.fatal:
+        at, what = (
+            section.options,
+            "no fields and no option that changes anything: files would come out as they went in",
+        )
+        section.problems.error(at.line, at.column, section.key, what)
+    rules = tuple(
+        KeyRule(entry.selector, entry.action, entry.name, entry.label, index, entry.insert)
+        for index, entry in enumerate(execution_order(entries), first)
+        if isinstance(entry.selector, KeyAt | KeysAt)
+    )
+    references = {
+        name: found for entry in entries for name, found in entry.references.items() if isinstance(found, KeyAt)
+    }
+    filenames = parse_filenames(section, "filenames", elements=False)
+    return FieldSection(match, rules, filenames, options, tuple(references.items()))
+
+
+def _options(section: Section, row: Format) -> dict[str, str | bool | float]:
+    """Return the options that only this format has; one of the wrong type has been complained about."""
+    found: dict[str, str | bool | float] = {}
+    for name in row.options:
+        node = section.options.get(name)
+        if isinstance(node, Scalar):
+            number = node.kind in ("int", "float")
+            found[name] = node.truth if node.kind == "bool" else float(node.text) if number else node.text
+    return found

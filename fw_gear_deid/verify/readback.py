@@ -1,0 +1,84 @@
+"""Fields of a file and of its result → nothing, or why the result may not leave: for formats that are read whole.
+
+Both were read by the format's second reader. What a rule points at is worked out here anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fw_gear_deid.formats.row import Changes, Field, Listing
+from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, REMOVE, Gone, Texts
+from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.selectors import KeyAt, KeysAt
+from fw_gear_deid.verify.promises import WANTED
+
+
+@frozen
+class Held:
+    """What a rule promises of the fields that it points at, unless a later one points there; as ``Promise``."""
+
+    selector: KeyAt | KeysAt
+    kind: str
+    texts: Texts
+    label: str
+
+
+def check(source: Listing, result: Listing, changes: Changes, promises: Sequence[Held]) -> None:
+    """Make sure that a result holds the fields of its source but for what was changed, and that promises are kept.
+
+    Parameters
+    ----------
+    source, result : Listing
+    changes : Changes
+        What is said to have been done.
+    promises : sequence of Held
+        In the order in which the rules ran.
+
+    Raises
+    ------
+    Unfit
+    """
+    last = {number: held for held in promises for number in _places(source, held.selector)}
+    should = [changes.texts.get(number, one.texts) for number, one in enumerate(source.fields)]
+    for number, held in last.items():
+        if not _is_kept(held, source.fields[number], should[number], changes):
+            raise _fails(f"{held.label}: the field is not {WANTED[held.kind]}")
+    there = _without_made(result, changes)
+    stay = [(number, texts) for number, texts in enumerate(should) if not isinstance(texts, Gone)]
+    if len(there) > len(stay):
+        raise _fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
+    if [one.name for one in there] != [source.fields[number].name for number, _ in stay]:
+        raise _fails("the result does not hold the fields that it should")
+    for one, (number, texts) in zip(there, stay, strict=True):
+        if one.texts != texts:
+            who = f"{last[number].label}: " if number in last else ""
+            raise _fails(f"{who}a field of the result is not what it should be")
+
+
+def _fails(what: str) -> Unfit:
+    return Unfit(f"verification: {what}")
+
+
+def _places(listing: Listing, selector: KeyAt | KeysAt) -> Sequence[int]:
+    if isinstance(selector, KeyAt):
+        return listing.find(selector.path)
+    return [number for number, one in enumerate(listing.fields) if selector.pattern.match(one.name)]
+
+
+def _is_kept(held: Held, before: Field, now: Texts | Gone, changes: Changes) -> bool:
+    if held.kind == EQUALS:
+        return now == held.texts or (now is REMOVE and held.texts in changes.made.values())
+    if held.kind == GONE:
+        return now is REMOVE
+    return held.kind != DIFFERS or now != before.texts or not any(before.texts)
+
+
+def _without_made(result: Listing, changes: Changes) -> list[Field]:
+    """Return the fields of a result but for those that were made."""
+    made = {number for name, texts in changes.made.items()
+            for number in result.find(name)[-1:] if result.fields[number].texts == texts}  # fmt: skip
+    if len(made) < len(changes.made):
+        raise _fails("the result does not hold what a rule makes")
+    return [one for number, one in enumerate(result.fields) if number not in made]
