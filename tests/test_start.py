@@ -100,7 +100,7 @@ def test_pydicom_logs_nothing_whenever_it_is_loaded() -> None:
         "except Exception as error: print(type(error).__name__)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("Unfit\n", "")
+    assert (done.stdout, done.stderr) == ("Unreadable\n", "")
 
 
 @pytest.mark.parametrize("name", ["pydicom", "isal", "tqdm"])
