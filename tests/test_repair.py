@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import subprocess
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -492,9 +493,10 @@ def test_nothing_is_lost_that_dcmdump_sees(src: bytes, tmp_path: Path) -> None:
     before, after = tmp_path / "before.dcm", tmp_path / "after.dcm"
     before.write_bytes(src)
     after.write_bytes(oracle.unedited(src))
-    there, now = dumped(before), dumped(after)
-    assert not set(there) - set(now)
-    assert len(set(there)) <= len(now)
+    there, now = Counter(dumped(before)), Counter(dumped(after))
+    if src in (REPAIRED["twice"][0], REPAIRED["creator twice"][0]):
+        there = Counter(set(there))
+    assert not there - now
     assert now
 
 
