@@ -482,7 +482,7 @@ def test_a_fingerprint_is_that_of_the_row_or_of_all_rows_where_it_is_not_known_y
 
 
 def test_ten_thousand_subjects_are_no_ten_thousand_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entries without variables are compiled for those who are at work, not for everybody in the table."""
+    """Entries with variables are compiled for those who are at work, not for everybody in the table; others once."""
     plain = "".join(f"    - name: '({group:04x},1010)'\n      remove: true\n" for group in range(0x2010, 0x2050, 2))
     rows = [["PatientID", "NEWID"], *([f"P{number}", f"N{number}"] for number in range(300))]
     built: list[str] = []
@@ -498,7 +498,7 @@ def test_ten_thousand_subjects_are_no_ten_thousand_profiles(tmp_path: Path, monk
     built.clear()
     for _ in range(3):
         assert book.for_file((), {"PatientID": "P7"}) is book.for_file((), {"PatientID": "P7"})
-    assert 30 < len(built) < 60
+    assert len(built) == 1
 
 
 # -- pseudonyms ----------------------------------------------------------------------------------------

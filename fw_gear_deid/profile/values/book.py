@@ -14,6 +14,7 @@ from fw_gear_deid.profile.compiled import FlywheelSection, Profile
 from fw_gear_deid.profile.parse import parse_template
 from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.profile.values.spelling import Nearest, same_id
+from fw_gear_deid.profile.values.swap import open_part, swapped
 from fw_gear_deid.profile.values.unique import Target
 from fw_gear_deid.profile.values.variables import Template, is_blank, spell
 
@@ -196,6 +197,7 @@ class ProfileBook:
     lookup: Lookup | None = None
     new_ids: tuple[Target, ...] = ()
     _pages: dict[tuple[tuple[str, str], ...], Profile] = field(default_factory=dict, repr=False, compare=False)
+    _open: list[Template | None] = field(default_factory=list, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         told = (self.base, self.template, self.used, self.known, self.common, self.depth, self.lookup, self.new_ids)
@@ -279,7 +281,7 @@ class ProfileBook:
         profile = self._pages.pop(key, None)
         if profile is None:
             try:
-                profile = compiled(self.template, values, self.used, self.base)
+                profile = self._swapped(self.template, values) or compiled(self.template, values, self.used, self.base)
             except ProfileError as error:
                 where = ", ".join(f"{one.line}:{one.column}" for one in error.problems if one.severity == "error")
                 told = spell(*values)
@@ -288,6 +290,13 @@ class ProfileBook:
                 del self._pages[next(iter(self._pages))]
         self._pages[key] = profile  # the last one used is the last one
         return profile
+
+    def _swapped(self, template: Template, values: Values) -> Profile | None:
+        """Return the base with the rules that have variables compiled anew, where variables stand in rules alone."""
+        if not self._open:
+            self._open.append(open_part(template, self.base))
+        part = self._open[0]
+        return None if part is None else swapped(part, values, self.used, self.base)
 
     def of(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Profile:
         """Return the profile for a container; between sessions, as far as they agree.
