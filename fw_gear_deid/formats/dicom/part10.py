@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fw_gear_deid.formats.dicom import careful
+from fw_gear_deid.formats.dicom import careful, whole
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
 from fw_gear_deid.formats.dicom.walk import (
     CHARACTER_SET,
@@ -23,7 +23,7 @@ from fw_gear_deid.formats.dicom.walk import (
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
 
 META_LENGTH = 0x00020000
-TRANSFER_SYNTAX = 0x00020010
+_MEDIA_CLASS, TRANSFER_SYNTAX = 0x00020002, 0x00020010
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _ENCODING = {
     "1.2.840.10008.1.2": IMPLICIT_LITTLE,
@@ -142,23 +142,29 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         start, size = 0, len(body_src)
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, size, encoding)
-    body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
+    walker = Walker(body_src, size)
+    body, error = walker.beginning(top(Encoding(explicit, encoding.little)), start)
     if body.end == start:
-        raise Malformed("its data set is empty")
+        raise error or Malformed("its data set is empty")
     if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, size, body)):
         raise Malformed("it is not DICOM: no prefix 'DICM', and its bytes are no complete data set")
+    whole.check(walker, body, error, _text(src, walked, _MEDIA_CLASS))
     return Parts(src, walked, body_src + tail if tail else body_src, body, size + len(tail))
 
 
 def _is_identified(src: bytes, total: int, body: Level) -> bool:
     """Tell whether a data set names its class, instance or modality."""
-    watched = Walker(src, total).top(watch(body.place.encoding, _IDENTITY), body.start)
+    watched, _ = Walker(src, total).beginning(watch(body.place.encoding, _IDENTITY), body.start)
     return bool(watched.found)
 
 
 def transfer_syntax(src: bytes, meta: Level) -> str:
     """Return the UID of (0002,0010), empty when there is none."""
-    one = next((one for one in meta.found if one.want.tag == TRANSFER_SYNTAX), None)
+    return _text(src, meta, TRANSFER_SYNTAX)
+
+
+def _text(src: bytes, meta: Level, tag: int) -> str:
+    one = next((one for one in meta.found if one.want.tag == tag), None)
     return "" if one is None else src[one.value : one.end].decode("ascii", "replace").strip("\0 ")
 
 
@@ -185,7 +191,7 @@ def watch_meta() -> Watch:
     return watch(EXPLICIT_LITTLE, _META)
 
 
-_META = frozenset({META_LENGTH, TRANSFER_SYNTAX})
+_META = frozenset({META_LENGTH, _MEDIA_CLASS, TRANSFER_SYNTAX})
 
 
 def look(src: bytes, tags: frozenset[int]) -> Fields:
