@@ -6,6 +6,7 @@ and asks whether each place holds what the rules promise. What was asked once of
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from bisect import bisect_left
@@ -36,8 +37,11 @@ _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of
 _LONG = frozenset(vr.encode() for vr in LONG_VRS)
 _VRS = {vr.encode(): vr for vr in VRS}
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
+_VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
 _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
-_WATCHED = _IDENTITY | {_CHARACTER_SET, _MEDIA, _SYNTAX}
+_WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
+_BITS = re.compile(rb"([\0-\x1f]{2})?")
+_UID = re.compile(rb" *[0-9.]*[\0 ]*")
 _NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _NOT_EXPLICIT_LITTLE = {
@@ -259,7 +263,15 @@ class _Check:
             raise _fails("bytes follow the last element")
         if not prefix and not self._identified:
             raise Unfit(f"the result does not parse: {_NOT_DICOM}, and its bytes are no complete data set")
-        if self._instance and source.meta_end > source.meta and self._media != self._instance:
+        if (
+            self._instance
+            and source.meta_end > source.meta
+            and self._media
+            not in (
+                self._instance,
+                _only_uid(self._instance),
+            )
+        ):
             raise _fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
         if sum(map(_tells, (*meta, *body))) > rows:
             raise _fails("the audit does not tell every change")
@@ -361,14 +373,18 @@ class _Check:
                     elif is_private_creator(tag):
                         state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
                     elif tag in _WATCHED and spot.way.top:
-                        self._take(tag, src[value:stop], meta=spot.way.meta)
+                        self._take(tag, src[value:stop], must, meta=spot.way.meta)
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
         if undefined:
             raise _fails("the result does not parse")
         return pos
 
-    def _take(self, tag: int, raw: bytes, *, meta: bool) -> None:
+    def _take(self, tag: int, raw: bytes, must: Must, *, meta: bool) -> None:
+        if meta and must.promise is None and tag != _MEDIA:  # which is compared
+            form = _BITS if tag == _VERSION else _UID
+            if form.fullmatch(raw) is None:
+                raise _fails(f"{format_tag(tag)} holds more than its value")
         if meta and tag == _SYNTAX:
             self._syntax = raw.decode("ascii", "replace").strip("\0 ")
         elif meta and tag == _MEDIA:
@@ -450,6 +466,8 @@ class _Check:
         if private and promises.by_creator:
             return Must(vr, wire, None, late=True)
         promise = None if spared else promises.at(spot.way, tag, "")
+        if tag == _PADDING and promise is None:
+            raise _fails(f"{format_tag(tag)} is not gone")
         return Must(vr, wire, promise, late=private and vr == "UN" and promise is not None)
 
     # -- sequences and fragments -----------------------------------------------------------------------
@@ -604,6 +622,12 @@ class _Check:
             if creator in self._checker.creators or knows_creator(creator):
                 return f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
         return format_tag(tag)
+
+
+def _only_uid(raw: bytes) -> bytes:
+    """Return a value without what stands behind a UID at its beginning."""
+    found = re.match(rb"[0-9.]{1,64}(?![^\0 \\])", raw)
+    return raw if found is None else found[0] + b"\0" * (len(found[0]) % 2)
 
 
 def _tells(splice: Splice) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         raise Odd("the length of its file meta information is no number")
     body_src, start, tail = src, walked.end, b""
     syntax = transfer_syntax(src, walked)
+    if syntax.strip("0123456789."):
+        raise Malformed("(0002,0010) holds no transfer syntax; correct it with a DICOM toolkit")
     if syntax == DEFLATED:
         if size != len(src):
             raise Cut
@@ -148,7 +151,7 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         raise error or Malformed("its data set is empty")
     if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, size, body)):
         raise Malformed("it is not DICOM: no prefix 'DICM', and its bytes are no complete data set")
-    whole.check(walker, body, error, _text(src, walked, _MEDIA_CLASS))
+    whole.check(walker, body, error, _uid(src, walked, _MEDIA_CLASS))
     return Parts(src, walked, body_src + tail if tail else body_src, body, size + len(tail))
 
 
@@ -160,12 +163,17 @@ def _is_identified(src: bytes, total: int, body: Level) -> bool:
 
 def transfer_syntax(src: bytes, meta: Level) -> str:
     """Return the UID of (0002,0010), empty when there is none."""
-    return _text(src, meta, TRANSFER_SYNTAX)
+    return _uid(src, meta, TRANSFER_SYNTAX)
 
 
-def _text(src: bytes, meta: Level, tag: int) -> str:
+def _uid(src: bytes, meta: Level, tag: int) -> str:
+    """Return the first value of an element, whatever stands behind it."""
     one = next((one for one in meta.found if one.want.tag == tag), None)
-    return "" if one is None else src[one.value : one.end].decode("ascii", "replace").strip("\0 ")
+    text = "" if one is None else src[one.value : one.end].decode("ascii", "replace")
+    return _BEHIND.split(text.lstrip(" "), maxsplit=1)[0]
+
+
+_BEHIND = re.compile(r"[\0 \\]")
 
 
 def _inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
