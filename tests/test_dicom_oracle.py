@@ -327,6 +327,7 @@ CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 REFUSED = {
     "dicognito__bad.dcm", "DICOMDIR-nooffset", "fo-dicom__FreezePattern.dcm", "fo-dicom__GH364.dcm", "fo-dicom__GH626.dcm", "pydicom__rtplan_truncated.dcm",
     "MR_truncated.dcm", "rtplan_truncated.dcm",
+    "dicom_fodicom_fo_dicom_GH220__planted.dcm",  # no pixels, and text behind zeros
 }  # fmt: skip
 NOT_BY_PYDICOM = {"dcm4che__YBR_422.dcm", "fo-dicom__GH177_D_CLUNIE_CT1_IVRLE_BigEndian_undefined_length.dcm"}
 
@@ -382,7 +383,7 @@ def always(parts: Parts) -> list[Change]:
     follows = [Change((), 0x00020003, "UI", (uid.decode("iso8859").strip("\0 "),)) for uid in uids if parts.meta.found]
     tags = [one.want.tag for one in parts.meta.found if one.want.tag not in {*META_STAYS, *SIGNED, 0x00020016}]
     gone = [(path, one.want.tag) for path, one in oracle.places(parts.body) if not one.want.tag & 0xFFFF]
-    padding = [((), one.want.tag) for one in parts.body.found if one.want.tag == PADDING]
+    padding = [(path, one.want.tag) for path, one in oracle.places(parts.body) if one.want.tag == PADDING]
     return [*follows, *(Change(path, tag) for path, tag in (*(((), tag) for tag in tags), *gone, *padding))]
 
 

@@ -137,9 +137,10 @@ def test_bytes_after_the_pixels_are_dropped(syntax: Syntax, tail: bytes) -> None
 
 
 def test_only_zeros_may_follow_where_no_pixels_are() -> None:
-    assert oracle.unedited(part10(IDENTITY, EXPLICIT, after=bytes(300))) == part10(IDENTITY, EXPLICIT)
+    report = (text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.88.11"), *IDENTITY[1:], Seq(0x0040A730, (Item(),)))
+    assert oracle.unedited(part10(report, EXPLICIT, after=bytes(300))) == part10(report, EXPLICIT)
     with pytest.raises(Unfit):
-        oracle.opened(part10(IDENTITY, EXPLICIT, after=b"ZZCANARY after the end"))
+        oracle.opened(part10(report, EXPLICIT, after=b"ZZCANARY after the end"))
 
 
 def test_bytes_after_a_deflated_stream_do_not_stay() -> None:

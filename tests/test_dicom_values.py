@@ -354,7 +354,7 @@ def test_text_in_one_character_set_is_as_pydicom_writes_it(name: str) -> None:
     ("text", "codecs"),
     [
         ("é", ()), ("é", values.UNKNOWN), ("山", ("latin_1",)), ("é", ("shift_jis",)), ("山", ("shift_jis",)),
-        ("é한", ("iso8859", "iso2022_jp")), ("ß张", ("iso8859", "iso_ir_58")), ("ß", ("iso2022_jp",)), ("😀", ("GBK",)), ("¥", ("shift_jis",)),
+        ("é한", ("iso8859", "iso2022_jp")), ("Schönwald", ("iso8859", "iso2022_jp")), ("é", ("iso8859", "euc_kr")), ("ß张", ("iso8859", "iso_ir_58")), ("ß", ("iso2022_jp",)), ("😀", ("GBK",)), ("¥", ("shift_jis",)),
     ],
 )  # fmt: skip
 def test_text_that_the_character_set_has_not(text: str, codecs: tuple[str, ...]) -> None:

@@ -352,7 +352,7 @@ WALKED = FILES | {
 }
 
 
-NEEDED = {"deflated", "jpeg", "items in UN", "no pixels, trailing", "no pixels, zeros and trailing", "odd"}
+NEEDED = {"deflated", "jpeg", "items in UN", "no pixels, trailing", "trailing bits", "cut in a header", "twice", "odd"}
 """Those that are read to their end."""
 
 

@@ -19,6 +19,7 @@ from fw_gear_deid.model.dictionary import BINARY_VRS, CHARSET_VRS, keyword_of, p
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PrivateAt, RegexAt
+from fw_gear_deid.plan import kept
 from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
 from fw_gear_deid.profile.compiled import Rule
 
@@ -156,12 +157,24 @@ class Chain:
                 text = self._world.here.ages()
                 if text:
                     self._put(step, "AS", (text,), step.label)
+            case Kind.PARSE:
+                self._parse(step)
             case Kind.RULE:
                 self._rule(step)
             case Kind.INSTANCE:
                 self._protect(step)
             case Kind.SYNC:
                 self._sync(step)
+
+    def _parse(self, step: Step) -> None:
+        """Let what the program keeps by itself be its value and nothing else."""
+        if self.value is None:
+            return
+        value = kept.parsed(self._act.tag, self.value, little=self._little())
+        if value is not None:
+            self._put_raw(step, self._vr, value, "replace-with")
+        else:
+            self._remove(step, "remove")
 
     def _rule(self, step: Step) -> None:
         rule = step.rule
@@ -230,7 +243,7 @@ class Chain:
         if raw is None and self.value is not None and (places.names_instance or places.section.remove_undefined):
             raw = values.encode(self._hashed(self._texts("UI")), "UI", (), little=True)
         if raw is not None:
-            self._put_raw(step, "UI", raw, "replace-with")
+            self._put_raw(step, "UI", kept.uid(raw) or raw, "replace-with")
 
     def _hashed(self, texts: tuple[str, ...]) -> tuple[str, ...]:
         result = self._act.place.plan.section.uid(texts, _NOWHERE)

@@ -19,6 +19,7 @@ from fw_gear_deid.model.dictionary import (
 )
 from fw_gear_deid.model.outcome import Always
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.plan.kept import is_parsed
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 
 META_LENGTH = 0x00020000
@@ -52,6 +53,7 @@ class Kind(Enum):
     REMOVE = auto()
     SIGN = auto()
     AGE = auto()
+    PARSE = auto()
     RULE = auto()
     INSTANCE = auto()
     SYNC = auto()
@@ -258,8 +260,10 @@ class RulePlace(Place):
                 yield Step(Rank.META, Kind.REMOVE, Always.FILE_META.value)
             if tag in SIGNED and not ruled:
                 yield Step(Rank.SIGN, Kind.SIGN, Always.FILE_META.value)
+            if tag in META_STAYS and is_parsed(tag):
+                yield Step(Rank.SIGN, Kind.PARSE, Always.FILE_META.value)
         else:
-            if self.top and tag == PADDING:
+            if tag == PADDING:
                 yield Step(Rank.PADDING, Kind.REMOVE, Always.TRAILING.value)
             if not tag & 0xFFFF:
                 yield Step(Rank.GROUP_LENGTH, Kind.REMOVE, Always.GROUP_LENGTH.value)
@@ -267,8 +271,12 @@ class RulePlace(Place):
                 yield Step(Rank.PRIVATE, Kind.REMOVE, "remove-private-tags")
             if section.age and self.top and tag == PATIENT_AGE:
                 yield Step(Rank.AGE, Kind.AGE, "patient-age-from-birthdate")
-            if section.remove_undefined and not (listed or rules or (self.top and tag in ESSENTIAL)):
-                yield Step(Rank.UNDEFINED, Kind.REMOVE, "remove-undefined")
+            if section.remove_undefined and not rules:
+                stays = listed or (self.top and tag in ESSENTIAL)
+                if not stays:
+                    yield Step(Rank.UNDEFINED, Kind.REMOVE, "remove-undefined")
+                elif is_parsed(tag):
+                    yield Step(Rank.UNDEFINED, Kind.PARSE, "remove-undefined")
         for rule in rules:
             yield Step(Rank.FIRST_RULE + rule.index, Kind.RULE, rule.label, rule)
         if self.top and not self.meta and tag == SOP_INSTANCE_UID:

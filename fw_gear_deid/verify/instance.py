@@ -41,8 +41,11 @@ _BLOCK = 1 << 20  # bytes that are compared at once
 _LONG = frozenset(vr.encode() for vr in LONG_VRS)
 _VRS = {vr.encode(): vr for vr in VRS}
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
+_VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
 _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
-_WATCHED = _IDENTITY | {_CHARACTER_SET, _MEDIA, _SYNTAX}
+_WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
+_BITS = re.compile(rb"([\0-\x1f]{2})?")
+_ALONE = re.compile(rb" *[0-9.]*[\0 ]*")
 _NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _NOT_EXPLICIT_LITTLE = {
@@ -273,7 +276,15 @@ class _Check:
             raise _fails("bytes follow the last element")
         if not prefix and not self._identified:
             raise Unfit(f"the result does not parse: {_NOT_DICOM}, and its bytes are no complete data set")
-        if self._instance and source.meta_end > source.meta and self._media != self._instance:
+        if (
+            self._instance
+            and source.meta_end > source.meta
+            and self._media
+            not in (
+                self._instance,
+                _only_uid(self._instance),
+            )
+        ):
             raise _fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
         if sum(map(_tells, (*meta, *body))) > rows:
             raise _fails("the audit does not tell every change")
@@ -378,7 +389,7 @@ class _Check:
                     elif is_private_creator(tag):
                         state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
                     elif tag in _WATCHED and spot.way.top:
-                        self._take(tag, src[value:stop], meta=spot.way.meta)
+                        self._take(tag, src[value:stop], must, meta=spot.way.meta)
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
         if undefined:
@@ -392,7 +403,11 @@ class _Check:
             if self._checker.promises.at(state.spot.way, tag, state.creator_of(tag)) is PRIVATE:
                 raise self._broken(PRIVATE, tag, state)
 
-    def _take(self, tag: int, raw: bytes, *, meta: bool) -> None:
+    def _take(self, tag: int, raw: bytes, must: Must, *, meta: bool) -> None:
+        if meta and must.promise is None and tag != _MEDIA:  # which is compared
+            form = _BITS if tag == _VERSION else _ALONE
+            if form.fullmatch(raw) is None:
+                raise _fails(f"{format_tag(tag)} holds more than its value")
         if meta and tag == _SYNTAX:
             self._syntax = raw.decode("ascii", "replace").strip("\0 ")
         elif meta and tag == _MEDIA:
@@ -476,6 +491,8 @@ class _Check:
         if is_private(tag) and promises.by_creator:
             return Must(vr, wire, None, late=True, hides=hides, sealed=False)
         promise = None if spared else promises.at(spot.way, tag, "")
+        if tag == _PADDING and promise is None:
+            raise _fails(f"{format_tag(tag)} is not gone")
         sealed = public_vr(tag) == "SQ" and vr != "SQ"
         return Must(vr, wire, promise, private and vr == "UN" and promise is not None, hides, sealed)
 
@@ -677,6 +694,12 @@ def _begins_like_items(head: bytes, size: int) -> bool:
         return False
     length = int.from_bytes(head[4:8], "little" if head[0] == 0xFE else "big")
     return length in range(size - 8 + 3) or length == 0xFFFFFFFF
+
+
+def _only_uid(raw: bytes) -> bytes:
+    """Return a value without what stands behind a UID at its beginning."""
+    found = re.match(rb"[0-9.]{1,64}(?![^\0 \\])", raw)
+    return raw if found is None else found[0] + b"\0" * (len(found[0]) % 2)
 
 
 def _tells(splice: Splice) -> bool:

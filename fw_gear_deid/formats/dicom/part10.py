@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.formats.dicom import whole
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
 from fw_gear_deid.formats.dicom.sniff import looks_like_dicom
 from fw_gear_deid.formats.dicom.walk import (
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from fw_gear_deid.formats.dicom.repair import Fix
 
 META_LENGTH = 0x00020000
-TRANSFER_SYNTAX = 0x00020010
+_MEDIA_CLASS, TRANSFER_SYNTAX = 0x00020002, 0x00020010
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _ENCODING = {
     "1.2.840.10008.1.2": IMPLICIT_LITTLE,
@@ -185,6 +187,8 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         raise Odd("the length of its file meta information is no number")
     body_src, start, tail = src, walked.end, b""
     syntax = transfer_syntax(src, walked)
+    if syntax.strip("0123456789."):
+        raise Malformed("(0002,0010) holds no transfer syntax; correct it with a DICOM toolkit")
     if syntax == DEFLATED:
         if size != len(src):
             raise Cut
@@ -192,29 +196,37 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
         start, size = 0, len(body_src)
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, size, encoding)
-    try:
-        body = Walker(body_src, size).top(top(Encoding(explicit, encoding.little)), start)
-    except Malformed as error:
-        if explicit != encoding.explicit:
-            raise Odd(str(error)) from None  # its first element may have misled
-        raise
+    walker = Walker(body_src, size)
+    body, error = walker.beginning(top(Encoding(explicit, encoding.little)), start)
+    if isinstance(error, Malformed) and explicit != encoding.explicit:
+        raise Odd(str(error))  # its first element may have misled
     if body.end == start:
-        raise Malformed("its data set is empty")
+        raise error or Malformed("its data set is empty")
     if not looks_like_dicom(src) and (body.end != size or not _is_identified(body_src, size, body)):
         raise Malformed("it is not DICOM: no prefix 'DICM', and its bytes are no complete data set")
+    whole.check(walker, body, error, _uid(src, walked, _MEDIA_CLASS))
     return Parts(src, walked, body_src + tail if tail else body_src, body, size + len(tail))
 
 
 def _is_identified(src: bytes, total: int, body: Level) -> bool:
     """Tell whether a data set names its class, instance or modality."""
-    watched = Walker(src, total).top(watch(body.place.encoding, _IDENTITY), body.start)
+    watched, _ = Walker(src, total).beginning(watch(body.place.encoding, _IDENTITY), body.start)
     return bool(watched.found)
 
 
 def transfer_syntax(src: bytes, meta: Level) -> str:
     """Return the UID of (0002,0010), empty when there is none."""
-    one = next((one for one in meta.found if one.want.tag == TRANSFER_SYNTAX), None)
-    return "" if one is None else src[one.value : one.end].decode("ascii", "replace").strip("\0 ")
+    return _uid(src, meta, TRANSFER_SYNTAX)
+
+
+def _uid(src: bytes, meta: Level, tag: int) -> str:
+    """Return the first value of an element, whatever stands behind it."""
+    one = next((one for one in meta.found if one.want.tag == tag), None)
+    text = "" if one is None else src[one.value : one.end].decode("ascii", "replace")
+    return _BEHIND.split(text.lstrip(" "), maxsplit=1)[0]
+
+
+_BEHIND = re.compile(r"[\0 \\]")
 
 
 def _inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
@@ -240,7 +252,7 @@ def watch_meta() -> Watch:
     return watch(EXPLICIT_LITTLE, _META)
 
 
-_META = frozenset({META_LENGTH, TRANSFER_SYNTAX})
+_META = frozenset({META_LENGTH, _MEDIA_CLASS, TRANSFER_SYNTAX})
 
 
 def look(src: bytes, tags: frozenset[int], total: int | None = None) -> Fields:

@@ -6,6 +6,7 @@ import math
 import struct
 from collections.abc import Sequence
 
+from fw_gear_deid.formats.dicom import iso2022
 from fw_gear_deid.formats.dicom.careful import strict_pydicom
 from fw_gear_deid.model.dictionary import CHARSET_VRS, SINGLE_TEXT_VRS, TEXT_VRS
 from fw_gear_deid.model.errors import Unfit, Unreadable
@@ -181,11 +182,19 @@ def _encode_texts(texts: Sequence[str], vr: str, encodings: tuple[str, ...]) -> 
     try:
         # each value by itself: a backslash sets back to the first character set, PS3.5 §6.1.2.5.3
         raw = b"\\".join(_encode_text(text, encodings, delimiters) for text in texts)
-        if _decode_text(raw, vr, encodings) == text:
+        if _decode_text(raw, vr, encodings) == text and _reads_back(raw, vr, encodings, text):
             return raw
     except (UserWarning, UnicodeError, LookupError, Unfit):
         pass
-    raise Unfit("the new value cannot be written in the character set of the file")
+    raise Unfit("the new value cannot be written in the character set of the file; use characters that it has")
+
+
+def _reads_back(raw: bytes, vr: str, encodings: tuple[str, ...], text: str) -> bool:
+    """Tell whether the tables of the standard read the same, where the encoder's are those of a library."""
+    if len(encodings) == 1:
+        return True
+    delimiters = b"\\^=\r\n\t\f" if vr == "PN" else b"\\\r\n\t\f"
+    return iso2022.read(raw, encodings[0], delimiters) == text
 
 
 def _encode_text(text: str, encodings: tuple[str, ...], delimiters: str) -> bytes:

@@ -24,7 +24,7 @@ ITEM_HEADS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 OFF_MAX = 2  # bytes by which the length of an item that hides in a value may be off
 _LONG = frozenset(vr.encode() for vr in dictionary.LONG_VRS)
 _VR_OF = {vr.encode(): vr for vr in dictionary.VRS}
-_ROWS = 0x00280010
+COPY = "a part was not copied: copy or export it again"
 _NO_TAG = 1 << 32
 # What is remembered is bounded: a hostile file could fill the memory with lengths
 _KNOWN_MAX = 50_000
@@ -208,7 +208,7 @@ class Cut(Exception):
 class _Stop(Exception):
     """The next bytes are no element: where, and what the caller may raise."""
 
-    def __init__(self, at: int, error: Exception) -> None:
+    def __init__(self, at: int, error: Unfit) -> None:
         super().__init__()
         self.at = at
         self.error = error
@@ -225,11 +225,13 @@ class Walker:
         Length of all.
     """
 
-    __slots__ = ("_count", "_doubts", "src", "total")
+    __slots__ = ("_count", "_doubts", "last", "src", "total")
 
     def __init__(self, src: bytes, total: int | None = None) -> None:
         self.src = src
         self.total = len(src) if total is None else total
+        self.last = -1
+        """Tag of the last element of what was walked to its end."""
         self._count = 0
         self._doubts: list[tuple[Level, Found]] = []
 
@@ -248,7 +250,7 @@ class Walker:
         return level
 
     def top(self, place: Place, start: int) -> Level:
-        """Walk a data set; its end is where bytes begin that belong to no element.
+        """Walk a data set to the end of the file.
 
         Raises
         ------
@@ -258,16 +260,27 @@ class Walker:
             The encoding is not one that is known here.
         Cut
         """
+        level, error = self.beginning(place, start)
+        if error is not None:
+            raise error
+        return level
+
+    def beginning(self, place: Place, start: int) -> tuple[Level, Unfit | None]:
+        """Walk a data set; its end is where bytes begin that are no element, and the error says why they are none.
+
+        Raises
+        ------
+        Cut
+        """
         level = Level(place, start)
         level.doubts = self._doubts
         self._count = 0
         try:
             level.end = self._elements(level, start, self.total, 0)
         except _Stop as stop:
-            if not self._is_complete(level, stop.at):
-                raise stop.error from None
             level.end = stop.at
-        return level
+            return level, stop.error
+        return level, None
 
     def head(self, place: Place, start: int, last: int) -> Level | None:
         """Walk the top level up to an element after ``last``; None when the bytes end, or make no sense, before it."""
@@ -280,28 +293,13 @@ class Walker:
 
     def position(self, level: Level, tag: int) -> int:
         """Return where an absent element of a walked data set goes: before the first of a higher tag."""
-        passed = Level(_Anything(level.place.encoding), level.start)
-        self._elements(passed, level.start, level.end, 1)
-        return next((one.start for one in passed.found if one.want.tag > tag), level.end)
+        return next((one.start for one in self.passed(level, level.end) if one.want.tag > tag), level.end)
 
-    def _is_complete(self, level: Level, at: int) -> bool:
-        """Tell whether what follows belongs to no element: after the pixels or padding, or itself padding."""
-        tags = set(self._tags(level, at))
-        if any(tag >= 0x7FE00000 for tag in tags):
-            return True
-        if not tags or self.src[at : at + 8].strip(b"\0"):
-            return False
-        if len(self.src) < self.total:
-            raise Cut
-        # with Rows pixels are due, so what is there instead is damage
-        return _ROWS not in tags or not self.src[at:].strip(b"\0")
-
-    def _tags(self, level: Level, end: int) -> Iterator[int]:
-        """Yield the tags of the top level up to an offset that is known to end an element."""
+    def passed(self, level: Level, end: int) -> list[Found]:
+        """Return all elements of a top level up to an offset that is known to end one."""
         passed = Level(_Anything(level.place.encoding), level.start)
         self._elements(passed, level.start, end, 0)
-        for one in passed.found:
-            yield one.want.tag
+        return passed.found
 
     def _elements(
         self,
@@ -364,6 +362,7 @@ class Walker:
         if level.undefined:
             raise _Stop(pos, Odd("an item of undefined length has no end"))
         level.end = pos
+        self.last = before
         return pos
 
     def _end(self, level: Level, pos: int, tag: int, before: int, want: Want | None) -> int:
@@ -372,6 +371,9 @@ class Walker:
             return pos + 8
         if tag >> 16 == 0xFFFE:
             raise _Stop(pos, Odd(f"an item delimiter stands after {_named(before)}"))
+        explicit, _ = level.place.encoding
+        if tag >> 16 == 0 and not self.src[pos + (6 if explicit else 4) : pos + 8].strip(b"\0"):
+            raise _Stop(pos, _zeros(before))
         if tag >> 16 in _FORBIDDEN_GROUPS:
             raise _Stop(pos, Odd(f"{format_tag(tag)} does not belong in a data set"))
         raise _Stop(pos, Odd(f"the element after {_named(before)} has no known VR"))
@@ -578,6 +580,8 @@ class Walker:
             if delimiter == _SEQUENCE_END and undefined and length == 0:
                 return items, pos + 8
             if delimiter != _ITEM:
+                if not delimiter and not length:
+                    raise _Stop(start, Malformed(f"{where}: zeros stand where an item is due; {COPY}"))
                 raise _Stop(start, Odd(f"{where}: something else stands where an item is due"))
             pos += 8
             inside = level.place.below(tag, len(items), peek(src, pos, end, encoding))
@@ -655,6 +659,10 @@ def _has_vr_after(src: bytes, pos: int, end: int, encoding: Encoding) -> bool:
         raise Cut
     group, _, code, _ = _HEAD[encoding.little].unpack_from(src, pos)
     return group == 0xFFFE or code in _VR_OF
+
+
+def _zeros(before: int) -> Malformed:
+    return Malformed(f"zeros stand where an element is due after {_named(before)}; {COPY}")
 
 
 def _named(tag: int) -> str:

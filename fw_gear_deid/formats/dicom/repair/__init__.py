@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom.repair.meta import read as read_meta
-from fw_gear_deid.formats.dicom.repair.reader import REMEDY, Reader
+from fw_gear_deid.formats.dicom.repair.reader import REMEDY, ZEROS, Reader
 from fw_gear_deid.formats.dicom.repair.readings import READINGS
 from fw_gear_deid.formats.dicom.repair.tree import Fix, State, content, fixes_of, in_order
 from fw_gear_deid.formats.dicom.walk import Encoding, is_explicit
-from fw_gear_deid.model.errors import Odd
+from fw_gear_deid.model.errors import Malformed, Odd
 
 __all__ = ["REMEDY", "Fix", "Repaired", "data_set", "read_meta"]
 
@@ -45,6 +45,8 @@ def data_set(src: bytes, start: int, encoding: Encoding) -> Repaired:
     ------
     Odd
         It cannot be read to its last byte, or in two ways.
+    Malformed
+        Zeros stand where something is due.
     """
     reader = Reader(src, READINGS)
     explicit = is_explicit(src, start, len(src), encoding)
@@ -52,6 +54,8 @@ def data_set(src: bytes, start: int, encoding: Encoding) -> Repaired:
     ways: list[State] = []
     for form in sorted(forms, key=lambda form: form != explicit):
         ways = ways or reader.top(start, Encoding(form, encoding.little))
+    if not ways and reader.finding.startswith(ZEROS):
+        raise Malformed(reader.finding)
     if not ways:
         raise Odd(f"{reader.finding}; {REMEDY}")
     if len(ways) > 1:

@@ -24,6 +24,7 @@ from fw_gear_deid.formats.dicom.repair.tree import (
     in_order,
 )
 from fw_gear_deid.formats.dicom.walk import (
+    COPY,
     ITEM_HEADS,
     MAX_DEPTH,
     OFF_MAX,
@@ -41,6 +42,8 @@ _PIXELS = 0x7FE00000
 _HEAD = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
 _PLAIN = {True: Struct("<HHL"), False: Struct(">HHL")}
 _VRS = {vr.encode(): vr for vr in VRS}
+ZEROS = "zeros stand"
+"""Begins what is told of a file that was copied by half."""
 REMEDY = "repair it with a DICOM toolkit such as dcmconv, or ask the vendor of what wrote it"
 _STEPS_MIN = 100_000  # elements of all ways together; hostile bytes could be read in ever more of them
 _LOOSE_ENDS = (*ITEM_HEADS, b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
@@ -203,6 +206,9 @@ class Reader:
             return
         if not self.fits(frame, pos, 8):
             self.lost(state, f"cut off after {self._last(frame)}")
+            return
+        if not self.src[pos : pos + 8].strip(b"\0"):  # no odd writer makes them
+            self.lost(state, f"{ZEROS} where an element is due after {self._last(frame)}; {COPY}")
             return
         explicit, little = frame.encoding
         group, element, code, short = _HEAD[little].unpack_from(self.src, pos)

@@ -6,8 +6,10 @@ set is taken where no other does as well.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
+from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.repair.reader import Head, Kind, Reader, Row
 from fw_gear_deid.formats.dicom.repair.tree import (
     ITEM_END,
@@ -20,7 +22,15 @@ from fw_gear_deid.formats.dicom.repair.tree import (
     wire_of,
 )
 from fw_gear_deid.formats.dicom.walk import UNDEFINED, header
-from fw_gear_deid.model.dictionary import VRS, certain_vr, is_private, is_private_creator, keyword_of, public_vr
+from fw_gear_deid.model.dictionary import (
+    TEXT_VRS,
+    VRS,
+    certain_vr,
+    is_private,
+    is_private_creator,
+    keyword_of,
+    public_vr,
+)
 
 _FRAMES = 0x00280008
 _PIXEL_DATA = 0x7FE00010
@@ -42,8 +52,17 @@ def _anew(reader: Reader, state: State, head: Head, words: str) -> Iterator[Stat
     if _plausible(head.tag):
         vr = _vr_of(head.tag)
         vr = "SQ" if vr == "UN" and head.stop < 0 else vr
+        if head.stop > head.value and not _fits(reader.src[head.value : head.stop], vr):
+            return
         anew = head._replace(wire="", vr=vr, fresh=vr)
         yield from reader.value(state.fixed(head.tag, vr, words), anew)
+
+
+def _fits(raw: bytes, vr: str) -> bool:
+    """Tell whether a value may be of a VR: by chance a length leads to where another element begins."""
+    if vr in values.NUMBERS or vr == "AT":
+        return len(raw) % (4 if vr == "AT" else struct.calcsize(values.NUMBERS[vr])) == 0
+    return vr not in TEXT_VRS or b"\0" not in raw.rstrip(b"\0 ")
 
 
 def short_vr(reader: Reader, state: State, head: Head, words: str) -> Iterator[State]:
