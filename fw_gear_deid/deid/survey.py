@@ -9,12 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid import dataset
 from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
-from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.deid.member import ruled_keywords, sorting_texts, takes
+from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.sort import Found, beginnings, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
@@ -103,7 +103,7 @@ def _instance(source: Path, found: Found, book: ProfileBook, keyring: Keyring, *
             return _seen(head_of(stream.read), book, keyring)
     ((_, _, data),) = instances(source, found, book.base)
     digest = "" if found.packing else sha256(data).hexdigest()
-    return replace(_seen(part10.look(data, dicom.WATCHED), book, keyring), sha256=digest)
+    return replace(_seen(part10.look(data, dataset.WATCHED), book, keyring), sha256=digest)
 
 
 def head_of(read: Callable[[int], bytes]) -> Fields:
@@ -111,7 +111,7 @@ def head_of(read: Callable[[int], bytes]) -> Fields:
     return part10.look_at_head(read, _HEAD, PATIENT_ID, SERIES_UID)
 
 
-_HEAD = frozenset(tag for tag in dicom.WATCHED if tag <= SERIES_UID)
+_HEAD = frozenset(tag for tag in dataset.WATCHED if tag <= SERIES_UID)
 
 
 def _heads(source: Path, book: ProfileBook, *, whole: bool) -> Iterator[Fields]:
@@ -203,15 +203,15 @@ def _is_named(name: str, section: DicomSection) -> bool:
 
 
 def _of(data: bytes, name: str, section: DicomSection, ctx: Context) -> Surveyed:
-    parts = dicom.open_file(data, section)
+    parts = dataset.open_file(data, section)
     if not _is_named(name, section):
         return NOTHING
-    fields = dicom.fields_of(parts)
+    fields = dataset.fields_of(parts)
     before = sorting_texts(fields)
     series = before["SeriesInstanceUID"]
     person = ctx.person or person_of(fields, ctx.keyring)
     try:
-        edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     except Unfit:
         return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, edited.after, edited.edits)
