@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.deid import Context, dicom, document, files, sort, takes
+from fw_gear_deid.deid import Context, dataset, document, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
-from fw_gear_deid.deid.ids import ids_of
+from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.part10 import Parts
@@ -177,7 +177,7 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
     """Print the changes of a file; return its columns."""
     base, data = given
     section = takes(book.base, base, data[:HEAD])
-    header = part10.look(data, dicom.WATCHED) if isinstance(section, DicomSection) else None
+    header = part10.look(data, dataset.WATCHED) if isinstance(section, DicomSection) else None
     profile = book.for_file(task.labels, ids_of(header) if header is not None else {}, task.pseudonyms)
     ctx = Context(profile, keyring, task.person, datetime.now(UTC).date(), "off")
     match takes(profile, base, data[:HEAD]):
@@ -190,12 +190,12 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
 
 
 def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:
-    parts = dicom.open_file(data, section)
+    parts = dataset.open_file(data, section)
     before = [_cell(parts, section, selector) for _, selector in columns]
-    person = ctx.person or person_of(part10.look(data, dicom.WATCHED), ctx.keyring)
-    edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     pieces, _ = part10.write(parts, edited.meta, edited.body)
-    result = dicom.open_file(b"".join(pieces), section)
+    result = dataset.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]
     _tell(edited.edits)
     return before, after
@@ -219,7 +219,7 @@ def _tell(edits: Sequence[Edit]) -> None:
 
 def _cell(parts: Parts, section: DicomSection, selector: AnySelector) -> str:
     """Return the text of a field; several places, or a regex, as a JSON object of path to value."""
-    found = dict(dicom.shown(parts, section, selector)) if isinstance(selector, Selector) else {}
+    found = dict(dataset.shown(parts, section, selector)) if isinstance(selector, Selector) else {}
     if isinstance(selector, RegexAt):
         return json.dumps(found, ensure_ascii=False)
     if len(found) > 1:

@@ -21,7 +21,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 
 from fw_gear_deid.actions import ACTIONS, Hash, Keep, Remove, Replace
-from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid import dataset
 from fw_gear_deid.formats.dicom import part10, walk
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.model.action import EQUALS, GONE, Action
@@ -94,20 +94,20 @@ def section_of(changes: Sequence[Change]) -> DicomSection:
     return replace(section, rules=rules_of(changes))
 
 
-def edited(data: bytes, changes: Sequence[Change]) -> tuple[dicom.Edited, bytes]:
+def edited(data: bytes, changes: Sequence[Change]) -> tuple[dataset.Edited, bytes]:
     """Carry out changes; return what was done, and the file."""
     return carried_out(data, section_of(changes))
 
 
-def carried_out(data: bytes, section: DicomSection) -> tuple[dicom.Edited, bytes]:
+def carried_out(data: bytes, section: DicomSection) -> tuple[dataset.Edited, bytes]:
     """Carry out a section; return what was done, and the file."""
-    parts = dicom.open_file(data, section)
-    done = dicom.edit(parts, section, lambda purpose: 0, "nobody", date(2026, 1, 1))
+    parts = dataset.open_file(data, section)
+    done = dataset.edit(parts, section, lambda purpose: 0, "nobody", date(2026, 1, 1))
     pieces, _ = part10.write(parts, done.meta, done.body)
     return done, b"".join(pieces)
 
 
-def check(done: dicom.Edited, data: bytes) -> None:
+def check(done: dataset.Edited, data: bytes) -> None:
     """Ask the verifier about a result of changes."""
     promises = tuple(
         Promise(rule.selector, kind, rule.action.values if isinstance(rule.action, Replace) else (), rule.label)
@@ -122,11 +122,11 @@ def check(done: dicom.Edited, data: bytes) -> None:
     hold(done, data, promises)
 
 
-def hold(done: dicom.Edited, data: bytes, promises: tuple[Promise, ...]) -> None:
+def hold(done: dataset.Edited, data: bytes, promises: tuple[Promise, ...]) -> None:
     """Ask the verifier about a result."""
     _, meta = part10.write(done.parts, done.meta, done.body)
     checker = Checker(Promises(promises, recurse=done.section.recurse), done.section.creators)
-    checker.check(dicom.span_of(done.parts), data, (meta, done.body, len(done.edits)))
+    checker.check(dataset.span_of(done.parts), data, (meta, done.body, len(done.edits)))
 
 
 def places(level: walk.Level, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], walk.Found]]:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid import dataset
 from fw_gear_deid.formats.dicom import part10 as codec
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.formats.dicom.sniff import looks_like_dicom
@@ -138,8 +138,8 @@ def test_what_is_remembered_of_a_sequence_holds_for_its_kind_of_length() -> None
     items = (Item((text(0x00081150, "UI", CT),), undefined=True),)
     for undefined in (False, True, False, True):
         nodes = (*IDENTITY[:3], Seq(0x00081140, items, undefined), *IDENTITY[3:])
-        parts = dicom.open_file(part10(nodes, EXPLICIT), section)
-        done = dicom.edit(parts, section, lambda purpose: 0, "nobody", date(2026, 1, 1))
+        parts = dataset.open_file(part10(nodes, EXPLICIT), section)
+        done = dataset.edit(parts, section, lambda purpose: 0, "nobody", date(2026, 1, 1))
         pieces, _ = codec.write(parts, done.meta, done.body)
         got = b"".join(pieces)
         assert got == part10((*nodes[:4], nodes[5]), EXPLICIT)
@@ -156,7 +156,7 @@ DONE = [
     Change(((0x00081199, 0), (0x00081140, 0)), 0x00081150),
     Change((), 0x00091004, "SQ", ()),
 ]
-Done = dicom.Edited
+Done = dataset.Edited
 Damage = Callable[[tuple[Node, ...]], tuple[Node, ...]]
 
 

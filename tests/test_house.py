@@ -117,6 +117,26 @@ def test_randomness_comes_from_the_keyring_alone() -> None:
         assert "urandom" not in path.read_text(encoding="utf-8") or path.name == "keys.py", path
 
 
+MANY = {
+    "formats/dicom/walk.py": {"_elements", "_items"},  # every element comes by: a record of them takes its time
+    "profile/values/mapping.py": {"plan_profiles"},
+    "runner/plan.py": {"_place"},
+    "runner/release.py": {"__init__"},
+}
+"""Functions that take more than six parameters; there come no more."""
+
+
+def test_functions_take_six_parameters_at_most() -> None:
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len([one for one in given if one.arg not in ("self", "cls")]) > 6:
+                    found.setdefault(path.relative_to(PACKAGE).as_posix(), set()).add(node.name)
+    assert found == MANY
+
+
 def test_version_has_one_home() -> None:
     manifest = json.loads((ROOT / "manifest.json").read_text())
     assert manifest["version"] == __version__

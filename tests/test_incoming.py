@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fw_gear_deid.deid import Context, deidentify, dicom, incoming
+from fw_gear_deid.deid import Context, dataset, deidentify, incoming
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.survey import first_ids, see, survey
 from fw_gear_deid.formats import archive
@@ -337,7 +337,7 @@ def test_a_file_that_became_shorter_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def walked(data: bytes, section: DicomSection, total: int) -> tuple[object, ...] | str:
     """Return what is found in a beginning of a file, or why nothing is."""
     try:
-        parts = dicom.open_file(data, section, total=total)
+        parts = dataset.open_file(data, section, total=total)
     except Unfit as error:
         return str(error)
     levels = [*parts.meta.levels(), *parts.body.levels()]
@@ -390,14 +390,14 @@ def test_verification_knows_what_is_not_at_hand(damage: Callable[[bytes], bytes]
     section = parse_profile(PROFILE, "p.yaml").dicom
     assert section is not None
     data = image()
-    parts = dicom.open_file(data[:4000], section, total=len(data))
-    edited = dicom.edit(parts, section, lambda purpose: 0, "p", date(2026, 1, 1))
+    parts = dataset.open_file(data[:4000], section, total=len(data))
+    edited = dataset.edit(parts, section, lambda purpose: 0, "p", date(2026, 1, 1))
     pieces, meta = codec.write(parts, edited.meta, edited.body)
     missing = codec.behind(parts, edited.body)
     assert missing == len(data) - 4000
     head = damage(b"".join(pieces))
     with pytest.raises(Unfit, match=why) if why else contextlib.nullcontext():
-        dicom.check(edited, head, meta, missing + behind)
+        dataset.check(edited, head, meta, missing + behind)
 
 
 # -- memory --------------------------------------------------------------------------------------------

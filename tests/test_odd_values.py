@@ -10,7 +10,6 @@ import pydicom
 import pytest
 
 from fw_gear_deid.actions import HashUid
-from fw_gear_deid.deid import dicom
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.parse import parse_profile

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from fw_gear_deid.deid.dicom import WATCHED
+from fw_gear_deid.deid.dataset import WATCHED
 from fw_gear_deid.deid.identity import SERIES_UID, identity_of
 from fw_gear_deid.deid.survey import WHOSE
 from fw_gear_deid.formats.dicom import part10

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fw_gear_deid.actions import Keep
-from fw_gear_deid.deid import Context, dicom
+from fw_gear_deid.deid import Context, dataset
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import deidentify_member
 from fw_gear_deid.keys import Keyring
@@ -52,10 +52,10 @@ def test_what_is_remembered_changes_nothing(data: Any) -> None:
     section = oracle.section_with(rules, recurse=recurse)
     alone = {}
     for _, src in documents:
-        dicom._PLANS.clear()
+        dataset._PLANS.clear()
         done, got = oracle.carried_out(src, section)
         alone[src] = got, done.edits, done.matched
-    dicom._PLANS.clear()
+    dataset._PLANS.clear()
     for src in data.draw(st.permutations([*alone, *alone])):
         done, got = oracle.carried_out(src, section)
         assert (got, done.edits, done.matched) == alone[src]

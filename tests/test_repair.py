@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid import dataset
 from fw_gear_deid.formats.dicom import part10 as codec
 from fw_gear_deid.formats.dicom import walk
 from fw_gear_deid.formats.dicom.repair import data_set, meta, readings
@@ -82,7 +82,7 @@ def deid(src: bytes, *, private: bool = False) -> tuple[list[str], bytes]:
 
 def plan_check(done: Any, written: bytes) -> None:
     _, told = codec.write(done.parts, done.meta, done.body)
-    dicom.check(done, written, told)
+    dataset.check(done, written, told)
 
 
 def file(before: bytes, syntax: Syntax = EXPLICIT, after: tuple[Node, ...] = PIXELS) -> bytes:
@@ -255,7 +255,7 @@ def test_rows_of_repairs_hide_no_change_without_a_row() -> None:
     lacking = replace(done, edits=tuple(edit for edit in done.edits if edit.rule != "test.yaml:6"))
     assert len(lacking.edits) < len(done.edits)
     with pytest.raises(Unfit, match="audit does not tell every change"):
-        dicom.check(lacking, written, told)
+        dataset.check(lacking, written, told)
 
 
 def test_a_second_reader_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:

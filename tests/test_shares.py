@@ -15,7 +15,7 @@ import pytest
 
 from fw_gear_deid.deid import Context, Result, deidentify
 from fw_gear_deid.deid.identity import Watch
-from fw_gear_deid.deid.ids import Notes
+from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.shares import Record, Shares, make_share
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit

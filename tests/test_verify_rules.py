@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from fw_gear_deid.deid import Context, dicom
+from fw_gear_deid.deid import Context, dataset
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import deidentify_member
 from fw_gear_deid.formats.dicom import part10
@@ -34,10 +34,10 @@ def unchanged(data: bytes, ctx: Context) -> None:
     """Ask about a result in which the rules did nothing."""
     section = ctx.profile.dicom
     assert section is not None
-    done = dicom.edit(dicom.open_file(data, section), section, ctx.draw("p"), "p", ctx.today)
+    done = dataset.edit(dataset.open_file(data, section), section, ctx.draw("p"), "p", ctx.today)
     done.body = []
     pieces, meta = part10.write(done.parts, done.meta, done.body)
-    dicom.check(done, b"".join(pieces), meta)
+    dataset.check(done, b"".join(pieces), meta)
 
 
 @pytest.mark.parametrize(

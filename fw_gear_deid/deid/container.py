@@ -10,7 +10,7 @@ from datetime import date
 from hashlib import sha256
 
 from fw_gear_deid.actions import Keep, Remove, Replace
-from fw_gear_deid.deid.values import changed, constant, joined, shown, size
+from fw_gear_deid.deid.leaves import changed, constant, joined, shown, size
 from fw_gear_deid.formats.record import Path, Record, dotted
 from fw_gear_deid.model.action import Action, At, Gone
 from fw_gear_deid.model.container import DATED, EDITABLE, NEVER, ContainerRecord, Json, fit

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid.identity import Watch
-from fw_gear_deid.deid.ids import Notes
+from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID

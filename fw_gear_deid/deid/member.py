@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from fw_gear_deid.deid import dicom, document
+from fw_gear_deid.deid import dataset, document
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import person_of, tells_whose
-from fw_gear_deid.deid.ids import check_ids, ids_of
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
+from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
 from fw_gear_deid.formats.archive import HEAD
@@ -149,14 +149,14 @@ def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
     """De-identify a file whose changes all lie in the bytes at hand."""
     also = tuple(selector for one in ctx.profile.zip.filenames for selector in one.elements)
-    parts = dicom.open_file(source.data, section, also, source.total)
-    fields = dicom.fields_of(parts)
+    parts = dataset.open_file(source.data, section, also, source.total)
+    fields = dataset.fields_of(parts)
     before = ids_of(fields)
     check_ids(before, ctx.ids)
     if not ctx.watch.see(fields, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
-    edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "")
@@ -167,7 +167,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     pieces, meta = part10.write(parts, edited.meta, edited.body)
     written_bytes = b"".join(pieces)
     if ctx.verify != "off":
-        dicom.check(edited, written_bytes, meta, behind)
+        dataset.check(edited, written_bytes, meta, behind)
     done = Done(
         name=written,
         pieces=_pieces(written_bytes, source, behind),
@@ -235,7 +235,7 @@ def sorting_texts(fields: Fields) -> dict[str, str]:
 
 def ruled_keywords(section: DicomSection, after: Fields, edits: tuple[Edit, ...]) -> frozenset[str]:
     """Return the sorting tags that a rule sets, changes or keeps on purpose."""
-    named = {tag for tag in dicom.plan_of(section).named_top(SORTING.values()) if after.raw(tag) is not None}
+    named = {tag for tag in dataset.plan_of(section).named_top(SORTING.values()) if after.raw(tag) is not None}
     edited = {edit.keyword for edit in edits if "[" not in edit.path}
     return frozenset(keyword for keyword, tag in SORTING.items() if tag in named or keyword in edited)
 

@@ -15,10 +15,10 @@ from typing import Any
 from fw_gear_deid.deid.archive import UNNAMED, begun, made
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import Watch
-from fw_gear_deid.deid.ids import Notes
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.deid.names import NoTemplate
+from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.sort import sort
 from fw_gear_deid.formats.archive import Member, open_archive, zips
 from fw_gear_deid.formats.archive.content import Content, Packed

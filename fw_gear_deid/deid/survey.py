@@ -9,13 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fw_gear_deid.deid import dicom
+from fw_gear_deid.deid import dataset
 from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
-from fw_gear_deid.deid.ids import ids_of
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import held, known_of, ruled_keywords, sorting_texts, takes
+from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.sort import Found, beginnings, coming, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
@@ -105,14 +105,14 @@ def _instance(source: Path, found: Found, book: ProfileBook, keyring: Keyring, *
         with source.open("rb") as stream:
             return _seen(WHOSE.read(stream.read, source.stat().st_size), book, keyring)
     incoming = coming(source, found)
-    fields = incoming.enough(lambda: part10.look(incoming.data, dicom.WATCHED, incoming.total))
+    fields = incoming.enough(lambda: part10.look(incoming.data, dataset.WATCHED, incoming.total))
     digest = sha256(incoming.data)
     for piece in incoming.rest():
         digest.update(piece)
     return replace(_seen(fields, book, keyring), sha256="" if found.packing else digest.hexdigest())
 
 
-WHOSE = part10.Head(frozenset(tag for tag in dicom.WATCHED if tag <= SERIES_UID), PATIENT_ID, SERIES_UID)
+WHOSE = part10.Head(frozenset(tag for tag in dataset.WATCHED if tag <= SERIES_UID), PATIENT_ID, SERIES_UID)
 """What a header says of patient, study and series."""
 
 
@@ -207,15 +207,15 @@ def _is_named(name: str, section: DicomSection) -> bool:
 
 
 def _of(incoming: Incoming, name: str, section: DicomSection, ctx: Context) -> Surveyed:
-    parts = dicom.open_file(incoming.data, section, total=incoming.total)
+    parts = dataset.open_file(incoming.data, section, total=incoming.total)
     if not _is_named(name, section):
         return NOTHING
-    fields = dicom.fields_of(parts)
+    fields = dataset.fields_of(parts)
     before = sorting_texts(fields)
     series = before["SeriesInstanceUID"]
     person = ctx.person or person_of(fields, ctx.keyring)
     try:
-        edited = dicom.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     except Unfit:
         return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, edited.after, edited.edits)

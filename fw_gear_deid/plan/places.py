@@ -109,9 +109,9 @@ class Act(Want):
     )  # fmt: skip
 
     def __init__(
-        self, place: RulePlace, tag: int, vr: str, wire: str, creator: str, steps: tuple[Step, ...], *, fixed: bool
+        self, place: RulePlace, tag: int, vr: str, wire: str, creator: str = "", known: tuple[Step, ...] | None = None
     ) -> None:
-        plan = place.plan
+        plan, steps, fixed = place.plan, known or (), known is not None
         watched = place.top and not place.meta and tag in plan.watched
         keeps = all(step.rule is not None and step.rule.action.key == "keep" for step in steps)
         binary = vr in BINARY_VRS and vr != "UN"
@@ -146,6 +146,19 @@ class Act(Want):
             self.here = f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
 
 
+class WayTexts(NamedTuple):
+    """The way to a place in keywords, as long as all have one, and in tags: what regexes are matched with."""
+
+    keywords: str = ""
+    tags: str = ""
+    named: bool = True
+
+    def below(self, tag: int, index: int) -> WayTexts:
+        """Return those of an item."""
+        name = keyword_of(tag) if self.named else ""
+        return WayTexts(f"{self.keywords}{name}.{index}." if name else "", f"{self.tags}{tag:08x}.{index}.", bool(name))
+
+
 class RulePlace(Place):
     """A place of a section's plan.
 
@@ -158,7 +171,7 @@ class RulePlace(Place):
         Tags and item indices that lead here, where rules go by them.
     """
 
-    __slots__ = ("_acts", "_below", "_keywords", "_made", "_named", "_tags", "meta", "plan", "top", "way")
+    __slots__ = ("_acts", "_below", "_made", "_texts", "meta", "plan", "top", "way")
 
     def __init__(
         self,
@@ -168,18 +181,14 @@ class RulePlace(Place):
         top: bool = False,
         meta: bool = False,
         way: tuple[tuple[int, int], ...] = (),
-        keywords: str = "",
-        tags: str = "",
-        named: bool = True,
+        texts: WayTexts | None = None,
     ) -> None:
         super().__init__(encoding, plan.meta_inserts if meta else plan.inserts if top else ())
         self.plan = plan
         self.top = top
         self.meta = meta
         self.way = way
-        self._keywords = keywords
-        self._tags = tags
-        self._named = named
+        self._texts = texts or WayTexts()
         self._acts: dict[tuple[int, str, str, str, bool, bool] | tuple[int, str, str], Act] = {}
         self._below: dict[tuple[int, int, Encoding], RulePlace] = {}
         self._made: tuple[Act, ...] | None = None
@@ -192,15 +201,8 @@ class RulePlace(Place):
         key = tag, index, encoding
         known = self._below.get(key)
         if known is None:
-            name = keyword_of(tag) if self._named else ""
-            known = self._below[key] = RulePlace(
-                plan,
-                encoding,
-                way=(*self.way, (tag, index)),
-                keywords=f"{self._keywords}{name}.{index}." if name else "",
-                tags=f"{self._tags}{tag:08x}.{index}.",
-                named=bool(name),
-            )
+            way, texts = (*self.way, (tag, index)), self._texts.below(tag, index)
+            known = self._below[key] = RulePlace(plan, encoding, way=way, texts=texts)
         return known
 
     def want(self, tag: int, vr: str, wire: str) -> Act:
@@ -218,7 +220,7 @@ class RulePlace(Place):
         private = is_private(tag) and (not is_private_creator(tag) or section.remove_private)
         depends = section.remove_undefined and (vr == "SQ" or wire == "UN" or tag == CHARACTER_SET or is_private(tag))
         if (private and self.plan.private_matters) or depends:
-            return Act(self, tag, vr, wire, "", (), fixed=False)
+            return Act(self, tag, vr, wire)
         return self.settled(tag, vr, wire)
 
     def settled(
@@ -237,7 +239,7 @@ class RulePlace(Place):
         known = self._acts.get(key)
         if known is None:
             steps = tuple(self._steps(tag, creator, spared=spared, listed=listed))
-            known = self._acts[key] = Act(self, tag, vr, wire, creator, steps, fixed=True)
+            known = self._acts[key] = Act(self, tag, vr, wire, creator, steps)
         return known
 
     def makes(self) -> tuple[Act, ...]:
@@ -306,9 +308,9 @@ class RulePlace(Place):
             case RegexAt(pattern, hex_pattern):
                 if self.meta:
                     return False
-                keyword = keyword_of(tag) if self._named else ""
-                by_name = bool(keyword) and bool(pattern.match(self._keywords + keyword))
-                return by_name or bool(hex_pattern.match(f"{self._tags}{tag:08x}"))
+                keyword = keyword_of(tag) if self._texts.named else ""
+                by_name = bool(keyword) and bool(pattern.match(self._texts.keywords + keyword))
+                return by_name or bool(hex_pattern.match(f"{self._texts.tags}{tag:08x}"))
 
     def creates(self, selector: Selector) -> bool:
         """Tell whether a rule that finds nothing makes its element here."""

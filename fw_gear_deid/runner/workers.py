@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
 from fw_gear_deid.deid.identity import Watch
-from fw_gear_deid.deid.ids import Notes
+from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.shares import Shares, make_share
 from fw_gear_deid.deid.sort import is_nobodys
 from fw_gear_deid.deid.survey import Surveyed, see
