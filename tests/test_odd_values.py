@@ -425,8 +425,8 @@ def test_the_check_finds_private_elements_that_stayed() -> None:
     told = meta, done.body, len(done.edits)
     named, other = (0x0021, "ACME 1.0", 0x59), (0x0021, "ACME 1.0", 0x60)
     Checker(Promises((), recurse=False, stay=frozenset({named, other})), frozenset()).check(
-        dicom.span_of(done.parts), written, told
+        dataset.span_of(done.parts), written, told
     )
     for stay in (frozenset({named}), frozenset[tuple[int, str, int]]()):
         with pytest.raises(Unfit, match="remove-private-tags"):
-            Checker(Promises((), recurse=False, stay=stay), frozenset()).check(dicom.span_of(done.parts), written, told)
+            Checker(Promises((), recurse=False, stay=stay), frozenset()).check(dataset.span_of(done.parts), written, told)
