@@ -77,7 +77,9 @@ def packed(members: Files, compression: int = zipfile.ZIP_DEFLATED, comment: byt
     with zipfile.ZipFile(stream, "w", compression) as archive:
         archive.comment = comment
         for name, data in members.items():
-            archive.writestr(name, data)
+            info = zipfile.ZipInfo(name, (2020, 2, 2, 2, 2, 2))  # tests look for bytes that a clock may make as well
+            info.external_attr = 0o600 << 16
+            archive.writestr(info, data, compression)
     return stream.getvalue()
 
 

@@ -270,8 +270,12 @@ def test_file_that_kills_its_worker_fails_alone(sampled: Desk) -> None:
     """A file that needs more memory than there is: the system ends the worker, twice."""
     sampled.put({"S/V/A/huge.dcm": instance(number=2), "S/V/A/after": instance()})
     big = sampled.source / "S/V/A/huge.dcm"
-    with big.open("r+b") as stream:
-        stream.truncate(6 << 30)  # what follows the last element has to be read to its end
+    item = b"\xfe\xff\x00\xe0"
+    with big.open("r+b") as stream:  # fragments have to be read to their end
+        stream.seek(0, 2)
+        stream.write(b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + item + bytes(4) + item + b"\0\0\0\xf0")
+        stream.seek(0xF0000000, 1)
+        stream.write(b"\xfe\xff\xdd\xe0" + bytes(4))
     limit = 3 << 30
     done = subprocess.run(
         [sys.executable, "-m", "fw_gear_deid", *sampled.arguments("--workers", "2")], cwd=ROOT, capture_output=True,

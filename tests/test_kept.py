@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from fw_gear_deid.deid import Context, dicom
+from fw_gear_deid.deid import Context, dataset
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.formats.dicom import part10 as codec
@@ -183,8 +183,8 @@ def test_verification_looks_for_padding_by_itself() -> None:
     section = ctx.profile.dicom
     assert section is not None
     data = part10((*IDENTITY[:2], Leaf(0xFFFCFFFC, "OB", SECRET + b"\0")), EXPLICIT)
-    done = dicom.edit(dicom.open_file(data, section), section, ctx.draw("p"), "p", ctx.today)
+    done = dataset.edit(dataset.open_file(data, section), section, ctx.draw("p"), "p", ctx.today)
     done.body = []
     pieces, told = codec.write(done.parts, done.meta, done.body)
     with pytest.raises(Unfit, match=r"\(FFFC,FFFC\) is not gone"):
-        dicom.check(done, b"".join(pieces), told)
+        dataset.check(done, b"".join(pieces), told)

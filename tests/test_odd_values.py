@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from fw_gear_deid.actions import HashUid
+from fw_gear_deid.deid import dataset
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.parse import parse_profile
@@ -429,4 +430,6 @@ def test_the_check_finds_private_elements_that_stayed() -> None:
     )
     for stay in (frozenset({named}), frozenset[tuple[int, str, int]]()):
         with pytest.raises(Unfit, match="remove-private-tags"):
-            Checker(Promises((), recurse=False, stay=stay), frozenset()).check(dataset.span_of(done.parts), written, told)
+            Checker(Promises((), recurse=False, stay=stay), frozenset()).check(
+                dataset.span_of(done.parts), written, told
+            )
