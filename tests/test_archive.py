@@ -299,9 +299,9 @@ def test_archive_of_nothing_is_another_file(bench: Bench, members: dict[str, byt
 
 
 def test_member_of_a_later_section_refuses_the_archive(bench: Bench) -> None:
-    profile = PROFILE + "json:\n  fields:\n    - name: a\n      remove: true\n"
-    with pytest.raises(Unfit, match="member 2: the json section"):
-        bench.deid(packed({"1": instance(), "side.json": b"{}"}), profile)
+    profile = PROFILE + "xml:\n  fields:\n    - name: a\n      remove: true\n"
+    with pytest.raises(Unfit, match="member 2: the xml section"):
+        bench.deid(packed({"1": instance(), "side.xml": b"<?xml version='1.0'?><a/>"}), profile)
 
 
 def test_filename_section_takes_members_that_are_left(bench: Bench) -> None:

@@ -96,7 +96,7 @@ FORMAT = Format(
     codec=Codec(_open, _again),
 )
 '''
-ROW = {"from fw_gear_deid.formats import later, plain\n": "from fw_gear_deid.formats import later, plain, toy\n",
+ROW = {"from fw_gear_deid.formats import json_text, later, plain\n": "from fw_gear_deid.formats import json_text, later, plain, toy\n",
        "    dicom.FORMAT,\n": "    dicom.FORMAT,\n    toy.FORMAT,\n"}  # fmt: skip
 VECTORS = """\
 - name: a-key-goes-and-all-else-stays

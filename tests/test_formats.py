@@ -76,18 +76,23 @@ def test_content_is_of_one_format_at_most() -> None:
     ("profile", "name", "head", "section"),
     [
         (TAKEN, "a.json", instance(), "dicom"),
-        (TAKEN + "json: {fields: []}\n", "a.json", instance(), "dicom"),
-        (TAKEN + "json: {fields: []}\n", "a.json", b"{}", "json"),
+        (TAKEN + "json: {fields: [{name: x, remove: true}]}\n", "a.json", instance(), "dicom"),
+        (TAKEN + "json: {fields: [{name: x, remove: true}]}\n", "a.json", b"{}", "json"),
         (TAKEN, "a.dcm", b"\1\2", "dicom"),
         (TAKEN, "a.dcm", b"only text", None),
         (TAKEN + COPIES, "a.dcm", b"only text", "filename"),
         (COPIES, "a.txt", b"only text", "filename"),
         (COPIES, "a.txt", instance(), None),
         (COPIES, "a.txt", instance()[132:], None),
-        ("json: {fields: []}\n" + COPIES, "a.json", instance(), None),
+        ("json: {fields: [{name: x, remove: true}]}\n" + COPIES, "a.json", instance(), None),
         (TAKEN.replace("{fields", "{enforce-file-filter: true, fields") + COPIES, "IM1", instance(), None),
         (TAKEN.replace("{fields", "{enforce-file-filter: true, fields") + COPIES, "a.dcm", instance(), "dicom"),
-        ("json: {fields: []}\njpg: {fields: []}\n", "a.json", JPEG, "jpg"),  # whichever stands first in the profile
+        (
+            "json: {fields: [{name: x, remove: true}]}\njpg: {fields: []}\n",
+            "a.json",
+            JPEG,
+            "jpg",
+        ),  # whichever stands first in the profile
     ],
 )
 def test_content_decides_over_the_name(profile: str, name: str, head: bytes, section: str | None) -> None:

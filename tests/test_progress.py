@@ -173,7 +173,7 @@ def test_log_names_no_other_file(capsys: pytest.CaptureFixture[str], other: str,
 
 # -- what it ends with ---------------------------------------------------------------------------------
 
-JSON = "name: json\njson:\n  fields: []\n"
+JSON = "name: xml\nxml:\n  fields: []\n"
 TEXT = "name: text\nfilename:\n  file-filter: ['*.txt']\n  filenames:\n    - input-regex: ^(?P<n>.+)$\n      output: '{n}'\n"
 UNTAKEN = PROFILE + "  filenames:\n    - input-regex: ^(?P<n>x.+)$\n      output: '{n}.dcm'\n"
 

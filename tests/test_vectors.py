@@ -129,7 +129,8 @@ RIGHT: dict[str, Wrong | Right | None] = {
     "profile-action-typo-with-keep": "did you mean 'remove'",
     "profile-dup-hides-validation": "must be true",
     "profile-dicom-null": "the section is empty",
-    "profile-only-config-profiles": NO_OUTPUT,
+    "profile-only-config-profiles": "no fields and no option that changes anything",
+    "json-remove-missing-index": Right(base="input"),
     "zip-basic": Right(),
     "zip-comment-hash": Right(),
     "zip-only-zip": "no section for the members",
@@ -273,7 +274,11 @@ def same_files(case: Case, got: dict[str, bytes], right: Right = Right()) -> Non
                 assert written == data
         if right.name:
             assert ours == right.name
-        elif right.base == "input" or (is_keep_list(case) and kind == "dicom") or case["id"] in SOP_STAYS:
+        elif (
+            (right.base == "input" and kind == "dicom")
+            or (is_keep_list(case) and kind == "dicom")
+            or case["id"] in SOP_STAYS
+        ):
             assert ours == default_name(written)
         else:
             assert ours == name
@@ -299,6 +304,7 @@ def of(match: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", [pytest.param(one, id=one["id"]) for one in chosen])
 
 
+LISTED = "json-list-top"  # decided otherwise: addressed by index
 MIXED = "overlap-dicom-json"  # two files, and only one of them has a section that is carried out
 
 
@@ -307,6 +313,9 @@ def test_exact(case: Case, tmp_path: Path) -> None:
     expected = case["expected"]
     if case["id"] in PARTIAL:
         same_files(case, run(case, tmp_path).files, Right({"0008002A": ["2020"]}, base="input"))
+        return
+    if case["id"] == LISTED:
+        assert run(case, tmp_path).files == {"a.json": b"[{}]"}
         return
     if "error" in expected:
         assert is_refused(case, tmp_path)
@@ -370,7 +379,10 @@ def satisfies(value: Any, holds: Json) -> bool:
     return bool(holds["min"] <= value <= holds["max"] and value != holds.get("not", 7))
 
 
-@of("defect", without=(*PROPERTY_DEFECTS, "overlap-dicom-filename", "overlap-same-sop-two-files"))
+@of(
+    "defect",
+    without=(*PROPERTY_DEFECTS, "overlap-dicom-filename", "overlap-json-filename", "overlap-same-sop-two-files"),
+)
 def test_defect(case: Case, tmp_path: Path) -> None:
     right = RIGHT[case["id"]]
     if isinstance(right, str):
@@ -388,6 +400,10 @@ def test_defect(case: Case, tmp_path: Path) -> None:
 
 def test_unmatched_rule_is_reported(tmp_path: Path) -> None:
     assert run(by_id("addressing-priv-creator-case-remove"), tmp_path).unmatched == {0}
+
+
+def test_one_section_per_file_of_text(tmp_path: Path) -> None:
+    assert run(by_id("overlap-json-filename"), tmp_path).files == {"a.json": b"{}"}
 
 
 def test_one_section_per_file(tmp_path: Path) -> None:
@@ -429,7 +445,7 @@ def test_leak_is_warned_of(case: Case) -> None:
 
 def test_every_case_is_looked_at() -> None:
     defects = {one["id"] for one in CASES if one["match"] == "defect" and not missing(one)}
-    elsewhere = {*PROPERTY_DEFECTS, "overlap-dicom-filename", "overlap-same-sop-two-files"}
+    elsewhere = {*PROPERTY_DEFECTS, "overlap-dicom-filename", "overlap-json-filename", "overlap-same-sop-two-files"}
     assert defects == RIGHT.keys() | elsewhere
     assert {one["match"] for one in CASES} == {"exact", "property", "defect"}
 

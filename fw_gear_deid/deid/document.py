@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from fw_gear_deid.actions import ACTIONS, Replace
+from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
+from fw_gear_deid.deid import leaves
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Listing
 from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
@@ -52,9 +53,10 @@ class Edited:
         rows = []
         for number, now in self.texts.items():
             one = self.document.fields[number]
-            if now != one.texts:
+            if number in self._last and (now != one.texts or one.is_group):
                 action, rule = self._last[number]
-                rows.append(Edit(one.path, "", "", action, rule, shown(one.texts), shown(now)))
+                before = leaves.size(one.holds) if one.is_group else shown(one.texts)
+                rows.append(Edit(one.path, "", "", action, rule, before, shown(now)))
         for name, now in self.made.items():
             rows.append(Edit(name, "", "", *self._last[name], "", shown(now)))
         return tuple(rows)
@@ -80,7 +82,9 @@ class Edited:
         places = self._there(rule.selector)
         for number in places:
             now = self._now(number)
-            if not isinstance(now, Gone):
+            if self._is_group(number):
+                self._carry_out_on_group(number, rule)
+            elif not isinstance(now, Gone):
                 self._put(number, rule.action(now, self.at), rule.action.key, rule.label)
         name = rule.selector.path if isinstance(rule.selector, KeyAt) else ""
         if name in self.made:
@@ -90,6 +94,30 @@ class Edited:
         elif not places:
             return
         self.matched.add(rule.index)
+
+    def _is_group(self, number: int) -> bool:
+        return self.document.fields[number].is_group and number not in self.texts
+
+    def _carry_out_on_group(self, number: int, rule: KeyRule) -> None:
+        """Take a group away, or put a value in its place; each field in it has its own turn with a regex.
+
+        Raises
+        ------
+        Unfit
+            Another action is to work on a group as a whole.
+        """
+        by_name = isinstance(rule.selector, KeyAt)
+        if isinstance(rule.action, Remove):
+            self._put(number, REMOVE, rule.action.key, rule.label)
+        elif isinstance(rule.action, Replace) and by_name:
+            self._put(number, rule.action.values, rule.action.key, rule.label)
+        elif by_name and not isinstance(rule.action, Keep):
+            raise Unfit(f"{self.document.fields[number].path} is a group; name the fields in it")
+        else:
+            return
+        for inside in range(number + 1, number + 1 + self.document.fields[number].holds):
+            self.texts[inside] = REMOVE
+            self._last.pop(inside, None)
 
     def _put(self, number: int, result: Texts | Gone, action: str, rule: str) -> None:
         if result != self._now(number):

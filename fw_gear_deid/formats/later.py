@@ -16,7 +16,6 @@ FORMATS = (
            lambda head: head.startswith((b"II*\0", b"MM\0*")), options={"remove-private-tags": "bool"}),
     Format("nifti", "NIfTI volume", ("*.nii", "*.nii.gz"), lambda head: head[344:348] in _NIFTI),
     Format("xml", "", ("*.XML", "*.xml"), lambda head: head.startswith(b"<?xml ")),
-    Format("json", patterns=("*.json", "*.JSON"), options={"separator": "str"}),
     Format("csv", patterns=("*.csv", "*.CSV"), options=_TABLE),  # the reference's lacks the star and matches nothing
     Format("tsv", patterns=("*.tsv", "*.TSV"), options=_TABLE),
     Format("table", options=_TABLE),

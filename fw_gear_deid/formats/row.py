@@ -26,11 +26,20 @@ class Field:
     path : str
         Where it stands, as the audit tells it: ``$.a.b[0]``, ``column dob``, ``EXIF Artist``.
     texts : tuple of str
+        None of a group.
+    holds : int
+        Of a group: how many of the fields behind it are in it, at any depth. -1: it is none.
     """
 
     name: str
     path: str
     texts: Texts
+    holds: int = -1
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it has fields in it, or room for them."""
+        return self.holds >= 0
 
 
 class Listing(Protocol):

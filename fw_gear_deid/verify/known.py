@@ -126,7 +126,8 @@ class _Forms:
         counts = plain.isdecimal() and len(plain) <= (_CODE_MAX if vr in _CODED else _COUNT_MAX)
         if weight(plain) >= _INSIDE_MIN and not counts:
             self.inside.add(plain)
-        if vr not in _WHOSE or (counts and keyword in _UNTOLD):
+        letter = not vr and len(plain) == 1 and plain.isascii()
+        if vr not in _WHOSE or (counts and keyword in _UNTOLD) or letter:
             return
         self.components.add(plain)
         for run in {plain} if plain.isdecimal() else set(re.findall(rf"\d{{{_RUN_MIN},}}", plain)):

@@ -42,10 +42,13 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
     """
     last = {number: held for held in promises for number in _places(source, held.selector)}
     should = [changes.texts.get(number, one.texts) for number, one in enumerate(source.fields)]
+    within = _within(source, changes)
     for number, held in last.items():
+        if number in within:
+            continue  # it went with its group
         if not _is_kept(held, source.fields[number], should[number], changes):
             raise _fails(f"{held.label}: the field is not {WANTED[held.kind]}")
-    there = _without_made(result, changes)
+    there = _without_made(source, result, changes)
     stay = [(number, texts) for number, texts in enumerate(should) if not isinstance(texts, Gone)]
     if len(there) > len(stay):
         raise _fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
@@ -55,6 +58,22 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
         if one.texts != texts:
             who = f"{last[number].label}: " if number in last else ""
             raise _fails(f"{who}a field of the result is not what it should be")
+
+
+def _within(source: Listing, changes: Changes) -> set[int]:
+    """Return the fields in groups that went, or became a value; all of them must be said to have gone.
+
+    Raises
+    ------
+    Unfit
+    """
+    found: set[int] = set()
+    for number in changes.texts:
+        if source.fields[number].is_group:
+            found.update(range(number + 1, number + 1 + source.fields[number].holds))
+    if any(changes.texts.get(number) is not REMOVE for number in found):
+        raise _fails("a group goes and a field in it does not")
+    return found
 
 
 def _fails(what: str) -> Unfit:
@@ -75,10 +94,20 @@ def _is_kept(held: Held, before: Field, now: Texts | Gone, changes: Changes) -> 
     return held.kind != DIFFERS or now != before.texts or not any(before.texts)
 
 
-def _without_made(result: Listing, changes: Changes) -> list[Field]:
+def _stood(source: Listing, name: str, changes: Changes) -> bool:
+    """Tell whether a field of a name stands in the source, and stays."""
+    return any(changes.texts.get(number) is not REMOVE for number in source.find(name))
+
+
+def _without_made(source: Listing, result: Listing, changes: Changes) -> list[Field]:
     """Return the fields of a result but for those that were made."""
     made = {number for name, texts in changes.made.items()
             for number in result.find(name)[-1:] if result.fields[number].texts == texts}  # fmt: skip
     if len(made) < len(changes.made):
         raise _fails("the result does not hold what a rule makes")
+    for number in range(len(result.fields) - 1, -1, -1):  # groups that were made to hold them, the innermost first
+        one = result.fields[number]
+        inside = range(number + 1, number + 1 + one.holds)
+        if one.holds > 0 and made.issuperset(inside) and not _stood(source, one.name, changes):
+            made.add(number)
     return [one for number, one in enumerate(result.fields) if number not in made]

@@ -1,0 +1,87 @@
+"""Bytes of a text file ⇄ its text, with the bytes at which each of its letters stands."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+
+from fw_gear_deid.model.errors import Malformed
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
+_WITHOUT_MARK = ((b"\0\0\0", b"", "utf-32-be"), (b"\0", b"", "utf-16-be"), (b"", b"\0\0\0", "utf-32-le"),
+                 (b"", b"\0", "utf-16-le"))  # fmt: skip
+
+
+class Text:
+    """A text file in memory.
+
+    Parameters
+    ----------
+    data : bytes
+    encoding : str
+        Codec where no byte order mark, and no zero beside the first letter, says another.
+    errors : str
+        As ``bytes.decode``; ``surrogateescape`` for files whose letters outside ASCII nobody knows.
+
+    Attributes
+    ----------
+    text : str
+        Without the byte order mark.
+    encoding : str
+
+    Raises
+    ------
+    Malformed
+        Its bytes are not in that encoding.
+    """
+
+    def __init__(self, data: bytes, encoding: str = "utf-8", errors: str = "strict") -> None:
+        self._mark, self.encoding = b"", encoding
+        for mark, codec in _MARKS:
+            if data.startswith(mark):
+                self._mark, self.encoding = mark, codec
+                break
+        else:
+            for before, behind, codec in _WITHOUT_MARK:
+                if (
+                    data.startswith(before)
+                    and data[len(before) + 1 :].startswith(behind)
+                    and data[len(before)]
+                    and (before or behind)
+                ):
+                    self.encoding = codec
+                    break
+        self._errors = errors if self.encoding == encoding else "strict"
+        try:
+            self.text = data[len(self._mark) :].decode(self.encoding, self._errors)
+        except (UnicodeDecodeError, LookupError):
+            raise Malformed(f"its text is not {self.encoding}") from None
+        if self.encode(self.text) != data[len(self._mark) :]:
+            raise Malformed(f"its text is not {self.encoding} in the one way that it is written in")
+
+    def encode(self, text: str) -> bytes:
+        """Return the bytes of a text as the file would have them.
+
+        Raises
+        ------
+        Malformed
+            Its encoding has not all of the letters.
+        """
+        try:
+            return text.encode(self.encoding, self._errors)
+        except UnicodeEncodeError:
+            raise Malformed(f"the new text has letters that {self.encoding} has not") from None
+
+    def splices(self, changes: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, bytes]]:
+        """Return changes of letters, in order, as changes of bytes."""
+        out: list[tuple[int, int, bytes]] = []
+        letters, size = 0, len(self._mark)
+        for start, end, new in changes:
+            size += len(self.encode(self.text[letters:start]))
+            length = len(self.encode(self.text[start:end]))
+            out.append((size, size + length, self.encode(new)))
+            letters, size = end, size + length
+        return out
