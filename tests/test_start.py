@@ -18,7 +18,9 @@ DEAR = {
     "multiprocessing", "numpy", "pandas", "pydicom", "random", "secrets", "socket", "ssl", "tempfile", "tqdm", "urllib.request",
 }  # fmt: skip
 """Modules that take their time, and that nothing on the way to one file needs."""
-TABLE = {f"fw_gear_deid.formats.{name}" for name in ("dicom", "dicom.sniff", "later", "plain", "row")}
+TABLE = {
+    f"fw_gear_deid.formats.{name}" for name in ("dicom", "dicom.sniff", "json_text", "later", "plain", "row", "spans")
+}
 SCRIPT = """
 import sys
 from fw_gear_deid.__main__ import entry
