@@ -28,6 +28,7 @@ HEADS = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
 PLAINS = {True: Struct("<HHL"), False: Struct(">HHL")}
 LENGTHS = {True: Struct("<L"), False: Struct(">L")}
 _SYNTAX, _META_LENGTH = 0x00020010, 0x00020000
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _KNOWN_MAX, _BLOCK = 50_000, 1 << 16
 _NEVER = 1 << 62
 _PRIVATE = re.compile(r'\(([0-9A-F]{3}[13579BDF]),(?:".*?",|[0-9A-F]{2})([0-9A-F]{2})\)')
@@ -155,10 +156,12 @@ class Reader:
 
     def _behind(self, span: Span, walk: _Walk, form: Form, paths: Set[str]) -> None:
         """Make sure that behind the last element is nothing, padding, or what the audit tells."""
-        if span.end == span.total:
-            return
         src, end = span.body, span.end
-        if end > span.total or walk.begins(end, span.total, form):
+        if not max(end, len(src)) <= span.total:
+            raise fails("the source is longer than what was read")
+        if end == span.total:
+            return
+        if walk.begins(end, span.total, form):
             raise fails("elements of the source are left behind")
         if TRAILING not in paths and (len(src) < span.total or src[end:].strip(b"\0")):
             raise fails("the audit does not tell of bytes after the last element")
@@ -283,7 +286,7 @@ class _Walk:
             stop = self._fragments(value, end)
         if taken:
             self._next = pos
-            self._cover(pos, stop, here)
+            self._cover(pos, stop, form, here)
         return stop
 
     def _fragments(self, pos: int, end: int) -> int:
@@ -320,7 +323,7 @@ class _Walk:
             index += 1
         if not undefined and pos != end:
             raise fails("the source does not parse")
-        if self._next == pos and self._splices[self._index][2][:4] in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"):
+        if self._next == pos and self._splices[self._index][2][:4] in _ITEMS:
             self._named(path)
             self._step()
         return pos + 8 if undefined else pos
@@ -331,19 +334,21 @@ class _Walk:
         """Make sure that what is put into an element of a length replaces all of it, or stands in its items."""
         here = path + format_tag(tag)
         if self._next == pos:
-            self._cover(pos, stop, here)
+            self._cover(pos, stop, form, here)
             return
         if self._next == value - 4:
             self._mended()
-        if self._next < value:
+        if self._next < value or self._src[value : value + 4] not in _ITEMS:
             raise self._misplaced()
         self._items(value, stop, _inside(form, unknown=unknown), here, undefined=False)
 
-    def _cover(self, pos: int, stop: int, path: str) -> None:
+    def _cover(self, pos: int, stop: int, form: Form, path: str) -> None:
         """Take a splice that must be of one whole element, which the audit names."""
         first, last, new = self._splices[self._index]
         if first != pos or last != stop:
             raise self._misplaced()
+        if new and not (new[:4] == self._src[pos : pos + 4] and _is_one(new, form)):
+            raise fails("a change puts more or less than one element in")
         if path != "(0002,0000)" or new[:8] != b"\2\0\0\0UL\4\0":
             self._named(path)
         self._step()
@@ -360,6 +365,8 @@ class _Walk:
             tag = group << 16 | element
             if tag != _META_LENGTH and not self._is_named(path + format_tag(tag)):
                 return
+            if not _is_one(new, form):
+                raise fails("a change puts more or less than one element in")
             self._step()
 
     def _mended(self) -> None:
@@ -399,6 +406,15 @@ class _Walk:
 def _inside(form: Form, *, unknown: bool) -> Form:
     """Return how items are encoded: in UN without VR."""
     return Form(explicit=False, little=True) if unknown else form
+
+
+def _is_one(new: bytes, form: Form) -> bool:
+    """Tell whether bytes are one element of a length."""
+    _, _, code, short = HEADS[form.little].unpack_from(new)
+    if form.explicit and code not in LONG_CODES:
+        return len(new) == 8 + int(short)
+    head = 12 if form.explicit else 8
+    return len(new) == head + int(LENGTHS[form.little].unpack_from(new, head - 4)[0])
 
 
 def _is_inflated(span: Span) -> bool:
