@@ -126,7 +126,7 @@ def hold(done: dataset.Edited, data: bytes, promises: tuple[Promise, ...]) -> No
     """Ask the verifier about a result."""
     _, meta = part10.write(done.parts, done.meta, done.body)
     checker = Checker(Promises(promises, recurse=done.section.recurse), done.section.creators)
-    checker.check(dataset.span_of(done.parts), data, (meta, done.body, len(done.edits)))
+    checker.check(dataset.span_of(done.parts), data, (meta, done.body, {row.path for row in done.edits}))
 
 
 def places(level: walk.Level, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], walk.Found]]:

@@ -19,8 +19,9 @@ from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import Places
 from fw_gear_deid.profile.compiled import DicomSection
-from fw_gear_deid.verify.instance import Checker, Span
+from fw_gear_deid.verify.instance import Checker
 from fw_gear_deid.verify.promises import Promise, Promises
+from fw_gear_deid.verify.source import TRAILING, Span
 
 # top-level elements that people, names, labels and mappings go by
 WATCHED = frozenset(
@@ -237,13 +238,14 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     ------
     Unfit
     """
-    told = meta, edited.body, len(edited.edits) - len(edited.parts.fixes)
+    told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
     plan_of(edited.section).checker.check(span_of(edited.parts), data, told, len(data) + behind)
 
 
 def span_of(parts: Parts) -> Span:
     """Return where the parts of a file stand, for its check."""
-    return Span(parts.src, parts.body_src, parts.meta.start, parts.meta.end, parts.body.start, parts.body.end)
+    meta, body = parts.meta, parts.body
+    return Span(parts.src, parts.body_src, meta.start, meta.end, body.start, body.end, parts.total)
 
 
 def shown(parts: Parts, section: DicomSection, selector: Selector) -> Iterator[tuple[str, str]]:
@@ -259,7 +261,7 @@ def _outside(parts: Parts) -> list[Edit]:
     if parts.has_prefix and parts.src[:128].strip(b"\0"):
         edits.append(Edit("preamble", "", "", "remove", Always.PREAMBLE.value, "<128 bytes>", ""))
     if parts.trailing:
-        edits.append(Edit("trailing bytes", "", "", "remove", Always.TRAILING.value, f"<{parts.trailing} bytes>", ""))
+        edits.append(Edit(TRAILING, "", "", "remove", Always.TRAILING.value, f"<{parts.trailing} bytes>", ""))
     return edits
 
 

@@ -11,15 +11,13 @@ import struct
 import zlib
 from bisect import bisect_left
 from calendar import monthrange
-from collections.abc import Sequence
-from struct import Struct
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
-    VRS,
     format_tag,
     is_private,
     is_private_creator,
@@ -29,17 +27,29 @@ from fw_gear_deid.model.dictionary import (
 )
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
+from fw_gear_deid.verify.source import (
+    DEFLATED,
+    HEADS,
+    LENGTHS,
+    LONG_CODES,
+    PIXELS,
+    PLAINS,
+    UNDEFINED,
+    VR_OF,
+    Form,
+    Reader,
+    Span,
+    Splice,
+    fails,
+    form_of,
+    really,
+)
 
-Splice = tuple[int, int, bytes]
-Told = tuple[Sequence[Splice], Sequence[Splice], int]
-_UNDEFINED = b"\xff\xff\xff\xff"
+Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
-_PIXELS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})
 _KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _BLOCK = 1 << 20  # bytes that are compared at once
-_LONG = frozenset(vr.encode() for vr in LONG_VRS)
-_VRS = {vr.encode(): vr for vr in VRS}
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
 _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
@@ -47,44 +57,6 @@ _WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
 _BITS = re.compile(rb"([\0-\x1f]{2})?")
 _ALONE = re.compile(rb" *[0-9.]*[\0 ]*")
 _NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_NOT_EXPLICIT_LITTLE = {
-    "1.2.840.10008.1.2": (False, True),
-    "1.2.840.10008.1.2.2": (True, False),
-    "1.2.840.113619.5.2": (False, True),
-}
-# byte order → tag, VR and short length · tag and long length
-_HEADS = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
-_PLAINS = {True: Struct("<HHL"), False: Struct(">HHL")}
-_LENGTHS = {True: Struct("<L"), False: Struct(">L")}
-
-
-class Form(NamedTuple):
-    """How a data set is encoded."""
-
-    explicit: bool
-    little: bool
-
-
-class Span(NamedTuple):
-    """Where the parts of a file stand.
-
-    Attributes
-    ----------
-    data, body : bytes
-        The file, or its beginning, and what its data set stands in: the same, or the inflated data set.
-    meta, meta_end : int
-        The file meta in ``data``.
-    start, end : int
-        The data set in ``body``.
-    """
-
-    data: bytes
-    body: bytes
-    meta: int
-    meta_end: int
-    start: int
-    end: int
 
 
 class Must(NamedTuple):
@@ -148,10 +120,6 @@ class _State:
         return self.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, "")
 
 
-def _fails(what: str) -> Unfit:
-    return Unfit(f"verification: {what}")
-
-
 class Checker:
     """The checks of one section's results.
 
@@ -168,6 +136,7 @@ class Checker:
         self.meta = Spot(Way(meta=True), Form(explicit=True, little=True))
         self._top: dict[Form, Spot] = {}
         self._inside: dict[Form, Spot] = {}
+        self.reader = Reader()
         self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
 
     def check(self, source: Span, data: bytes, told: Told, total: int | None = None) -> None:
@@ -178,9 +147,9 @@ class Checker:
         source : Span
         data : bytes
             The file as it would leave, or its beginning.
-        told : sequence of Splice, sequence of Splice, int
-            Of file meta and data set: offsets in the source, in order, and what was put there; and how many changes
-            the audit tells.
+        told : sequence of Splice, sequence of Splice, set of str
+            Of file meta and data set: offsets in the source, in order, and what was put there; and the paths of the
+            audit's rows.
         total : int, optional
             Length of the whole result.
 
@@ -193,7 +162,7 @@ class Checker:
         try:
             _Check(self, source, data, len(data) if total is None else total).run(*told)
         except struct.error:
-            raise _fails("the result does not parse") from None
+            raise fails("the result does not parse") from None
 
     def top(self, form: Form) -> Spot:
         """Return the top level in an encoding."""
@@ -244,13 +213,13 @@ class _Check:
         self._identified = False
         self._syntax = ""
 
-    def run(self, meta: Sequence[Splice], body: Sequence[Splice], rows: int) -> None:
+    def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str]) -> None:
         source, data = self._source, self._data
         prefix = source.data[128:132] == b"DICM"
         if (data[128:132] == b"DICM") != prefix:
-            raise _fails("the prefix 'DICM' is not where it was")
+            raise fails("the prefix 'DICM' is not where it was")
         if prefix and data[:128].strip(b"\0"):
-            raise _fails("the preamble is not empty")
+            raise fails("the preamble is not empty")
         if not prefix and data[:2] not in (b"\x02\0", b"\x08\0"):
             raise Unfit(f"the result does not parse: {_NOT_DICOM} and no data set at its start")
         start = 132 if prefix else 0
@@ -259,21 +228,21 @@ class _Check:
         form = self._meta(start, end)
         now, total = data, self._total
         inflated = source.body is not source.data
-        if inflated != (self._syntax == _DEFLATED):
-            raise _fails("the result does not parse")  # a rule may set another transfer syntax
+        if inflated != (self._syntax == DEFLATED):
+            raise fails("the result does not parse")  # a rule may set another transfer syntax
         if inflated:
             now, end = _inflated(data, end), 0
             total = len(now)
         length = self._same(source.body, source.start, source.end, now, end, body)
         missing = total - len(now)
         if end + length != total or (missing and missing != source.end - len(source.body)):
-            raise _fails("bytes follow the last element")
+            raise fails("bytes follow the last element")
         if not length:
             raise Unfit("the result does not parse: its data set is empty")
         self._src, self._was = now, source.body
-        form = self._really(end, total, form)
+        form = really(now, end, total, form)
         if self._level(end, total, _State(self._checker.top(form), ()), undefined=False) != total:
-            raise _fails("bytes follow the last element")
+            raise fails("bytes follow the last element")
         if not prefix and not self._identified:
             raise Unfit(f"the result does not parse: {_NOT_DICOM}, and its bytes are no complete data set")
         if (
@@ -285,9 +254,8 @@ class _Check:
                 _only_uid(self._instance),
             )
         ):
-            raise _fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
-        if sum(map(_tells, (*meta, *body))) > rows:
-            raise _fails("the audit does not tell every change")
+            raise fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
+        self._checker.reader.check(source, meta, body, paths)
 
     def _same(self, src: bytes, start: int, end: int, now: bytes, at: int, splices: Sequence[Splice]) -> int:
         """Compare a span with its source; return its length. What no splice names is as it was, byte for byte."""
@@ -296,22 +264,22 @@ class _Check:
         for first, last, new in splices:
             length = first - start
             if length < 0:
-                raise _fails("changes lie over each other")
+                raise fails("changes lie over each other")
             if not (now.startswith(src[start:first], at) if length <= _BLOCK else _stands(src, start, first, now, at)):
-                raise _fails("something changed without a rule")
+                raise fails("something changed without a rule")
             at += length
             if new:
                 if not now.startswith(new, at):
-                    raise _fails("a change is missing")
+                    raise fails("a change is missing")
                 self._at[at] = first, last, new
                 self._put.append(at)
                 at += len(new)
             start = last
         if end < start:
-            raise _fails("changes lie over each other")
+            raise fails("changes lie over each other")
         shown = max(min(len(src), end) - start, 0)
         if not _stands(src, start, start + shown, now, at):
-            raise _fails("something changed without a rule")
+            raise fails("something changed without a rule")
         return at + end - start - begin
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -319,35 +287,8 @@ class _Check:
     def _meta(self, pos: int, end: int) -> Form:
         """Read the file meta; return the encoding that it tells."""
         if self._level(pos, end, _State(self._checker.meta, ()), undefined=False) != end:
-            raise _fails("the result does not parse")
-        return Form(*_NOT_EXPLICIT_LITTLE.get(self._syntax, (True, True)))
-
-    def _really(self, pos: int, end: int, form: Form) -> Form:
-        """Return how elements are really encoded: some writers change between explicit and implicit VR."""
-        src = self._src
-        if end - pos < 8 or src[pos : pos + 2] in (b"\xfe\xff", b"\xff\xfe"):
-            return form
-        explicit = src[pos + 4 : pos + 6] in _VRS
-        if explicit and not form.explicit:
-            explicit = self._is_followed(pos, end, form)
-        return form if explicit == form.explicit else Form(explicit, form.little)
-
-    def _is_followed(self, pos: int, end: int, form: Form) -> bool:
-        """Tell whether an element, read with its VR, is followed by another with a VR, an item or the end."""
-        src = self._src
-        _, _, code, length = _HEADS[form.little].unpack_from(src, pos)
-        pos += 8
-        if code in _LONG:
-            if end - pos < 4:
-                return False
-            if src[pos : pos + 4] == _UNDEFINED:
-                return True
-            length = 4 + _LENGTHS[form.little].unpack_from(src, pos)[0]
-        pos += length
-        if end - pos < 8:
-            return bool(pos == end)
-        group, _, code, _ = _HEADS[form.little].unpack_from(src, pos)
-        return group == 0xFFFE or code in _VRS
+            raise fails("the result does not parse")
+        return form_of(self._syntax)
 
     def _level(self, pos: int, end: int, state: _State, *, undefined: bool) -> int:
         """Read the elements of a data set; return where it ended, behind its delimiter if there is one."""
@@ -361,7 +302,7 @@ class _Check:
             tag, length, must = entry
             if not length:
                 if not undefined:
-                    raise _fails("the result does not parse")
+                    raise fails("the result does not parse")
                 self._look_back(state)
                 return pos + 8
             if tag <= last or twins is not None:
@@ -371,19 +312,19 @@ class _Check:
                 value, stop = pos + 8, pos + length
             else:
                 value = pos + 12 if explicit else pos + 8
-                if src[value - 4 : value] == _UNDEFINED:
+                if src[value - 4 : value] == UNDEFINED:
                     assert must is not None  # noqa: S101 -- of undefined length nothing is passed over
                     pos = self._open(pos, value, end, tag, must, state)
                     continue
-                stop = value + _LENGTHS[little].unpack_from(src, value - 4)[0]
+                stop = value + LENGTHS[little].unpack_from(src, value - 4)[0]
             if stop > end:
-                raise _fails("the result does not parse")
+                raise fails("the result does not parse")
             if must is not None:
                 if must.vr == "SQ" or (must.hides and _begins_like_items(src[value : value + 8], stop - value)):
                     self._closed(value, stop, tag, must, state)
                 else:
                     if must.sealed and any(item in src[value:stop] for item in _ITEMS):
-                        raise _fails(f"{self._here(tag, state)} holds items and is no sequence")
+                        raise fails(f"{self._here(tag, state)} holds items and is no sequence")
                     if tag == _CHARACTER_SET and not spot.way.meta:
                         state.encodings = values.encodings_of(src[value:stop])
                     elif is_private_creator(tag):
@@ -393,7 +334,7 @@ class _Check:
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
         if undefined:
-            raise _fails("the result does not parse")
+            raise fails("the result does not parse")
         self._look_back(state)
         return pos
 
@@ -407,7 +348,7 @@ class _Check:
         if meta and must.promise is None and tag != _MEDIA:  # which is compared
             form = _BITS if tag == _VERSION else _ALONE
             if form.fullmatch(raw) is None:
-                raise _fails(f"{format_tag(tag)} holds more than its value")
+                raise fails(f"{format_tag(tag)} holds more than its value")
         if meta and tag == _SYNTAX:
             self._syntax = raw.decode("ascii", "replace").strip("\0 ")
         elif meta and tag == _MEDIA:
@@ -424,7 +365,7 @@ class _Check:
             other._src = self._src
             seen = other._tags(begin, pos, spot)
         if tag in seen:
-            raise _fails(f"{format_tag(tag)} stands twice")
+            raise fails(f"{format_tag(tag)} stands twice")
         seen.add(tag)
         return seen
 
@@ -440,32 +381,32 @@ class _Check:
                 pos += length
                 continue
             value = pos + 12 if form.explicit else pos + 8
-            if self._src[value - 4 : value] == _UNDEFINED:
+            if self._src[value - 4 : value] == UNDEFINED:
                 assert must is not None  # noqa: S101 -- of undefined length nothing is passed over
                 pos = self._open(pos, value, end, tag, must, _State(spot, ()))
             else:
-                pos = value + _LENGTHS[form.little].unpack_from(self._src, value - 4)[0]
+                pos = value + LENGTHS[form.little].unpack_from(self._src, value - 4)[0]
         return found
 
     def _learn(self, key: bytes, spot: Spot) -> tuple[int, int, Must | None]:
         """Decode the first eight bytes of an element; length 0 is the end of an item."""
         if len(key) < 8:
-            raise _fails("the result does not parse")
+            raise fails("the result does not parse")
         explicit, little = spot.form
-        group, element, code, short = _HEADS[little].unpack(key)
+        group, element, code, short = HEADS[little].unpack(key)
         tag = group << 16 | element
         if tag == 0xFFFEE00D and key[4:] == bytes(4):
             return tag, 0, None
         if group == 0xFFFE or (group == 2) != spot.way.meta or group == 0:
-            raise _fails("the result does not parse")
+            raise fails("the result does not parse")
         if explicit:
-            wire = _VRS.get(code, "")
+            wire = VR_OF.get(code, "")
             if not wire:
-                raise _fails("the result does not parse")
-            length = -1 if code in _LONG else 8 + short
+                raise fails("the result does not parse")
+            length = -1 if code in LONG_CODES else 8 + short
             vr = wire if wire != "UN" else public_vr(tag) or "UN"
         else:
-            length = -1 if key[4:] == _UNDEFINED else 8 + _LENGTHS[little].unpack_from(key, 4)[0]
+            length = -1 if key[4:] == UNDEFINED else 8 + LENGTHS[little].unpack_from(key, 4)[0]
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
         if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
@@ -487,12 +428,12 @@ class _Check:
         spared = tag == (_MEDIA if spot.way.meta else _INSTANCE) and spot.way.top
         private = is_private(tag) and not is_private_creator(tag)
         unknown = is_private(tag) or public_vr(tag) is None
-        hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in _PIXELS)
+        hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in PIXELS)
         if is_private(tag) and promises.by_creator:
             return Must(vr, wire, None, late=True, hides=hides, sealed=False)
         promise = None if spared else promises.at(spot.way, tag, "")
         if tag == _PADDING and promise is None:
-            raise _fails(f"{format_tag(tag)} is not gone")
+            raise fails(f"{format_tag(tag)} is not gone")
         sealed = public_vr(tag) == "SQ" and vr != "SQ"
         return Must(vr, wire, promise, private and vr == "UN" and promise is not None, hides, sealed)
 
@@ -511,8 +452,8 @@ class _Check:
         stop = value
         while src[stop : stop + 8] != b"\xfe\xff\xdd\xe0\0\0\0\0":
             if src[stop : stop + 4] != b"\xfe\xff\x00\xe0" or stop >= end:
-                raise _fails("the result does not parse")
-            stop += 8 + _LENGTHS[True].unpack_from(src, stop + 4)[0]
+                raise fails("the result does not parse")
+            stop += 8 + LENGTHS[True].unpack_from(src, stop + 4)[0]
         self._ask(pos, value, stop + 8, tag, must, state)
         return stop + 8
 
@@ -562,24 +503,24 @@ class _Check:
         form = Form(explicit=False, little=True) if must.wire == "UN" else spot.form
         count = 0
         while pos < end or undefined:
-            group, element, length = _PLAINS[form.little].unpack_from(src, pos)
+            group, element, length = PLAINS[form.little].unpack_from(src, pos)
             item = group << 16 | element
             pos += 8
             if item == 0xFFFEE0DD and undefined and not length:
                 return pos, count
             if item != 0xFFFEE000:
-                raise _fails("the result does not parse")
+                raise fails("the result does not parse")
             ends = length == 0xFFFFFFFF
             stop = end if ends else pos + length
             if stop > end:
-                raise _fails("the result does not parse")
-            below = self._checker.inside(spot, tag, count, self._really(pos, stop, form))
+                raise fails("the result does not parse")
+            below = self._checker.inside(spot, tag, count, really(src, pos, stop, form))
             self._trail.append(f"{self._here(tag, state)}[{count}]")
             pos = self._level(pos, stop, _State(below, state.encodings), undefined=ends)
             self._trail.pop()
             count += 1
         if pos != end:
-            raise _fails("the result does not parse")
+            raise fails("the result does not parse")
         return pos, count
 
     # -- promises --------------------------------------------------------------------------------------
@@ -601,7 +542,7 @@ class _Check:
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
         if stop > len(self._src):
-            raise _fails("a change lies beyond the bytes at hand")
+            raise fails("a change lies beyond the bytes at hand")
         now = self._src[value:stop]
         if promise.kind in (EQUALS, ENDS):
             little = state.spot.form.little or must.wire == "UN"
@@ -618,7 +559,7 @@ class _Check:
         if before.strip(b"\0 ") and before == now:
             raise self._broken(promise, tag, state)
         if vr == "UI" and not all(map(_is_uid, now.split(b"\\"))):
-            raise _fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
+            raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
 
     def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
         """Return the value that an element had in the source."""
@@ -629,7 +570,7 @@ class _Check:
         if start == end:
             return b""
         code = self._was[start + 4 : start + 6]
-        return self._was[start + (12 if spot.form.explicit and code in _LONG else 8) : end]
+        return self._was[start + (12 if spot.form.explicit and code in LONG_CODES else 8) : end]
 
     def _ask_items(self, count: int, tag: int, must: Must, state: _State) -> None:
         promise, _ = self._held(tag, must, state)
@@ -647,7 +588,7 @@ class _Check:
 
     def _broken(self, promise: Promise, tag: int, state: _State) -> Unfit:
         path = "".join(self._trail) + self._here(tag, state)
-        return _fails(f"{promise.label}: {path} is not {WANTED[promise.kind]}")
+        return fails(f"{promise.label}: {path} is not {WANTED[promise.kind]}")
 
     def _here(self, tag: int, state: _State) -> str:
         if is_private(tag) and not is_private_creator(tag):
@@ -702,18 +643,12 @@ def _only_uid(raw: bytes) -> bytes:
     return raw if found is None else found[0] + b"\0" * (len(found[0]) % 2)
 
 
-def _tells(splice: Splice) -> bool:
-    """Tell whether a splice changes an element, and not only the length of what holds one."""
-    start, end, new = splice
-    return not (end - start == 4 == len(new)) and new[:8] != b"\x02\0\0\0UL\x04\0"
-
-
 def _inflated(data: bytes, start: int) -> bytes:
     stream = zlib.decompressobj(-15)
     try:
         body = stream.decompress(memoryview(data)[start:]) + stream.flush()
     except zlib.error:
-        raise _fails("the result does not parse") from None
+        raise fails("the result does not parse") from None
     if not stream.eof or stream.unused_data.strip(b"\0"):
-        raise _fails("bytes follow the last element, or are missing")
+        raise fails("bytes follow the last element, or are missing")
     return body
