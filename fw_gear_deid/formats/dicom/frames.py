@@ -1,0 +1,81 @@
+"""Fragments of encapsulated PixelData → what is put over comments in its JPEG and JPEG 2000 frames (PS3.5 §A.4).
+
+As many bytes stand there as before, so that fragments, offset tables and lengths stay right, and nobody needs to know
+which fragments make a frame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from struct import Struct
+
+from fw_gear_deid.formats import jpeg, jpeg2000
+from fw_gear_deid.formats.jpeg import Blank
+from fw_gear_deid.model.errors import Malformed, Unfit
+
+REMEDY = "decompress or compress it again with a DICOM toolkit, or remove it"
+_BEGINS = {jpeg.BEGINS: jpeg.blanks, jpeg2000.CODESTREAM: jpeg2000.blanks, jpeg2000.WRAPPER: jpeg2000.blanks}
+# JPEG, JPEG-LS, JPEG 2000, HTJ2K; in other syntaxes these bytes may stand anywhere in the pixels
+_JPEG = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.([5-8]\d|9[0-3]|20[123])")
+_LENGTH = Struct("<L")
+Fragment = tuple[int, int]
+
+
+def blanks(src: bytes, value: int, end: int, syntax: str) -> Iterator[Blank]:
+    """Yield what is to be put over the frames of one element, in their order.
+
+    Parameters
+    ----------
+    value, end : int
+        Its items, delimiter included.
+    syntax : str
+        UID of the transfer syntax.
+
+    Raises
+    ------
+    Unfit
+        A frame is damaged where comments may hide in it.
+    """
+    group: list[Fragment] = []
+    for start, stop in list(_fragments(src, value, end))[1:]:  # behind the offset table
+        if group and any(src.startswith(head, start, stop) for head in _BEGINS):
+            yield from _frame(src, group, syntax)
+            group = []
+        group.append((start, stop))
+    if group:
+        yield from _frame(src, group, syntax)
+
+
+def _fragments(src: bytes, pos: int, end: int) -> Iterator[Fragment]:
+    while pos < end - 8:
+        start = pos + 8
+        pos = start + _LENGTH.unpack_from(src, pos + 4)[0]
+        yield start, pos
+
+
+def _frame(src: bytes, group: list[Fragment], syntax: str) -> Iterator[Blank]:
+    """Yield what is to be put over fragments of which the first may begin a frame."""
+    data = b"".join(src[start:stop] for start, stop in group)
+    look = next((look for head, look in _BEGINS.items() if data.startswith(head)), None)
+    if look is None:
+        if _JPEG.fullmatch(syntax) and any(head in data for head in _BEGINS):
+            raise Unfit(f"a frame does not begin where its fragment does; {REMEDY}")
+        return
+    try:
+        found = list(look(data))
+    except Malformed as error:
+        raise Unfit(f"{error}; {REMEDY}") from None
+    for blank in found:
+        yield from _placed(blank, group)
+
+
+def _placed(blank: Blank, group: list[Fragment]) -> Iterator[Blank]:
+    """Yield a change of joined fragments by where they stand in the file."""
+    first, last, new = blank
+    at = 0
+    for start, stop in group:
+        begin, end = max(first, at), min(last, at + stop - start)
+        if begin < end:
+            yield start + begin - at, start + end - at, new[begin - first : end - first]
+        at += stop - start
