@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from fw_gear_deid.model.errors import Malformed
 
-BEGINS = b"\xff\xd8\xff"
+BEGINS = b"\xff\xd8"
 Blank = tuple[int, int, bytes]
 """Offsets, and as many bytes for what stands between them."""
 _SOI, _EOI, _SOS, _COM, _ICC = 0xD8, 0xD9, 0xDA, 0xFE, 0xE2

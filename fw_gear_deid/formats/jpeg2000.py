@@ -5,6 +5,7 @@ Nothing moves: lengths of tile-parts and their tables stay right (ISO/IEC 15444-
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 
 from fw_gear_deid.formats.jpeg import Blank
@@ -15,6 +16,7 @@ WRAPPER = b"\0\0\0\x0cjP  "
 _SOT, _SOD, _EOC, _COM = b"\xff\x90", b"\xff\x93", b"\xff\xd9", 0x64
 # sizes, coding, quantisation, regions, progression, packets, registration; capabilities of parts 2 and 15
 _KEPT = frozenset({*range(0x50, 0x54), *range(0x55, 0x5A), *range(0x5C, 0x62), 0x63})
+_MORE = re.compile(rb"[^\0]")
 _BOXES = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c"})
 _HEADER_BOXES = frozenset({b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res "})
 
@@ -34,6 +36,13 @@ def blanks(data: bytes) -> Iterator[Blank]:
 
 
 def _codestream(data: bytes, pos: int, end: int) -> Iterator[Blank]:
+    """Yield what is to be put over a codestream, and over those that follow it."""
+    while pos < end:
+        pos = yield from _one(data, pos, end)
+
+
+def _one(data: bytes, pos: int, end: int) -> Generator[Blank, None, int]:
+    """Yield what is to be put over a codestream and what follows it; return where the next one begins."""
     at = yield from _header(data, pos + 2, end, _SOT)
     while data.startswith(_SOT, at):
         size = int.from_bytes(data[at + 6 : at + 10], "big")
@@ -47,10 +56,14 @@ def _codestream(data: bytes, pos: int, end: int) -> Iterator[Blank]:
         at = min(stop, end)
     if data.startswith(_EOC, at):
         at += 2
-        if data[at:end].strip(b"\0\xff"):
-            yield at, end, bytes(end - at)
-    elif data[at:end].strip(b"\0\xff"):
+        after = data.find(CODESTREAM, at, end)
+        stop = end if after < 0 else after
+        if data[at:stop].strip(b"\0\xff"):
+            yield at, stop, bytes(stop - at)
+        return stop
+    if data[at:end].strip(b"\0\xff"):
         raise Malformed("something else stands where a JPEG 2000 tile-part is due")
+    return end
 
 
 def _header(data: bytes, pos: int, end: int, last: bytes) -> Generator[Blank, None, int]:
@@ -68,7 +81,7 @@ def _header(data: bytes, pos: int, end: int, last: bytes) -> Generator[Blank, No
 
 
 def _boxes(data: bytes, pos: int, end: int, kept: frozenset[bytes]) -> Iterator[Blank]:
-    while data[pos:end].strip(b"\0"):
+    while _MORE.search(data, pos, end):
         size, kind, inside = int.from_bytes(data[pos : pos + 4], "big"), data[pos + 4 : pos + 8], pos + 8
         if size == 1:
             size, inside = int.from_bytes(data[pos + 8 : pos + 16], "big"), pos + 16

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from fw_gear_deid.model.errors import Unfit
 
-_JPEG, _CODESTREAM, _WRAPPER = b"\xff\xd8\xff", b"\xff\x4f\xff\x51", bytes.fromhex("0000000c6a502020")
+_JPEG, _CODESTREAM, _WRAPPER = b"\xff\xd8", b"\xff\x4f\xff\x51", bytes.fromhex("0000000c6a502020")
 _ITEM = b"\xfe\xff\x00\xe0"
 _SCAN_ENDS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+_MORE = re.compile(rb"[^\0]")
 _DECODING = frozenset(bytes([code]) for code in (*range(0xC0, 0xD0), *range(0xDA, 0xE0), 0xF7, 0xF8))
 _ALONE = frozenset(range(0xD0, 0xDA))
 _STARTS = ((0xE0, b"JFIF\0", 14), (0xE8, b"mrfx", 5), (0xEE, b"Adobe", 12))
@@ -127,16 +128,20 @@ def _codestream(data: bytes, start: int, end: int) -> Iterator[Blank]:
     while pos < end:
         code = data[pos : pos + 2]
         if code == b"\xff\xd9":
-            yield Blank(pos + 2, end)
-            return
+            after = data.find(_CODESTREAM, pos + 2, end)
+            yield Blank(pos + 2, end if after < 0 else after)
+            pos = end if after < 0 else after + 2
+            continue
         if code == b"\xff\x93":
             close = data.find(b"\xff\xd9", pos, end)
             pos = tile + size if size else (end if close < 0 else close)
             continue
-        if not data[pos:end].strip(b"\0\xff"):
+        if code[:1] != b"\xff" or code[1:] in (b"", b"\0", b"\xff"):
+            if data[pos:end].strip(b"\0\xff"):
+                raise _fails("a frame does not parse")
             return
         stop = pos + 2 + int.from_bytes(data[pos + 2 : pos + 4], "big")
-        if code[:1] != b"\xff" or not pos + 4 <= stop <= end:
+        if not pos + 4 <= stop <= end:
             raise _fails("a frame does not parse")
         if code == b"\xff\x90":
             tile, size = pos, int.from_bytes(data[pos + 6 : pos + 10], "big")
@@ -151,7 +156,7 @@ def _codestream(data: bytes, start: int, end: int) -> Iterator[Blank]:
 
 
 def _boxes(data: bytes, pos: int, end: int, kept: frozenset[bytes]) -> Iterator[Blank]:
-    while data[pos:end].strip(b"\0"):
+    while _MORE.search(data, pos, end):
         size, head = int.from_bytes(data[pos : pos + 4], "big"), 8
         kind = data[pos + 4 : pos + 8]
         if size == 1:

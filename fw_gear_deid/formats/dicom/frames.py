@@ -7,7 +7,9 @@ which fragments make a frame.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from struct import Struct
 
 from fw_gear_deid.formats import jpeg, jpeg2000
@@ -18,6 +20,7 @@ REMEDY = "decompress or compress it again with a DICOM toolkit, or remove it"
 _BEGINS = {jpeg.BEGINS: jpeg.blanks, jpeg2000.CODESTREAM: jpeg2000.blanks, jpeg2000.WRAPPER: jpeg2000.blanks}
 # JPEG, JPEG-LS, JPEG 2000, HTJ2K; in other syntaxes these bytes may stand anywhere in the pixels
 _JPEG = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.([5-8]\d|9[0-3]|20[123])")
+_LATER = re.compile(rb"\xff\xd8\xff|\xff\x4f\xff\x51|jP  \r\n\x87\n")
 _LENGTH = Struct("<L")
 Fragment = tuple[int, int]
 
@@ -59,23 +62,18 @@ def _frame(src: bytes, group: list[Fragment], syntax: str) -> Iterator[Blank]:
     data = b"".join(src[start:stop] for start, stop in group)
     look = next((look for head, look in _BEGINS.items() if data.startswith(head)), None)
     if look is None:
-        if _JPEG.fullmatch(syntax) and any(head in data for head in _BEGINS):
+        if _JPEG.fullmatch(syntax) and _LATER.search(data):
             raise Unfit(f"a frame does not begin where its fragment does; {REMEDY}")
         return
     try:
         found = list(look(data))
     except Malformed as error:
         raise Unfit(f"{error}; {REMEDY}") from None
-    for blank in found:
-        yield from _placed(blank, group)
-
-
-def _placed(blank: Blank, group: list[Fragment]) -> Iterator[Blank]:
-    """Yield a change of joined fragments by where they stand in the file."""
-    first, last, new = blank
-    at = 0
-    for start, stop in group:
-        begin, end = max(first, at), min(last, at + stop - start)
-        if begin < end:
-            yield start + begin - at, start + end - at, new[begin - first : end - first]
-        at += stop - start
+    offsets = [0, *accumulate(stop - start for start, stop in group)]
+    for first, last, new in found:  # by where they stand in the file
+        number, begin = bisect_right(offsets, first) - 1, first
+        while begin < last:
+            end, move = min(last, offsets[number + 1]), group[number][0] - offsets[number]
+            if begin < end:
+                yield begin + move, end + move, new[begin - first : end - first]
+            number, begin = number + 1, end
