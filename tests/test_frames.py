@@ -123,9 +123,9 @@ def data_of(syntax: Syntax, *pixels: Node) -> bytes:
     return built((*IDENTITY, *pixels), syntax)
 
 
-def deidentified(data: bytes, fields: str = KEEP) -> tuple[bytes, Done]:
+def deidentified(data: bytes, fields: str = KEEP, pieces: Iterable[bytes] = ()) -> tuple[bytes, Done]:
     ctx = Context(parse_profile(fields, "p.yaml"), Keyring(bytes(32)), "s", date(2026, 1, 1), "strict")
-    done = deidentify_member(Incoming(iter([data]), len(data)), "a.dcm", ctx)
+    done = deidentify_member(Incoming(iter(pieces or [data]), len(data)), "a.dcm", ctx)
     return b"".join(done.pieces), done
 
 
@@ -155,6 +155,24 @@ def test_frames_over_several_fragments(syntax: Syntax, frame: bytes, wanted: byt
     before, after = (Fragments((b"", *fragmented((one, one), size))) for one in (frame, wanted))
     result, _ = deidentified(data_of(syntax, before))
     assert result[result.index(PIXELS) :] == data_of(syntax, after)[len(data_of(syntax)) :]
+
+
+@planted
+def test_without_an_offset_table(syntax: Syntax, frame: bytes, wanted: bytes) -> None:
+    before, after = (Fragments(fragmented((one, one), 40)) for one in (frame, wanted))
+    result, _ = deidentified(data_of(syntax, before))
+    assert result[result.index(PIXELS) :] == data_of(syntax, after)[len(data_of(syntax)) :]
+
+
+def test_a_large_file_of_frames() -> None:
+    frame, wanted = (image(segment(0xE0, JFIF + b"\0\0"), segment(0xFE, one)) for one in (NAME, bytes(14)))
+    scan = b"\x5a\xff\0" * 1_000_000
+    frames, clean = ((b"", *([one.replace(SCAN, scan, 1)] * 4)) for one in (frame, wanted))
+    data = data_of(JPEG, Fragments(frames))
+    pieces = (data[at : at + (1 << 18)] for at in range(0, len(data), 1 << 18))
+    result, done = deidentified(data, pieces=pieces)
+    assert result[result.index(PIXELS) :] == data_of(JPEG, Fragments(clean))[len(data_of(JPEG)) :]
+    assert [edit.before for edit in done.edits if edit.rule == Always.FRAMES.value] == ["<68 bytes>"]
 
 
 @pytest.mark.parametrize("number", [0, 11, 12])

@@ -56,8 +56,10 @@ def check(src: bytes, value: int, end: int, before: Callable[[int, int], bytes])
     heads = [
         n
         for n, (start, stop) in enumerate(fragments)
-        if n == 1 or (n and src[start : min(start + 8, stop)].startswith((_JPEG, _CODESTREAM, _WRAPPER)))
+        if src[start : min(start + 8, stop)].startswith((_JPEG, _CODESTREAM, _WRAPPER))
     ]
+    if heads[:1] != [0] and heads[:1] != [1]:
+        heads.insert(0, 1)  # behind the offset table
     for first, last in pairwise((*heads, len(fragments))):
         frame = fragments[first:last]
         now, was = (b"".join(read(*one) for one in frame) for read in (lambda start, stop: src[start:stop], before))

@@ -41,8 +41,11 @@ def blanks(src: bytes, value: int, end: int, syntax: str) -> Iterator[Blank]:
         A frame is damaged where comments may hide in it.
     """
     group: list[Fragment] = []
-    for start, stop in list(_fragments(src, value, end))[1:]:  # behind the offset table
-        if group and any(src.startswith(head, start, stop) for head in _BEGINS):
+    for number, (start, stop) in enumerate(_fragments(src, value, end)):
+        begins = any(src.startswith(head, start, stop) for head in _BEGINS)
+        if number == 0 and not begins:
+            continue  # the offset table, which some writers leave out
+        if group and begins:
             yield from _frame(src, group, syntax)
             group = []
         group.append((start, stop))
