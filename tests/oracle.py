@@ -126,7 +126,7 @@ def hold(done: dicom.Edited, data: bytes, promises: tuple[Promise, ...]) -> None
     """Ask the verifier about a result."""
     _, meta = part10.write(done.parts, done.meta, done.body)
     checker = Checker(Promises(promises, recurse=done.section.recurse), done.section.creators)
-    checker.check(dicom.span_of(done.parts), data, (meta, done.body, len(done.edits)))
+    checker.check(dicom.span_of(done.parts), data, (meta, done.body, len(done.edits) + done.blanked))
 
 
 def places(level: walk.Level, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], walk.Found]]:
