@@ -210,6 +210,8 @@ def test_other_frames_are_as_they_were(syntax: Syntax, frame: bytes) -> None:
         (JPEG, image(between=segment(0xFE, NAME) + NAME)),
         (JPEG, b"\0\0" + image(segment(0xFE, NAME))),
         (J2K, SIZ + NAME),
+        (J2K, SIZ + b"\0\xff"),
+        (J2K, codestream(COM).replace(b"\xff\x90\0\x0a", b"\xff\x90\0\x0c")),
         (J2K, codestream(COM)[:60] + COM),
         (J2K, wrapped(box(b"xml ", NAME), b"", b"")[:-200]),
         (J2K, wrapped(b"\0\1\0\0xml " + NAME, b"", b"")),

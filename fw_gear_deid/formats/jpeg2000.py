@@ -14,6 +14,7 @@ from fw_gear_deid.model.errors import Malformed
 CODESTREAM = b"\xff\x4f\xff\x51"
 WRAPPER = b"\0\0\0\x0cjP  "
 _SOT, _SOD, _EOC, _COM = b"\xff\x90", b"\xff\x93", b"\xff\xd9", 0x64
+_SOT_SIZE = b"\0\x0a"
 # sizes, coding, quantisation, regions, progression, packets, registration; capabilities of parts 2 and 15
 _KEPT = frozenset({*range(0x50, 0x54), *range(0x55, 0x5A), *range(0x5C, 0x62), 0x63})
 _MORE = re.compile(rb"[^\0]")
@@ -46,6 +47,8 @@ def _one(data: bytes, pos: int, end: int) -> Generator[Blank, None, int]:
     at = yield from _header(data, pos + 2, end, _SOT)
     while data.startswith(_SOT, at):
         size = int.from_bytes(data[at + 6 : at + 10], "big")
+        if data[at + 2 : at + 4] != _SOT_SIZE:
+            raise Malformed("something else stands where a JPEG 2000 tile-part is due")
         body = yield from _header(data, at + 12, end, _SOD)
         stop = at + size
         if not size:
@@ -70,7 +73,7 @@ def _header(data: bytes, pos: int, end: int, last: bytes) -> Generator[Blank, No
     """Yield what is to be put over a header; return where the marker after it stands."""
     while not data.startswith(last, pos):
         stop = pos + 2 + int.from_bytes(data[pos + 2 : pos + 4], "big")
-        if data[pos : pos + 1] != b"\xff" or data[pos + 1] < 0x50 or stop < pos + 4 or stop > end:
+        if not pos + 4 <= stop <= end or data[pos] != 0xFF or data[pos + 1] < 0x50:
             raise Malformed("something else stands where a JPEG 2000 marker segment is due")
         if data[pos + 1] not in _KEPT:
             now = bytes([_COM]) + data[pos + 2 : pos + 4] + bytes(stop - pos - 4)
@@ -88,7 +91,7 @@ def _boxes(data: bytes, pos: int, end: int, kept: frozenset[bytes]) -> Iterator[
         stop = pos + size if size else end
         if kind == b"jp2c":
             stop = min(stop, end)
-        if stop < inside or stop > end:
+        if stop < inside or stop > end or (kind == b"jp2c" and kind not in kept):
             raise Malformed("a JPEG 2000 box runs past the end")
         if kind not in kept:
             now = b"free" + data[pos + 8 : inside] + bytes(stop - inside)

@@ -116,7 +116,7 @@ def _jpeg(data: bytes) -> Iterator[Blank]:
             kept = next((size for one, head, size in _STARTS if one == code and body.startswith(head)), 0)
             if body[kept:].strip(b"\0") or not (kept or code == 0xFE):
                 raise _fails("comments are left in a frame")
-            yield Blank(pos + 4 + kept, stop) if kept else Blank(pos + 1, pos + 2, _DECODING)
+            yield Blank(min(pos + 4 + kept, stop), stop) if kept else Blank(pos + 1, pos + 2, _DECODING)
             if not kept:
                 yield Blank(pos + 4, stop)
         pos = stop
