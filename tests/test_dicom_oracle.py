@@ -21,6 +21,7 @@ from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.formats.dicom.sniff import looks_like_dicom
 from fw_gear_deid.model.dictionary import is_private
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Always
 from fw_gear_deid.plan.places import META_STAYS, PADDING, SIGNED
 from tests import oracle, strategies
 from tests.dicom_files import (
@@ -374,7 +375,9 @@ def test_real_file(path: Path) -> None:
     if path.name not in NOT_BY_PYDICOM:
         # pydicom takes bytes after the last element for more elements
         whole = src[: parts.body.end] if parts.body_src is src else src
-        assert oracle.differences(oracle.changed(whole, [*always(parts), *changes]), got) == []
+        different = oracle.differences(oracle.changed(whole, [*always(parts), *changes]), got)
+        blank = [edit.path for edit in done.edits if edit.rule == Always.FRAMES.value]
+        assert [line.split(" ")[0] for line in different] == blank
 
 
 def always(parts: Parts) -> list[Change]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.formats.dicom import part10, texts, values
+from fw_gear_deid.formats.dicom import frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, EXPLICIT_LITTLE, Encoding, Level, Place, Walker, Want
@@ -194,15 +194,16 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
     plan = plan_of(section)
     done = Edits(plan.places, parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today))
     done.run(parts.src, parts.meta)
+    cleaned, blanks = _frames(parts, done.body.splices)
     encodings = values.encodings_of(parts.body.charset)
     little = parts.body.place.encoding.little
     edited = Edited(
         section,
         parts,
-        (*_repaired(parts), *_outside(parts), *done.rows()),
+        (*_repaired(parts), *_outside(parts), *cleaned, *done.rows()),
         done.matched,
         done.meta.splices,
-        done.body.splices,
+        sorted([*done.body.splices, *blanks], key=lambda one: one[:2]) if blanks else done.body.splices,
         Fields(done.before, encodings, little),
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
@@ -263,6 +264,32 @@ def _outside(parts: Parts) -> list[Edit]:
     if parts.trailing:
         edits.append(Edit(TRAILING, "", "", "remove", Always.TRAILING.value, f"<{parts.trailing} bytes>", ""))
     return edits
+
+
+def _frames(parts: Parts, splices: Sequence[Splice]) -> tuple[list[Edit], list[Splice]]:
+    """Clean compressed frames that no rule takes away: the audit's rows, and splices."""
+    edits: list[Edit] = []
+    blanks: list[Splice] = []
+    for level, one in parts.body.encapsulated.values():
+        if any(start <= one.start and one.end <= stop for start, stop, _ in splices):
+            continue
+        path = _path(level) + format_tag(one.want.tag)
+        syntax = part10.transfer_syntax(parts.src, parts.meta)
+        try:
+            found = list(frames.blanks(parts.body_src, one.value, one.end, syntax))
+        except Unfit as error:
+            raise Unfit(f"{path}: {error}") from None
+        if found:
+            size = sum(stop - start for start, stop, _ in found)
+            keyword = keyword_of(one.want.tag)
+            edits.append(Edit(path, keyword, one.want.vr, "remove", Always.FRAMES.value, f"<{size} bytes>", ""))
+            blanks += found
+    return edits, blanks
+
+
+def _path(level: Level) -> str:
+    """Return the path of an item, empty for the top level."""
+    return "" if level.parent is None else f"{_path(level.parent)}{format_tag(level.tag)}[{level.index}]"
 
 
 def _repaired(parts: Parts) -> list[Edit]:

@@ -17,6 +17,7 @@ class Always(Enum):
     FILE_META = "always: file meta"
     GROUP_LENGTH = "always: group length"
     TRAILING = "always: bytes after the last element"
+    FRAMES = "always: comments in compressed frames"
     SYNC = "always: MediaStorageSOPInstanceUID follows SOPInstanceUID"
     SOP_INSTANCE_UID = "always: SOPInstanceUID is never removed"
     ZIP_COMMENT = "always: zip comment"

@@ -26,6 +26,7 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.verify import frames
 from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.source import (
     DEFLATED,
@@ -47,6 +48,7 @@ from fw_gear_deid.verify.source import (
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_PIXEL_DATA = 0x7FE00010
 _KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _BLOCK = 1 << 20  # bytes that are compared at once
@@ -454,8 +456,23 @@ class _Check:
             if src[stop : stop + 4] != b"\xfe\xff\x00\xe0" or stop >= end:
                 raise fails("the result does not parse")
             stop += 8 + LENGTHS[True].unpack_from(src, stop + 4)[0]
+        if tag == _PIXEL_DATA:
+            frames.check(src, value, stop + 8, self._undone)
         self._ask(pos, value, stop + 8, tag, must, state)
         return stop + 8
+
+    def _undone(self, start: int, stop: int) -> bytes:
+        """Return what stood in the source where a span of the result stands, in which nothing moved."""
+        first = bisect_left(self._put, start)
+        if first == len(self._put) or self._put[first] >= stop:
+            return self._src[start:stop]
+        was = bytearray(self._src[start:stop])
+        for at in self._put[first : bisect_left(self._put, stop)]:
+            begin, end, new = self._at[at]
+            if end - begin != len(new) or at + len(new) > stop:
+                raise fails("something moved in a frame")
+            was[at - start : at - start + len(new)] = self._was[begin:end]
+        return bytes(was)
 
     def _closed(self, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
         """Read a sequence of a length; a short one in which there is nothing to ask is read once."""

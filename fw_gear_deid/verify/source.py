@@ -284,6 +284,7 @@ class _Walk:
             stop = self._items(value, end, _inside(form, unknown=unknown), here, undefined=True)
         else:
             stop = self._fragments(value, end)
+            self._blanked(stop, here)
         if taken:
             self._next = pos
             self._cover(pos, stop, form, here)
@@ -297,6 +298,15 @@ class _Walk:
                 raise fails("the source does not parse")
             pos += 8 + int(LENGTHS[True].unpack_from(src, pos + 4)[0])
         return pos + 8
+
+    def _blanked(self, stop: int, path: str) -> None:
+        """Take what is blanked inside fragments that the audit names; nothing moves by it."""
+        while self._next < stop:
+            first, last, new = self._splices[self._index]
+            if last > stop or last - first != len(new):
+                raise self._misplaced()
+            self._named(path)
+            self._step()
 
     def _items(self, pos: int, end: int, form: Form, path: str, *, undefined: bool) -> int:
         """Read the items of a sequence; return where it ends."""

@@ -16,7 +16,8 @@ from fw_gear_deid.model.errors import Malformed, Odd, Unfit
 
 UNDEFINED = 0xFFFFFFFF
 CHARACTER_SET = 0x00080005
-PIXEL_TAGS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})  # PixelData, Float-, DoubleFloatPixelData
+PIXEL_DATA = 0x7FE00010
+PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})  # PixelData, Float-, DoubleFloatPixelData
 MAX_DEPTH = 64  # deepest real nesting seen is 6; deeper is an attack on the stack
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 ITEM_HEADS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
@@ -167,11 +168,13 @@ class Level:
         Tag of ``place.inserts`` → where it would stand; the end for those that are not in it.
     doubts : list of (Level, Found)
         Of the top level: elements, wherever they stand, whose values begin like items and cannot be read as such.
+    encapsulated : dict of int to (Level, Found)
+        Of the top level: offset → PixelData in fragments, wherever it stands.
     """
 
     __slots__ = (
-        "charset", "creators", "doubts", "end", "found", "gaps", "index", "number", "parent", "place", "start", "tag",
-        "undefined",
+        "charset", "creators", "doubts", "encapsulated", "end", "found", "gaps", "index", "number", "parent", "place",
+        "start", "tag", "undefined",
     )  # fmt: skip
 
     def __init__(self, place: Place, start: int, parent: Level | None = None, tag: int = 0, index: int = 0) -> None:
@@ -188,6 +191,7 @@ class Level:
         self.charset: bytes | None = None
         self.gaps: dict[int, int] = {}
         self.doubts: list[tuple[Level, Found]] = []
+        self.encapsulated: dict[int, tuple[Level, Found]] = {}
 
     def creator_of(self, tag: int) -> str:
         """Return the creator of a private element, empty when its block is not reserved."""
@@ -225,7 +229,7 @@ class Walker:
         Length of all.
     """
 
-    __slots__ = ("_count", "_doubts", "last", "src", "total")
+    __slots__ = ("_count", "_doubts", "_encapsulated", "last", "src", "total")
 
     def __init__(self, src: bytes, total: int | None = None) -> None:
         self.src = src
@@ -234,6 +238,7 @@ class Walker:
         """Tag of the last element of what was walked to its end."""
         self._count = 0
         self._doubts: list[tuple[Level, Found]] = []
+        self._encapsulated: dict[int, tuple[Level, Found]] = {}
 
     def meta(self, place: Place, start: int) -> Level:
         """Walk the file meta information: explicit VR little endian, group 0002 (PS3.10 §7.1).
@@ -273,7 +278,7 @@ class Walker:
         Cut
         """
         level = Level(place, start)
-        level.doubts = self._doubts
+        level.doubts, level.encapsulated = self._doubts, self._encapsulated
         self._count = 0
         try:
             level.end = self._elements(level, start, self.total, 0)
@@ -492,6 +497,8 @@ class Walker:
             pos += 8
             tag = group << 16 | element
             if tag == _SEQUENCE_END and length == 0:
+                if want.tag == PIXEL_DATA:
+                    self._encapsulated[start] = level, Found(want, start, value, pos, None)
                 if want.wanted:
                     self._note(level, want, start, value, pos)
                 return pos
@@ -521,8 +528,8 @@ class Walker:
         return value + len(known)
 
     def _remember(self, level: Level, want: Want, value: int, stop: int, *, undefined: bool) -> None:
-        """Note a sequence in which nothing is wanted."""
-        if stop - value > _CLEAN_BYTES:
+        """Note a sequence in which nothing is wanted; one with frames in it is walked each time."""
+        if stop - value > _CLEAN_BYTES or any(value <= start < stop for start in self._encapsulated):
             return
         clean = level.place.clean
         if len(clean) >= _CLEAN_MAX:
