@@ -348,7 +348,7 @@ class _Walk:
             return
         if self._next == value - 4:
             self._mended()
-        if self._next < value or self._src[value : value + 4] not in _ITEMS:
+        if self._next < value or (value < stop and self._src[value : value + 4] not in _ITEMS):
             raise self._misplaced()
         self._items(value, stop, _inside(form, unknown=unknown), here, undefined=False)
 
