@@ -239,7 +239,7 @@ class _Walk:
             if tag == _SYNTAX:
                 self.syntax = _BEHIND.split(src[value:pos].decode("ascii", "replace").lstrip(" "), maxsplit=1)[0]
             if self._next < pos:
-                self._touch(begin, value, pos, form, path, tag, unknown=unknown)
+                self._touch(begin, value, pos, form, path + format_tag(tag), unknown=unknown)
         if undefined:
             raise fails("the source does not parse")
         if self._next <= pos:
@@ -340,9 +340,8 @@ class _Walk:
 
     # -- splices ---------------------------------------------------------------------------------------
 
-    def _touch(self, pos: int, value: int, stop: int, form: Form, path: str, tag: int, *, unknown: bool) -> None:
+    def _touch(self, pos: int, value: int, stop: int, form: Form, here: str, *, unknown: bool) -> None:
         """Make sure that what is put into an element of a length replaces all of it, or stands in its items."""
-        here = path + format_tag(tag)
         if self._next == pos:
             self._cover(pos, stop, form, here)
             return
