@@ -29,9 +29,11 @@ class _Value:
     end: int = 0
     member: int = 0
     """Where its key begins; of what stands in a list, where it begins itself."""
-    kind: str = "group"
+    kind: str = ""
     number: int = 0
     """Among all, itself first."""
+    holds: int = 0
+    """How many of those behind it are in it."""
     inside: list[_Value] = field(default_factory=list)
 
 
@@ -62,8 +64,8 @@ class _Scanner:
         group, text = open_[-1], self._text
         at = self._skip(at)
         closing = "}" if group.kind == "object" else "]"
-        if text[at : at + 1] == closing and not (group.inside and group.end == at):
-            group.end = at + 1
+        if text[at : at + 1] == closing:
+            group.end, group.holds = at + 1, len(self.values) - group.number - 1
             open_.pop()
             return at + 1
         if group.inside:
@@ -117,7 +119,7 @@ class Document:
     """A JSON file, open; as ``formats.row.Document``."""
 
     def __init__(self, data: bytes, options: Options) -> None:
-        self._file = Text(data)
+        self._file = read(data)
         scanner = _Scanner(self._file.text)
         self._root = scanner.document()
         self._values = scanner.values
@@ -133,7 +135,7 @@ class Document:
         path = "$" + "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in value.steps)
         if value.kind == "scalar":
             return Field(name, path, (text_of(self._file.text[value.start : value.end]),))
-        return Field(name, path, (), holds=_count(value))
+        return Field(name, path, (), holds=value.holds)
 
     def find(self, name: str) -> Sequence[int]:
         """Return which of the fields a name points at; of a list at the top, in each of what is listed, too."""
@@ -248,14 +250,14 @@ class Document:
         return group.inside[-1].end, group.inside[-1].end, "".join(between + one for one in members)
 
 
-def _count(group: _Value) -> int:
-    """Return how many values are in a group, at any depth."""
-    count, waiting = 0, list(group.inside)
-    while waiting:
-        one = waiting.pop()
-        count += 1
-        waiting += one.inside
-    return count
+def read(data: bytes) -> Text:
+    """Return a JSON file as text: Unicode, in one of its encodings.
+
+    Raises
+    ------
+    Malformed
+    """
+    return Text(data, json.detect_encoding(data).replace("utf-8-sig", "utf-8"))
 
 
 def text_of(written: str) -> str:
@@ -280,7 +282,7 @@ class Again:
         self.fields: list[Field] = []
         try:
             root = json.loads(
-                Text(data).text,
+                read(data).text,
                 object_pairs_hook=_Pairs,
                 parse_float=_Written,
                 parse_int=_Written,

@@ -11,8 +11,6 @@ _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
-_WITHOUT_MARK = ((b"\0\0\0", b"", "utf-32-be"), (b"\0", b"", "utf-16-be"), (b"", b"\0\0\0", "utf-32-le"),
-                 (b"", b"\0", "utf-16-le"))  # fmt: skip
 
 
 class Text:
@@ -22,7 +20,7 @@ class Text:
     ----------
     data : bytes
     encoding : str
-        Codec where no byte order mark, and no zero beside the first letter, says another.
+        Codec where no byte order mark says another.
     errors : str
         As ``bytes.decode``; ``surrogateescape`` for files whose letters outside ASCII nobody knows.
 
@@ -39,21 +37,9 @@ class Text:
     """
 
     def __init__(self, data: bytes, encoding: str = "utf-8", errors: str = "strict") -> None:
-        self._mark, self.encoding = b"", encoding
-        for mark, codec in _MARKS:
-            if data.startswith(mark):
-                self._mark, self.encoding = mark, codec
-                break
-        else:
-            for before, behind, codec in _WITHOUT_MARK:
-                if (
-                    data.startswith(before)
-                    and data[len(before) + 1 :].startswith(behind)
-                    and data[len(before)]
-                    and (before or behind)
-                ):
-                    self.encoding = codec
-                    break
+        self._mark, self.encoding = next(
+            ((mark, codec) for mark, codec in _MARKS if data.startswith(mark)), (b"", encoding)
+        )
         self._errors = errors if self.encoding == encoding else "strict"
         try:
             self.text = data[len(self._mark) :].decode(self.encoding, self._errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _MODALITIES = """
 ar asmt au bdus bi bmd cd cf cp cr cs ct ctprotocol dd dg dm doc ds dx ec ecg emg eog eps es fa fid fs gm hc hd io ivoct
@@ -48,6 +49,7 @@ _NUMBER_MAX = 4
 """Digits of a number that counts something; longer ones may be somebody's."""
 
 
+@lru_cache(maxsize=1024)  # files of one patient follow one another
 def is_neutral(name: str) -> bool:
     """Tell whether a name is made of such words and of short numbers only.
 

@@ -55,8 +55,9 @@ class Known:
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
         for edit in edits:
-            if edit.before and edit.before != edit.after and not _SIZE.fullmatch(edit.before):
-                self.add(edit.before, edit.vr, edit.keyword)
+            before = edit.before
+            if before and before != edit.after and not (before[0] == "<" and _SIZE.fullmatch(before)):
+                self.add(before, edit.vr, edit.keyword)
 
     def add(self, text: str, vr: str, keyword: str = "") -> None:
         """Remember one value, or several that a backslash parts.
@@ -124,7 +125,7 @@ class _Forms:
 
     def _add_text(self, plain: str, vr: str, keyword: str) -> None:
         counts = plain.isdecimal() and len(plain) <= (_CODE_MAX if vr in _CODED else _COUNT_MAX)
-        if weight(plain) >= _INSIDE_MIN and not counts:
+        if _weight(plain) >= _INSIDE_MIN and not counts:
             self.inside.add(plain)
         letter = not vr and len(plain) == 1 and plain.isascii()
         if vr not in _WHOSE or (counts and keyword in _UNTOLD) or letter:
@@ -146,10 +147,10 @@ class _Forms:
         orders = (order for size in (2, 3) for order in permutations(parts[:5], size))
         together = [order for order in orders if any(one in telling and len(one) > 1 for one in order)]
         for whole in (plainly(group), *map("".join, together)):
-            if weight(whole) >= _INSIDE_MIN:
+            if _weight(whole) >= _INSIDE_MIN:
                 self.inside.add(whole)
         for part in (*telling, *_halves(group)):
-            if weight(part) >= _PART_MIN:
+            if _weight(part) >= _PART_MIN:
                 self.inside.add(part)
             if len(part) > 1 or part >= _SINGLE_MIN:
                 self.components.add(part)
@@ -176,7 +177,7 @@ def plainly(text: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", text).casefold())
 
 
-def weight(plain: str) -> int:
+def _weight(plain: str) -> int:
     """Return how many bytes a text takes: ideographs tell more than letters."""
     return len(plain.encode("utf-8", "surrogatepass"))
 

@@ -48,8 +48,6 @@ class Content:
             raise Malformed("a member of the archive is damaged") from None
         except flate.DAMAGE:
             raise Malformed("a member of the archive is damaged") from None
-        except NotImplementedError:
-            raise Malformed("a member of the archive is packed in a way that is not supported") from None
 
     def _pull(self, size: int) -> bytes:
         if self._ended:

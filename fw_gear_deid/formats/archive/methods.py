@@ -8,6 +8,7 @@ import zipfile
 from typing import Any, Protocol
 
 from fw_gear_deid.formats.archive import flate
+from fw_gear_deid.model.errors import Malformed
 
 STORED, DEFLATED, BZIP2, LZMA = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA
 
@@ -40,7 +41,7 @@ def unpacker(method: int, size: int) -> Unpacker:
 
     Raises
     ------
-    NotImplementedError
+    Malformed
         Nothing here does.
     """
     if method == DEFLATED:
@@ -50,7 +51,7 @@ def unpacker(method: int, size: int) -> Unpacker:
         return bz2.BZ2Decompressor()
     if method == LZMA:
         return _LzmaUnpacker(size)
-    raise NotImplementedError
+    raise Malformed("a member of the archive is packed in a way that is not supported")
 
 
 def packer(method: int, *, small: bool) -> Any:
