@@ -19,7 +19,7 @@ settings.register_profile("house", deadline=None, derandomize=True, suppress_hea
 settings.load_profile("house")
 
 from fw_gear_deid.sample import Planted, make_sample  # noqa: E402 -- after the settings
-from tests.desk import Desk  # noqa: E402
+from tests.desk import Bench, Desk  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.site import Site
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from fw_gear_deid.cli import main
+from fw_gear_deid.deid import Context, Result, deidentify
+from fw_gear_deid.keys import Keyring
 from fw_gear_deid.ledger.reports import lines_of
 from fw_gear_deid.model.cells import exact
-from fw_gear_deid.model.outcome import Edit, Trail
+from fw_gear_deid.model.outcome import Edit, Skipped, Trail
+from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.sample import MARKER
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -286,3 +290,33 @@ STORY = {
 
 def timeless(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return [row | {"seconds": ""} for row in rows]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder to work in."""
+
+    folder: Path
+
+    def deid(
+        self, data: bytes, profile: str = PROFILE, name: str = "x.zip", subject: str | None = "S"
+    ) -> Result | Skipped:
+        (self.folder / "source").write_bytes(data)
+        made = parse_profile(profile, "p.yaml")
+        context = Context(made, Keyring(b"k" * 32), subject, date(2026, 1, 1), "strict", originals=True)
+        return deidentify(self.folder / "source", name, context, self.folder / "result")
+
+    def archive(self, data: bytes, profile: str = PROFILE, name: str = "x.zip") -> zipfile.ZipFile:
+        done = self.deid(data, profile, name)
+        assert isinstance(done, Result), done
+        return zipfile.ZipFile(io.BytesIO((self.folder / "result").read_bytes()))
+
+    def members(self, data: bytes, profile: str = PROFILE) -> list[str]:
+        with self.archive(data, profile) as archive:
+            assert archive.testzip() is None
+            return archive.namelist()
+
+    def own_edits(self, data: bytes, profile: str = PROFILE, name: str = "x.zip") -> list[Edit]:
+        done = self.deid(data, profile, name)
+        assert isinstance(done, Result)
+        return [edit for member, edit in edits_of(done.trail) if not member]

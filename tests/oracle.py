@@ -22,7 +22,7 @@ from pydicom.tag import Tag
 
 from fw_gear_deid.actions import ACTIONS, Hash, Keep, Remove, Replace
 from fw_gear_deid.deid import dataset
-from fw_gear_deid.formats.dicom import part10, walk
+from fw_gear_deid.formats.dicom import level, part10, wire
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.model.action import EQUALS, GONE, Action
 from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
@@ -53,19 +53,19 @@ class Change:
 # -- the engine's way ----------------------------------------------------------------------------------
 
 
-class Everything(walk.Place):
+class Everything(level.Place):
     """A place where every element is wanted."""
 
-    def want(self, tag: int, vr: str, wire: str) -> walk.Want:
-        return walk.Want(tag, vr, wire, wanted=True)
+    def want(self, tag: int, vr: str, wire: str) -> level.Want:
+        return level.Want(tag, vr, wire, wanted=True)
 
-    def below(self, tag: int, index: int, encoding: walk.Encoding) -> walk.Place:
+    def below(self, tag: int, index: int, encoding: wire.Encoding) -> level.Place:
         return Everything(encoding)
 
 
 def opened(data: bytes) -> Parts:
     """Walk a file with an eye on every element."""
-    return part10.read(data, Everything(walk.EXPLICIT_LITTLE), Everything)
+    return part10.read(data, Everything(wire.EXPLICIT_LITTLE), Everything)
 
 
 def unedited(data: bytes) -> bytes:
@@ -129,7 +129,7 @@ def hold(done: dataset.Edited, data: bytes, promises: tuple[Promise, ...]) -> No
     checker.check(dataset.span_of(done.parts), data, (meta, done.body, {row.path for row in done.edits}))
 
 
-def places(level: walk.Level, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], walk.Found]]:
+def places(level: level.Level, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], level.Found]]:
     """Yield path and element of everything in a data set."""
     for one in level.found:
         yield path, one

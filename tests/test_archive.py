@@ -9,22 +9,18 @@ import time
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from fw_gear_deid.deid import Context, Result, deidentify
+from fw_gear_deid.deid import Result
 from fw_gear_deid.formats.archive import budget, open_archive
-from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Malformed, Unfit
-from fw_gear_deid.model.outcome import Edit, Skipped
-from fw_gear_deid.profile.parse import parse_profile
+from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.sample import MARKER
 from tests import dicom_files
-from tests.desk import PROFILE, contents, edits_of, instance, packed, plain
+from tests.desk import PROFILE, Bench, contents, edits_of, instance, packed, plain
 
 ZIP = "zip:\n  {}\n"
 STRICT = PROFILE + ZIP.format("validate-zip-members: true")
@@ -45,41 +41,6 @@ DICOMDIR = dicom_files.part10(
     ),
 )
 TEXT = b"Seen by ZZ."
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A folder to work in."""
-
-    folder: Path
-
-    def deid(
-        self, data: bytes, profile: str = PROFILE, name: str = "x.zip", subject: str | None = "S"
-    ) -> Result | Skipped:
-        (self.folder / "source").write_bytes(data)
-        made = parse_profile(profile, "p.yaml")
-        context = Context(made, Keyring(b"k" * 32), subject, date(2026, 1, 1), "strict", originals=True)
-        return deidentify(self.folder / "source", name, context, self.folder / "result")
-
-    def archive(self, data: bytes, profile: str = PROFILE, name: str = "x.zip") -> zipfile.ZipFile:
-        done = self.deid(data, profile, name)
-        assert isinstance(done, Result), done
-        return zipfile.ZipFile(io.BytesIO((self.folder / "result").read_bytes()))
-
-    def members(self, data: bytes, profile: str = PROFILE) -> list[str]:
-        with self.archive(data, profile) as archive:
-            assert archive.testzip() is None
-            return archive.namelist()
-
-    def own_edits(self, data: bytes, profile: str = PROFILE, name: str = "x.zip") -> list[Edit]:
-        done = self.deid(data, profile, name)
-        assert isinstance(done, Result)
-        return [edit for member, edit in edits_of(done.trail) if not member]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def patched(data: bytes, offset: int, layout: str, value: int, central: int | None = None) -> bytes:

@@ -302,11 +302,11 @@ def kit(desk: Desk) -> Any:
 def settings_of(desk: Desk) -> Settings:
     book = book_for(PlannedProfile.read(PROFILE, "profile.yaml", "input"), None, [], by_session=False)
     keyring = keys.load(desk.folder / "key")
-    return Settings(FolderSource(desk.source), book, keyring, date(2026, 1, 1), "strict", desk.folder / "work", False)
+    return Settings(FolderSource(desk.source), book, keyring, date(2026, 1, 1), "strict", desk.folder / "disk", False)
 
 
 def made(desk: Desk) -> Any:
-    folder = desk.folder / "work" / "run"
+    folder = desk.folder / "disk" / "run"
     folder.mkdir(parents=True)
     settings = settings_of(desk)
     items = list(settings.source.items())
@@ -332,8 +332,8 @@ def test_worker_lacks_nothing(kit: Any) -> None:
         (lambda desk: (desk.folder / "key").unlink(), "does not see {}/key (No such file"),
         (lambda desk: (desk.folder / "key").write_text("another key than that of the run"), "sees another key in {}/key"),
         (lambda desk: (desk.folder / "key").write_text("short"), "sees another key in {}/key"),
-        (lambda desk: (desk.folder / "work/run/settings").unlink(), "does not see {}/work/run"),
-        (lambda desk: (desk.folder / "work/run/settings").write_bytes(b"other"), "does not see {}/work/run"),
+        (lambda desk: (desk.folder / "disk/run/settings").unlink(), "does not see {}/disk/run"),
+        (lambda desk: (desk.folder / "disk/run/settings").write_bytes(b"other"), "does not see {}/disk/run"),
         (lambda desk: (desk.source / "S/V/A/1").unlink(), "does not see {}/in as it is here (No such file"),
         (lambda desk: (desk.source / "S/V/A/1").write_bytes(b"other"), "does not see {}/in as it is here"),
     ],
@@ -353,10 +353,10 @@ def test_worker_of_another_build(kit: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_two_attempts_never_meet(desk: Desk, kit: Any) -> None:
     """A worker that was given up and comes back writes over nothing."""
-    digest = cluster.sha256((desk.folder / "work/run/00000007").read_bytes()).hexdigest()
+    digest = cluster.sha256((desk.folder / "disk/run/00000007").read_bytes()).hexdigest()
     first, second = (kit.attempt(7, digest) for _ in range(2))
     assert first[0] != second[0]
-    found = [cluster._load(desk.folder / "work/run" / name / "done", told) for name, told in (first, second)]
+    found = [cluster._load(desk.folder / "disk/run" / name / "done", told) for name, told in (first, second)]
     paths = {one.result for results in found for one in results}
     assert len(paths) == 4 and all(path.is_file() for path in paths)
     assert [one.outcome for one in found[0]] == [one.outcome for one in found[1]]
@@ -373,15 +373,15 @@ def test_two_attempts_never_meet(desk: Desk, kit: Any) -> None:
     ids=["changed", "gone"],
 )
 def test_what_is_taken_is_what_was_checked(desk: Desk, kit: Any, harm: Callable[[Path], object], reason: str) -> None:
-    digest = cluster.sha256((desk.folder / "work/run/00000007").read_bytes()).hexdigest()
+    digest = cluster.sha256((desk.folder / "disk/run/00000007").read_bytes()).hexdigest()
     name, told = kit.attempt(7, digest)
-    attempt = desk.folder / "work/run" / name
+    attempt = desk.folder / "disk/run" / name
     whole, harmed = cluster._load(attempt / "done", told)
     harm(harmed.result)
     taken = cluster.Cluster(None, settings_of(desk))._taken
     good, bad = taken(whole, attempt), taken(harmed, attempt)
     assert isinstance(good, Worked) and isinstance(good.outcome, Released)
-    assert good.result == desk.folder / "work" / whole.result.name
+    assert good.result == desk.folder / "disk" / whole.result.name
     assert not whole.result.exists() and good.result.stat().st_nlink == 1
     assert (bad.outcome, bad.result) == (Failed(reason), None)
-    assert len([path for path in (desk.folder / "work").iterdir() if path.is_file()]) == 1
+    assert len([path for path in (desk.folder / "disk").iterdir() if path.is_file()]) == 1

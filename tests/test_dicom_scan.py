@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fw_gear_deid.formats.dicom import part10 as codec
-from fw_gear_deid.formats.dicom import values, walk
+from fw_gear_deid.formats.dicom import values, walk, wire
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
 from tests import oracle, strategies
 from tests.dicom_files import (
@@ -66,7 +66,7 @@ def try_all(data: bytes) -> bytes | None:
 
 def body_of(data: bytes) -> bytes:
     """Return what follows the file meta."""
-    meta = walk.Walker(data).meta(oracle.Everything(walk.EXPLICIT_LITTLE), 132 if data[128:132] == b"DICM" else 0)
+    meta = walk.Walker(data).meta(oracle.Everything(wire.EXPLICIT_LITTLE), 132 if data[128:132] == b"DICM" else 0)
     return data[meta.end :]
 
 
@@ -315,13 +315,13 @@ def test_no_data_set() -> None:
 def test_what_has_no_place_in_a_data_set(node: bytes) -> None:
     data = part10(IDENTITY[:2], EXPLICIT, after=node)
     with pytest.raises(Odd):
-        codec.read_plain(data, oracle.Everything(walk.EXPLICIT_LITTLE), oracle.Everything)
+        codec.read_plain(data, oracle.Everything(wire.EXPLICIT_LITTLE), oracle.Everything)
 
 
 def test_value_too_long_for_its_vr() -> None:
     src = part10((*IDENTITY, text(0x00104000, "LT", "Z")), EXPLICIT)
     fits = ("Z" * 0xFFFE,)
-    assert walk.header(0x00104000, "LT", walk.EXPLICIT_LITTLE, len(fits[0]))
+    assert wire.header(0x00104000, "LT", wire.EXPLICIT_LITTLE, len(fits[0]))
     with pytest.raises(Unfit, match="too long"):
         oracle.edited(src, [Change((), 0x00100020, "LO", ("Z" * 60,) * 2000)])
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.desk import instance, packed
+from tests.tree import Tree
 
-ROOT = Path(__file__).resolve().parents[1]
 TOY = '''\
 """``KEY=value`` in lines behind ``TOY1``: bytes → fields → the same bytes with edits."""
 
@@ -142,15 +139,11 @@ EDITS = [
 ]
 
 
-class Tree:
-    """A copy of the program with one more format, run in processes of its own."""
+class Toys(Tree):
+    """With one more format."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        unneeded = shutil.ignore_patterns("__pycache__")
-        for name in ("fw_gear_deid", "tests", "profiles"):
-            shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
-        shutil.copy(ROOT / "pyproject.toml", folder)
+        super().__init__(folder)
         self.module = folder / "fw_gear_deid" / "formats" / "toy.py"
         self.module.write_text(TOY, encoding="utf-8")
         table = folder / "fw_gear_deid" / "formats" / "__init__.py"
@@ -168,17 +161,8 @@ class Tree:
         (place / "both.zip").write_bytes(packed({"d/1.dcm": instance(), "d/in.toy": FILE}))
         (place / "plain.json").write_bytes(b"{}")
 
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONPATH": str(self.folder)}
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-
-    def call(self, command: str, *arguments: str, text: str = PROFILE) -> subprocess.CompletedProcess[str]:
-        (self.folder / "p.yaml").write_text(text, encoding="utf-8")
-        return self.python("-m", "fw_gear_deid", *command.split(), *arguments)
-
     def run(self, out: str, text: str = PROFILE) -> subprocess.CompletedProcess[str]:
-        return self.call("run", "in", out, "--profile", "p.yaml", "--workers", "1", "--audit-originals", text=text)
+        return self.call(text, "run", "in", out, "--profile", "p.yaml", "--workers", "1", "--audit-originals")
 
     def rows(self, table: str) -> list[dict[str, str]]:
         with (self.folder / table).open(encoding="utf-8-sig", newline="") as stream:
@@ -186,9 +170,9 @@ class Tree:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Toys:
     """One file, its row in the table (and the import of it), one file of vectors."""
-    return Tree(tmp_path_factory.mktemp("tree"))
+    return Toys(tmp_path_factory.mktemp("tree"))
 
 
 WRONG = [
@@ -199,17 +183,17 @@ WRONG = [
 ]
 
 
-def test_new_format_is_known_to_the_check(tree: Tree) -> None:
-    done = tree.call("profile check", "p.yaml")
+def test_new_format_is_known_to_the_check(tree: Toys) -> None:
+    done = tree.call(PROFILE, "profile", "check", "p.yaml")
     assert (done.returncode, "not carried out" in done.stdout) == (0, False), done.stdout + done.stderr
     for written, instead, told in WRONG:
-        done = tree.call("profile check", "p.yaml", text=PROFILE.replace(written, instead, 1))
+        done = tree.call(PROFILE.replace(written, instead, 1), "profile", "check", "p.yaml")
         assert (done.returncode, told in done.stdout) == (2, True), done.stdout + done.stderr
-    done = tree.call("profile check", "p.yaml", text="toy: {fields: []}\n")
+    done = tree.call("toy: {fields: []}\n", "profile", "check", "p.yaml")
     assert (done.returncode, "files would come out as they went in" in done.stdout) == (2, True), done.stdout
 
 
-def test_new_format_runs_in_folders_and_archives(tree: Tree) -> None:
+def test_new_format_runs_in_folders_and_archives(tree: Toys) -> None:
     done = tree.run("out")
     assert done.returncode == 0, done.stdout + done.stderr
     (archive,) = (tree.folder / "out").rglob("both.zip")
@@ -235,7 +219,7 @@ def test_new_format_runs_in_folders_and_archives(tree: Tree) -> None:
     assert reasons["S/V/A/plain.json"] == "other file: no section of the profile takes it"
 
 
-def test_new_format_is_left_out_in_its_own_word(tree: Tree) -> None:
+def test_new_format_is_left_out_in_its_own_word(tree: Toys) -> None:
     """Without its section: what it is comes from its row, and no other section takes it by its name."""
     copies = "filename: {filenames: [{input-regex: .*, output: x}]}\n"
     done = tree.run("without", re.sub(r"(?s)toy:\n.*", copies, PROFILE))
@@ -250,8 +234,8 @@ def test_new_format_is_left_out_in_its_own_word(tree: Tree) -> None:
     }
 
 
-def test_new_format_is_previewed(tree: Tree) -> None:
-    done = tree.call("preview", "in", "--profile", "p.yaml", "--csv", "t.csv")
+def test_new_format_is_previewed(tree: Toys) -> None:
+    done = tree.call(PROFILE, "preview", "in", "--profile", "p.yaml", "--csv", "t.csv")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.split("in/S/V/A/both.zip!d/in.toy\n")[1].split("\nin/")[0].splitlines()
     assert lines == [
@@ -277,7 +261,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("right", "wrong", "told"), BROKEN.values(), ids=BROKEN)
 def test_broken_codec_is_found_by_the_check(
-    tree: Tree, request: pytest.FixtureRequest, right: str, wrong: str, told: str
+    tree: Toys, request: pytest.FixtureRequest, right: str, wrong: str, told: str
 ) -> None:
     assert TOY.count(right) == 1
     out = request.node.callspec.id
@@ -294,7 +278,7 @@ def test_broken_codec_is_found_by_the_check(
         assert "DOE" not in rows[name]["reason"]
 
 
-def test_new_format_passes_its_vectors(tree: Tree) -> None:
+def test_new_format_passes_its_vectors(tree: Toys) -> None:
     """And the tests that hold every format to having some."""
     done = tree.python("-m", "pytest", "-q", "-k", "toy or codec or told", "tests/test_formats.py")
     assert done.returncode == 0, done.stdout

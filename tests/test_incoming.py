@@ -23,7 +23,7 @@ from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.archive import members
 from fw_gear_deid.formats.archive.gz import Unpacked
 from fw_gear_deid.formats.dicom import part10 as codec
-from fw_gear_deid.formats.dicom.walk import Cut
+from fw_gear_deid.formats.dicom.wire import Cut
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Released, Skipped, Trail

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from fw_gear_deid.deid import dataset
 from fw_gear_deid.formats.dicom import part10 as codec
-from fw_gear_deid.formats.dicom import walk
+from fw_gear_deid.formats.dicom import wire
 from fw_gear_deid.formats.dicom.repair import data_set, meta, readings
-from fw_gear_deid.formats.dicom.walk import UNDEFINED
+from fw_gear_deid.formats.dicom.wire import UNDEFINED
 from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.profile.parse import parse_profile
 from tests import oracle, strategies
@@ -470,7 +470,7 @@ def test_plain_data_sets_have_one_reading(syntax: Syntax, data: Any) -> None:
     body = encode(data.draw(strategies.documents(syntax)), syntax)
     src = part10((), syntax, after=body)
     start = len(src) - len(body)
-    made = data_set(src, start, walk.Encoding(syntax.explicit, syntax.little))
+    made = data_set(src, start, wire.Encoding(syntax.explicit, syntax.little))
     assert (made.data + made.rest, made.fixes) == (body, ())
 
 

@@ -10,7 +10,7 @@ from datetime import date
 import pytest
 
 from fw_gear_deid.deid import dataset
-from fw_gear_deid.formats.dicom import part10, walk
+from fw_gear_deid.formats.dicom import level, part10, walk
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.profile.parse import parse_profile
@@ -181,7 +181,7 @@ def test_a_header_that_is_read_too_long_is_found(monkeypatch: pytest.MonkeyPatch
     honest = walk.Walker.beginning
     following = len(encode([NODES[3]], SYNTAXES["explicit"]))
 
-    def swallow(self: walk.Walker, place: walk.Place, start: int) -> tuple[walk.Level, Unfit | None]:
+    def swallow(self: walk.Walker, place: level.Place, start: int) -> tuple[level.Level, Unfit | None]:
         level, error = honest(self, place, start)
         level.found[:] = [
             one._replace(end=one.end + following) if one.want.tag == 0x00080050 else one for one in level.found

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import csv
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING
 from fw_gear_deid.profile.parse import parse_profile
 from tests.desk import instance
+from tests.tree import Tree
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = [spec for spec in TABLE if spec.build is not None]
@@ -172,34 +170,20 @@ print(deidentify_container(record, section, lambda purpose: 0, date(2026, 1, 1))
 """
 
 
-class Tree:
-    """A copy of the program with one more action, run in processes of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        unneeded = shutil.ignore_patterns("__pycache__")
-        for name in ("fw_gear_deid", "tests", "profiles"):
-            shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
-        shutil.copy(ROOT / "pyproject.toml", folder)
-
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONPATH": str(self.folder)}
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+class Echoing(Tree):
+    """With one more action."""
 
     def check(self, text: str) -> subprocess.CompletedProcess[str]:
-        (self.folder / "p.yaml").write_text(text, encoding="utf-8")
-        return self.python("-m", "fw_gear_deid", "profile", "check", "p.yaml")
+        return self.call(text, "profile", "check", "p.yaml")
 
     def run(self, text: str, name: str) -> subprocess.CompletedProcess[str]:
-        (self.folder / "p.yaml").write_text(text, encoding="utf-8")
-        return self.python("-m", "fw_gear_deid", "run", "in", name, "--profile", "p.yaml", "--workers", "1")
+        return self.call(text, "run", "in", name, "--profile", "p.yaml", "--workers", "1")
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Echoing:
     """One file, its row in the table (and the import of it), one file of vectors."""
-    made = Tree(tmp_path_factory.mktemp("tree"))
+    made = Echoing(tmp_path_factory.mktemp("tree"))
     (made.folder / "fw_gear_deid" / "actions" / "echo.py").write_text(ECHO, encoding="utf-8")
     table = made.folder / "fw_gear_deid" / "actions" / "__init__.py"
     code = table.read_text(encoding="utf-8")
@@ -214,7 +198,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     return made
 
 
-def test_new_action_is_known_to_the_check(tree: Tree) -> None:
+def test_new_action_is_known_to_the_check(tree: Echoing) -> None:
     done = tree.check(GOOD)
     assert (done.returncode, "an echo tells what it repeats" in done.stdout) == (0, True), done.stdout + done.stderr
     wrong = {
@@ -238,7 +222,7 @@ def test_new_action_is_known_to_the_check(tree: Tree) -> None:
             assert (done.returncode, told in done.stdout) == (2, True), done.stdout + done.stderr
 
 
-def test_new_action_changes_an_element_and_keeps_its_promise(tree: Tree) -> None:
+def test_new_action_changes_an_element_and_keeps_its_promise(tree: Echoing) -> None:
     done = tree.run(GOOD, "out")
     assert done.returncode == 0, done.stderr
     (made,) = (tree.folder / "out").rglob("*.dcm")
@@ -252,7 +236,7 @@ def test_new_action_changes_an_element_and_keeps_its_promise(tree: Tree) -> None
     assert (row["state"], row["reason"]) == ("refused", told)
 
 
-def test_new_action_waits_for_the_value_of_a_variable(tree: Tree) -> None:
+def test_new_action_waits_for_the_value_of_a_variable(tree: Echoing) -> None:
     (tree.folder / "map.csv").write_text("subject.label,n\nS,4\n", encoding="utf-8")
     text = GOOD.replace("echo-times: 3", 'echo-times: "{{ n }}"')
     assert tree.check(text).returncode == 0
@@ -264,13 +248,13 @@ def test_new_action_waits_for_the_value_of_a_variable(tree: Tree) -> None:
     assert dcmread(made).PatientID == "P1P1P1P1"
 
 
-def test_new_action_changes_values_of_containers(tree: Tree) -> None:
+def test_new_action_changes_values_of_containers(tree: Echoing) -> None:
     (tree.folder / "good.yaml").write_text(GOOD, encoding="utf-8")
     done = tree.python("-c", CONTAINER)
     assert done.stdout.strip() == "{'number': 1212, 'text': 'abab'}", done.stderr
 
 
-def test_new_action_passes_its_vectors(tree: Tree) -> None:
+def test_new_action_passes_its_vectors(tree: Echoing) -> None:
     """And the tests that hold every action to having some."""
     which = ("tests/test_actions.py", "tests/test_house.py", "tests/test_spec.py")
     done = tree.python("-m", "pytest", "-q", "-k", "echo or every_action_has", *which)

@@ -305,10 +305,9 @@ def of(match: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
 
 
 LISTED = "json-list-top"  # decided otherwise: addressed by index
-MIXED = "overlap-dicom-json"  # two files, and only one of them has a section that is carried out
 
 
-@of("exact", without=() if {"json"} <= BUILT else (MIXED,))
+@of("exact")
 def test_exact(case: Case, tmp_path: Path) -> None:
     expected = case["expected"]
     if case["id"] in PARTIAL:
@@ -427,15 +426,6 @@ def test_two_files_of_one_uid_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", [pytest.param(one, id=one["id"]) for one in CASES if missing(one)])
 def test_not_carried_out_is_refused(case: Case, tmp_path: Path) -> None:
     assert is_refused(case, tmp_path)
-
-
-@pytest.mark.skipif("json" in BUILT, reason="both files have a section now: test_exact")
-def test_only_the_section_that_is_carried_out_writes(tmp_path: Path) -> None:
-    case = by_id(MIXED)
-    ran = run(case, tmp_path)
-    assert ran.refused == ["the json section of the profile is not carried out by this version"]
-    case["expected"]["files"] = [one for one in case["expected"]["files"] if one["type"] == "dicom"]
-    same_files(case, ran.files)
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, id=one["id"]) for one in CASES if one.get("leak")])

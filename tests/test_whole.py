@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fw_gear_deid.formats.dicom import walk
+from fw_gear_deid.formats.dicom import wire
 from fw_gear_deid.model.errors import Malformed, Unfit
 from tests import oracle
 from tests.dicom_files import (
@@ -208,5 +208,5 @@ def test_a_header_alone_stays_what_it_is(syntax: Syntax) -> None:
 def test_what_is_not_at_hand_is_asked_for() -> None:
     uid, content = _CLASSES["document"]
     data = part10((text(0x00080016, "UI", uid), *image(EXPLICIT)[1:3], content), EXPLICIT, after=bytes(300))
-    with pytest.raises(walk.Cut):
-        oracle.part10.read(data[:-40], oracle.Everything(walk.EXPLICIT_LITTLE), oracle.Everything, len(data))
+    with pytest.raises(wire.Cut):
+        oracle.part10.read(data[:-40], oracle.Everything(wire.EXPLICIT_LITTLE), oracle.Everything, len(data))

@@ -240,7 +240,12 @@ def without_isal(tmp_path: Path) -> dict[str, str]:
 
 
 def test_archives_are_read_and_written_without_isal(without_isal: dict[str, str]) -> None:
-    tests = ["tests/test_archive.py", "tests/test_archive_kinds.py", "tests/test_zips.py"]
+    tests = [
+        "tests/test_archive.py",
+        "tests/test_archive_kinds.py",
+        "tests/test_archive_inside.py",
+        "tests/test_zips.py",
+    ]
     command = [
         sys.executable,
         "-m",

@@ -9,8 +9,10 @@ from datetime import date
 from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.formats.dicom import frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
-from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, EXPLICIT_LITTLE, Encoding, Level, Place, Walker, Want
+from fw_gear_deid.formats.dicom.walk import Walker
+from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
 from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, keyword_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit

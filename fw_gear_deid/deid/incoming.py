@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from fw_gear_deid.formats.dicom.walk import Cut
+from fw_gear_deid.formats.dicom.wire import Cut
 from fw_gear_deid.model.errors import Unfit
 
 _LARGE = 8 << 20  # bytes; a file up to this size is its beginning

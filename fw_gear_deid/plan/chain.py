@@ -12,7 +12,7 @@ from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.actions.unreadable import instead, told, way_of
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.formats.dicom.walk import header
+from fw_gear_deid.formats.dicom.wire import header
 from fw_gear_deid.model.action import Action, At, Emptied, Gone, Texts
 from fw_gear_deid.model.action import Result as Made
 from fw_gear_deid.model.dictionary import BINARY_VRS, CHARSET_VRS, keyword_of, private_vr, public_vr

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
-from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, Found, Level, Place, Walker, header, item_header
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place
+from fw_gear_deid.formats.dicom.walk import Walker
+from fw_gear_deid.formats.dicom.wire import header, item_header
 from fw_gear_deid.model.dictionary import (
     TEXT_VRS,
     format_tag,
@@ -20,8 +20,8 @@ from fw_gear_deid.model.dictionary import (
 )
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
-from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
-from fw_gear_deid.plan.chain import ABSENT, Chain, Memory, Problem, Result, age_of
+from fw_gear_deid.model.selectors import PathAt, Selector, TagAt
+from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
 from fw_gear_deid.plan.growth import Growth, New
 from fw_gear_deid.plan.places import (
     BIRTH_DATE,
@@ -31,8 +31,8 @@ from fw_gear_deid.plan.places import (
     Places,
     Rank,
     RulePlace,
-    Step,
 )
+from fw_gear_deid.plan.sequences import STAYS, Doomed, carry_sequence
 
 Splice = tuple[int, int, bytes]
 """Offsets in the source, and what stands there instead."""
@@ -46,24 +46,6 @@ class Out:
 
     splices: list[Splice] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
-
-
-class Doomed(NamedTuple):
-    """What becomes of a sequence as a whole.
-
-    Attributes
-    ----------
-    rank : int
-        Of the step that takes its items away; rules after it find nothing in it.
-    result : Result or None
-        None: nothing is to be done to it.
-    """
-
-    rank: int
-    result: Result | None
-
-
-_STAYS = Doomed(Rank.NEVER, None)
 
 
 class Edits:
@@ -560,12 +542,12 @@ class Edits:
     def _doomed(self, level: Level, act: Act, one: Found, until: int) -> Doomed:
         """Work out what becomes of a sequence as a whole."""
         if not act.steps:
-            return _STAYS
+            return STAYS
         try:
             return carry_sequence(act, len(one.items or ()), until)
         except Problem as problem:
             self._trouble(problem, level, act)
-            return _STAYS
+            return STAYS
 
 
 def _leads(steps: Sequence[tuple[int, int | None]], way: tuple[tuple[int, int], ...], tag: int) -> bool:
@@ -581,57 +563,3 @@ def _tag(absent: Act | New) -> int:
 def _length(place: Place, end: int, length: int) -> Splice:
     """Return the mending of a length that stands before an offset."""
     return end - 4, end, length.to_bytes(4, "little" if place.encoding.little else "big")
-
-
-def carry_sequence(act: Act, count: int, until: int) -> Doomed:
-    """Carry out the steps before a rank on a sequence as a whole.
-
-    Raises
-    ------
-    Problem
-    """
-    state: int | None = count
-    matched: set[int] = set()
-    first: Step | None = None
-    died, label = Rank.NEVER, ("", "")
-
-    def note(step: Step, action: str) -> None:
-        nonlocal first, died, label
-        first = first or step
-        died = min(died, step.rank)
-        label = action, step.label
-
-    for step in act.steps:
-        if step.rank >= until:
-            break
-        rule = step.rule
-        if step.removes:
-            if state is not None:
-                note(step, "remove")
-                state = None
-                matched |= {rule.index} if rule else set()
-            continue
-        if rule is None or (state is None and not (rule.insert and act.place.creates(rule.selector))):
-            continue
-        matched.add(rule.index)
-        if rule.action.key == "keep":
-            continue
-        if state is None and is_private(act.tag) and not isinstance(rule.selector, PrivateAt):
-            raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", ABSENT)
-        if not isinstance(rule.action, Replace):
-            text = "{path} is a sequence; remove it, or name the elements inside"
-            raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", text)
-        if any(rule.action.values):
-            what = "is a sequence; remove it, or name the elements inside" if state is not None else None
-            text = f"{{path}} {what}" if what else "{path}: a sequence cannot take a value"
-            raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", text)
-        if state != 0:
-            note(step, rule.action.key)
-            state = 0
-    if first is None or state == count:
-        return Doomed(Rank.NEVER, Result(None, None, "SQ", None, 0, False, frozenset(matched)))
-    new = b"" if state is None else header(act.tag, act.wire, act.place.encoding, 0)
-    after = "" if state is None else "<0 items>"
-    edit = Edit(act.here, keyword_of(act.tag), "SQ", label[0], label[1], f"<{count} items>", after)
-    flat = first.rule is not None and isinstance(first.rule.selector, RegexAt)
-    return Doomed(died, Result(new, None, "SQ", edit, first.rank, flat, frozenset(matched)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fw_gear_deid.formats.dicom.walk import IMPLICIT_LITTLE, Found, Level
+from fw_gear_deid.formats.dicom.level import Found, Level
+from fw_gear_deid.formats.dicom.wire import IMPLICIT_LITTLE
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.selectors import PathAt, PrivateAt, Selector
 from fw_gear_deid.plan.places import Act, Places, Rank, RulePlace

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, EXPLICIT_LITTLE, PIXEL_TAGS, Encoding, Place, Want
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Place, Want
+from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import (
     BINARY_VRS,
     format_tag,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.verify import fails
 
 _JPEG, _CODESTREAM, _WRAPPER = b"\xff\xd8", b"\xff\x4f\xff\x51", bytes.fromhex("0000000c6a502020")
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -70,14 +70,14 @@ def _check(now: bytes, was: bytes) -> None:
     at = 0
     for start, end, never in _blanks(now):
         if now[at:start] != was[at:start]:
-            raise _fails("more than comments changed in a frame")
+            raise fails("more than comments changed in a frame")
         if any(was.startswith(head, start) for head in never):
-            raise _fails("a segment that decoding needs is gone from a frame")
+            raise fails("a segment that decoding needs is gone from a frame")
         if not never and now[start:end].strip(b"\0\xff"):
-            raise _fails("bytes that belong to no segment are left in a frame")
+            raise fails("bytes that belong to no segment are left in a frame")
         at = end
     if now[at:] != was[at:]:
-        raise _fails("more than comments changed in a frame")
+        raise fails("more than comments changed in a frame")
 
 
 def _blanks(data: bytes) -> Iterator[Blank]:
@@ -108,14 +108,14 @@ def _jpeg(data: bytes) -> Iterator[Blank]:
             continue
         stop = pos + 2 + int.from_bytes(data[pos + 2 : pos + 4], "big")
         if code < 0xC0 or not pos + 4 <= stop <= len(data):
-            raise _fails("a frame does not parse")
+            raise fails("a frame does not parse")
         body = data[pos + 4 : stop]
         if code == 0xE2 and body[:13] == b"ICC_PROFILE\0\1":
             chunks = body[50:54] == b"acsp"
         if bytes([code]) not in _DECODING and not (code == 0xE2 and chunks and body[:12] == b"ICC_PROFILE\0"):
             kept = next((size for one, head, size in _STARTS if one == code and body.startswith(head)), 0)
             if body[kept:].strip(b"\0") or not (kept or code == 0xFE):
-                raise _fails("comments are left in a frame")
+                raise fails("comments are left in a frame")
             yield Blank(min(pos + 4 + kept, stop), stop) if kept else Blank(pos + 1, pos + 2, _DECODING)
             if not kept:
                 yield Blank(pos + 4, stop)
@@ -140,20 +140,20 @@ def _codestream(data: bytes, start: int, end: int) -> Iterator[Blank]:
             continue
         if code[:1] != b"\xff" or code[1:] in (b"", b"\0", b"\xff"):
             if data[pos:end].strip(b"\0\xff"):
-                raise _fails("a frame does not parse")
+                raise fails("a frame does not parse")
             return
         stop = pos + 2 + int.from_bytes(data[pos + 2 : pos + 4], "big")
         if not pos + 4 <= stop <= end:
-            raise _fails("a frame does not parse")
+            raise fails("a frame does not parse")
         if code == b"\xff\x90":
             tile, size = pos, int.from_bytes(data[pos + 6 : pos + 10], "big")
         elif code == b"\xff\x64":
             if data[pos + 4 : stop].strip(b"\0"):
-                raise _fails("comments are left in a frame")
+                raise fails("comments are left in a frame")
             yield Blank(pos + 1, pos + 2, _CODING)
             yield Blank(pos + 4, stop)
         elif code[1:] not in _CODING:
-            raise _fails("comments are left in a frame")
+            raise fails("comments are left in a frame")
         pos = stop
 
 
@@ -166,18 +166,14 @@ def _boxes(data: bytes, pos: int, end: int, kept: frozenset[bytes]) -> Iterator[
         stop = pos + size if size else end
         stop = min(stop, end) if kind == b"jp2c" else stop
         if not pos + head <= stop <= end:
-            raise _fails("a frame does not parse")
+            raise fails("a frame does not parse")
         if kind == b"jp2h":
             yield from _boxes(data, pos + head, stop, _INNER)
         elif kind == b"jp2c":
             yield from _codestream(data, pos + head, stop)
         elif kind not in kept:
             if kind != b"free" or data[pos + head : stop].strip(b"\0"):
-                raise _fails("comments are left in a frame")
+                raise fails("comments are left in a frame")
             yield Blank(pos + 4, pos + 8, kept)
             yield Blank(pos + head, stop)
         pos = stop
-
-
-def _fails(what: str) -> Unfit:
-    return Unfit(f"verification: {what}")

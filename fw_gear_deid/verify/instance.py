@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from bisect import bisect_left
-from calendar import monthrange
 from collections.abc import Sequence, Set
-from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED
@@ -26,8 +23,19 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import frames
+from fw_gear_deid.verify import fails, frames
 from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
+from fw_gear_deid.verify.shapes import (
+    BLOCK,
+    ITEMS,
+    MOMENTS,
+    begins_like_items,
+    inflate,
+    is_moment,
+    is_uid,
+    only_uid,
+    stands,
+)
 from fw_gear_deid.verify.source import (
     DEFLATED,
     HEADS,
@@ -41,17 +49,15 @@ from fw_gear_deid.verify.source import (
     Reader,
     Span,
     Splice,
-    fails,
     form_of,
     really,
 )
+from fw_gear_deid.verify.spots import Must, Spot, State
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
-_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _PIXEL_DATA = 0x7FE00010
 _KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
-_BLOCK = 1 << 20  # bytes that are compared at once
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
 _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
@@ -59,67 +65,6 @@ _WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
 _BITS = re.compile(rb"([\0-\x1f]{2})?")
 _ALONE = re.compile(rb" *[0-9.]*[\0 ]*")
 _NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
-
-
-class Must(NamedTuple):
-    """What is to be asked of an element."""
-
-    vr: str
-    wire: str
-    promise: Promise | None
-    late: bool
-    """It depends on the creator of its block."""
-    hides: bool
-    """No dictionary says that its value is none of items."""
-    sealed: bool
-    """The dictionary says that it should be one, and it stands with another VR."""
-
-
-Key = tuple[int, str, bool, tuple[str, ...], bytes]
-"""Tag, VR on the wire, whether of undefined length, text codecs and beginning of a sequence."""
-
-
-class Spot:
-    """A place: first eight bytes of an element → tag, length with header (-1: behind them), and what is to be asked."""
-
-    __slots__ = ("below", "form", "known", "passed", "way")
-
-    def __init__(self, way: Way, form: Form) -> None:
-        self.way = way
-        self.form = form
-        self.known: dict[bytes, tuple[int, int, Must | None]] = {}
-        self.below: dict[tuple[int, int, Form], Spot] = {}
-        self.passed: dict[Key, tuple[bytes, int]] = {}
-        """Sequences that passed → all of each, and number of items."""
-
-
-class _State:
-    """A data set while it is read.
-
-    Attributes
-    ----------
-    spot : Spot
-    encodings : tuple of str
-        Text codecs.
-    creators : dict
-        ``gggg00bb`` → what the block is reserved for.
-    early : list of int
-        Private elements that stand before their creator, and may not stay without one.
-    """
-
-    __slots__ = ("creators", "early", "encodings", "spot")
-
-    def __init__(self, spot: Spot, encodings: tuple[str, ...]) -> None:
-        self.spot = spot
-        self.encodings = encodings
-        self.creators: dict[int, str] = {}
-        self.early: list[int] = []
-
-    def creator_of(self, tag: int) -> str:
-        """Return the creator of a private element, empty when its block is not reserved; of a creator its text."""
-        if is_private_creator(tag):
-            return self.creators.get(tag, "")
-        return self.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, "")
 
 
 class Checker:
@@ -233,7 +178,7 @@ class _Check:
         if inflated != (self._syntax == DEFLATED):
             raise fails("the result does not parse")  # a rule may set another transfer syntax
         if inflated:
-            now, end = _inflated(data, end), 0
+            now, end = inflate(data, end), 0
             total = len(now)
         length = self._same(source.body, source.start, source.end, now, end, body)
         missing = total - len(now)
@@ -243,19 +188,12 @@ class _Check:
             raise Unfit("the result does not parse: its data set is empty")
         self._src, self._was = now, source.body
         form = really(now, end, total, form)
-        if self._level(end, total, _State(self._checker.top(form), ()), undefined=False) != total:
+        if self._level(end, total, State(self._checker.top(form), ()), undefined=False) != total:
             raise fails("bytes follow the last element")
         if not prefix and not self._identified:
             raise Unfit(f"the result does not parse: {_NOT_DICOM}, and its bytes are no complete data set")
-        if (
-            self._instance
-            and source.meta_end > source.meta
-            and self._media
-            not in (
-                self._instance,
-                _only_uid(self._instance),
-            )
-        ):
+        same = self._instance is None or self._media in (self._instance, only_uid(self._instance))
+        if self._instance and source.meta_end > source.meta and not same:
             raise fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
         self._checker.reader.check(source, meta, body, paths)
 
@@ -267,7 +205,7 @@ class _Check:
             length = first - start
             if length < 0:
                 raise fails("changes lie over each other")
-            if not (now.startswith(src[start:first], at) if length <= _BLOCK else _stands(src, start, first, now, at)):
+            if not (now.startswith(src[start:first], at) if length <= BLOCK else stands(src, start, first, now, at)):
                 raise fails("something changed without a rule")
             at += length
             if new:
@@ -280,7 +218,7 @@ class _Check:
         if end < start:
             raise fails("changes lie over each other")
         shown = max(min(len(src), end) - start, 0)
-        if not _stands(src, start, start + shown, now, at):
+        if not stands(src, start, start + shown, now, at):
             raise fails("something changed without a rule")
         return at + end - start - begin
 
@@ -288,11 +226,11 @@ class _Check:
 
     def _meta(self, pos: int, end: int) -> Form:
         """Read the file meta; return the encoding that it tells."""
-        if self._level(pos, end, _State(self._checker.meta, ()), undefined=False) != end:
+        if self._level(pos, end, State(self._checker.meta, ()), undefined=False) != end:
             raise fails("the result does not parse")
         return form_of(self._syntax)
 
-    def _level(self, pos: int, end: int, state: _State, *, undefined: bool) -> int:
+    def _level(self, pos: int, end: int, state: State, *, undefined: bool) -> int:
         """Read the elements of a data set; return where it ended, behind its delimiter if there is one."""
         src, spot = self._src, state.spot
         known = spot.known
@@ -322,10 +260,10 @@ class _Check:
             if stop > end:
                 raise fails("the result does not parse")
             if must is not None:
-                if must.vr == "SQ" or (must.hides and _begins_like_items(src[value : value + 8], stop - value)):
+                if must.vr == "SQ" or (must.hides and begins_like_items(src[value : value + 8], stop - value)):
                     self._closed(value, stop, tag, must, state)
                 else:
-                    if must.sealed and any(item in src[value:stop] for item in _ITEMS):
+                    if must.sealed and any(item in src[value:stop] for item in ITEMS):
                         raise fails(f"{self._here(tag, state)} holds items and is no sequence")
                     if tag == _CHARACTER_SET and not spot.way.meta:
                         state.encodings = values.encodings_of(src[value:stop])
@@ -340,7 +278,7 @@ class _Check:
         self._look_back(state)
         return pos
 
-    def _look_back(self, state: _State) -> None:
+    def _look_back(self, state: State) -> None:
         """Ask of what stood before its creator."""
         for tag in state.early:
             if self._checker.promises.at(state.spot.way, tag, state.creator_of(tag)) is PRIVATE:
@@ -385,7 +323,7 @@ class _Check:
             value = pos + 12 if form.explicit else pos + 8
             if self._src[value - 4 : value] == UNDEFINED:
                 assert must is not None  # noqa: S101 -- of undefined length nothing is passed over
-                pos = self._open(pos, value, end, tag, must, _State(spot, ()))
+                pos = self._open(pos, value, end, tag, must, State(spot, ()))
             else:
                 pos = value + LENGTHS[form.little].unpack_from(self._src, value - 4)[0]
         return found
@@ -441,7 +379,7 @@ class _Check:
 
     # -- sequences and fragments -----------------------------------------------------------------------
 
-    def _open(self, pos: int, value: int, end: int, tag: int, must: Must, state: _State) -> int:
+    def _open(self, pos: int, value: int, end: int, tag: int, must: Must, state: State) -> int:
         """Read what has no length: items, or the fragments of pixel data; return where it ends."""
         src = self._src
         if must.vr in ("SQ", "UN") or must.hides:
@@ -474,7 +412,7 @@ class _Check:
             was[at - start : at - start + len(new)] = self._was[begin:end]
         return bytes(was)
 
-    def _closed(self, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
+    def _closed(self, value: int, stop: int, tag: int, must: Must, state: State) -> None:
         """Read a sequence of a length; a short one in which there is nothing to ask is read once."""
         known, count = self._recall(value, tag, must, state, undefined=False)
         if known != stop:
@@ -482,7 +420,7 @@ class _Check:
             self._remember(value, (stop, count), tag, must, state, undefined=False)
         self._ask_items(count, tag, must, state)
 
-    def _recall(self, value: int, tag: int, must: Must, state: _State, *, undefined: bool) -> tuple[int, int]:
+    def _recall(self, value: int, tag: int, must: Must, state: State, *, undefined: bool) -> tuple[int, int]:
         """Return where a sequence ends that passed before, and its number of items; -1 where it is not known.
 
         Without a change in it what is asked of it is answered by its bytes alone.
@@ -496,7 +434,7 @@ class _Check:
         return stop, count
 
     def _remember(
-        self, value: int, found: tuple[int, int], tag: int, must: Must, state: _State, *, undefined: bool
+        self, value: int, found: tuple[int, int], tag: int, must: Must, state: State, *, undefined: bool
     ) -> None:
         stop, count = found
         if stop - value > _PASSED_BYTES or self._is_changed(value, stop):
@@ -514,7 +452,7 @@ class _Check:
         at = bisect_left(self._put, start)
         return at < len(self._put) and self._put[at] < stop
 
-    def _items(self, pos: int, end: int, tag: int, must: Must, state: _State, *, undefined: bool) -> tuple[int, int]:
+    def _items(self, pos: int, end: int, tag: int, must: Must, state: State, *, undefined: bool) -> tuple[int, int]:
         """Read the items of a sequence; return where it ends, and how many there are."""
         src, spot = self._src, state.spot
         form = Form(explicit=False, little=True) if must.wire == "UN" else spot.form
@@ -533,7 +471,7 @@ class _Check:
                 raise fails("the result does not parse")
             below = self._checker.inside(spot, tag, count, really(src, pos, stop, form))
             self._trail.append(f"{self._here(tag, state)}[{count}]")
-            pos = self._level(pos, stop, _State(below, state.encodings), undefined=ends)
+            pos = self._level(pos, stop, State(below, state.encodings), undefined=ends)
             self._trail.pop()
             count += 1
         if pos != end:
@@ -542,7 +480,7 @@ class _Check:
 
     # -- promises --------------------------------------------------------------------------------------
 
-    def _held(self, tag: int, must: Must, state: _State) -> tuple[Promise | None, str]:
+    def _held(self, tag: int, must: Must, state: State) -> tuple[Promise | None, str]:
         """Return the promise of an element and the VR that rules go by."""
         promise, vr = must.promise, must.vr
         if must.late:
@@ -552,7 +490,7 @@ class _Check:
                 vr = private_vr(tag, creator) or "UN"
         return promise, vr
 
-    def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: _State) -> None:
+    def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: State) -> None:
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
             return
@@ -570,12 +508,12 @@ class _Check:
             return
         before = self._before(pos, value, stop, state.spot)
         if promise.kind == MOVED:
-            if before != now and vr in _MOMENTS and not all(_is_moment(one, vr) for one in now.split(b"\\")):
+            if before != now and vr in MOMENTS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return
         if before.strip(b"\0 ") and before == now:
             raise self._broken(promise, tag, state)
-        if vr == "UI" and not all(map(_is_uid, now.split(b"\\"))):
+        if vr == "UI" and not all(map(is_uid, now.split(b"\\"))):
             raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
 
     def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
@@ -589,7 +527,7 @@ class _Check:
         code = self._was[start + 4 : start + 6]
         return self._was[start + (12 if spot.form.explicit and code in LONG_CODES else 8) : end]
 
-    def _ask_items(self, count: int, tag: int, must: Must, state: _State) -> None:
+    def _ask_items(self, count: int, tag: int, must: Must, state: State) -> None:
         promise, _ = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
             return
@@ -597,75 +535,19 @@ class _Check:
             raise self._broken(promise, tag, state)
 
     @staticmethod
-    def _is_early(promise: Promise, tag: int, state: _State) -> bool:
+    def _is_early(promise: Promise, tag: int, state: State) -> bool:
         if promise is PRIVATE and not state.creator_of(tag):
             state.early.append(tag)
             return True
         return False
 
-    def _broken(self, promise: Promise, tag: int, state: _State) -> Unfit:
+    def _broken(self, promise: Promise, tag: int, state: State) -> Unfit:
         path = "".join(self._trail) + self._here(tag, state)
         return fails(f"{promise.label}: {path} is not {WANTED[promise.kind]}")
 
-    def _here(self, tag: int, state: _State) -> str:
+    def _here(self, tag: int, state: State) -> str:
         if is_private(tag) and not is_private_creator(tag):
             creator = state.creator_of(tag)
             if creator in self._checker.creators or knows_creator(creator):
                 return f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
         return format_tag(tag)
-
-
-def _stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
-    """Tell whether a span of the source stands in the result."""
-    return all(
-        now.startswith(src[begin : min(begin + _BLOCK, end)], at + begin - start) for begin in range(start, end, _BLOCK)
-    )
-
-
-_MOMENTS = frozenset({"DA", "DT"})
-_MOMENT = re.compile(
-    rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?"
-)
-_DAY = 8  # digits
-_UID = re.compile(rb"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
-
-
-def _is_moment(raw: bytes, vr: str) -> bool:
-    """Tell whether a value is empty, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
-    raw = raw.strip(b" ")
-    found = _MOMENT.fullmatch(raw)
-    if found is None or (vr == "DA" and len(raw) != _DAY):
-        return not raw
-    year, month, day = (int(part or 1) for part in found.groups()[:3])
-    return year > 0 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
-
-
-def _is_uid(raw: bytes) -> bool:
-    """Tell whether a value is empty or a legal UID (PS3.5 §9.1)."""
-    raw = raw.rstrip(b"\0 ")
-    return not raw or _UID.fullmatch(raw) is not None
-
-
-def _begins_like_items(head: bytes, size: int) -> bool:
-    """Tell whether a value begins with an item that has room in it, give or take two bytes."""
-    if size < 8 or head[:4] not in _ITEMS:
-        return False
-    length = int.from_bytes(head[4:8], "little" if head[0] == 0xFE else "big")
-    return length in range(size - 8 + 3) or length == 0xFFFFFFFF
-
-
-def _only_uid(raw: bytes) -> bytes:
-    """Return a value without what stands behind a UID at its beginning."""
-    found = re.match(rb"[0-9.]{1,64}(?![^\0 \\])", raw)
-    return raw if found is None else found[0] + b"\0" * (len(found[0]) % 2)
-
-
-def _inflated(data: bytes, start: int) -> bytes:
-    stream = zlib.decompressobj(-15)
-    try:
-        body = stream.decompress(memoryview(data)[start:]) + stream.flush()
-    except zlib.error:
-        raise fails("the result does not parse") from None
-    if not stream.eof or stream.unused_data.strip(b"\0"):
-        raise fails("bytes follow the last element, or are missing")
-    return body

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from fw_gear_deid.formats.row import Changes, Field, Listing
 from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, REMOVE, Gone, Texts
-from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
+from fw_gear_deid.verify import fails
 from fw_gear_deid.verify.promises import WANTED
 
 
@@ -47,17 +47,17 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
         if number in within:
             continue  # it went with its group
         if not _is_kept(held, source.fields[number], should[number], changes):
-            raise _fails(f"{held.label}: the field is not {WANTED[held.kind]}")
+            raise fails(f"{held.label}: the field is not {WANTED[held.kind]}")
     there = _without_made(source, result, changes)
     stay = [(number, texts) for number, texts in enumerate(should) if not isinstance(texts, Gone)]
     if len(there) > len(stay):
-        raise _fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
+        raise fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
     if [one.name for one in there] != [source.fields[number].name for number, _ in stay]:
-        raise _fails("the result does not hold the fields that it should")
+        raise fails("the result does not hold the fields that it should")
     for one, (number, texts) in zip(there, stay, strict=True):
         if one.texts != texts:
             who = f"{last[number].label}: " if number in last else ""
-            raise _fails(f"{who}a field of the result is not what it should be")
+            raise fails(f"{who}a field of the result is not what it should be")
 
 
 def _within(source: Listing, changes: Changes) -> set[int]:
@@ -72,12 +72,8 @@ def _within(source: Listing, changes: Changes) -> set[int]:
         if source.fields[number].is_group:
             found.update(range(number + 1, number + 1 + source.fields[number].holds))
     if any(changes.texts.get(number) is not REMOVE for number in found):
-        raise _fails("a group goes and a field in it does not")
+        raise fails("a group goes and a field in it does not")
     return found
-
-
-def _fails(what: str) -> Unfit:
-    return Unfit(f"verification: {what}")
 
 
 def _places(listing: Listing, selector: KeyAt | KeysAt) -> Sequence[int]:
@@ -104,7 +100,7 @@ def _without_made(source: Listing, result: Listing, changes: Changes) -> list[Fi
     made = {number for name, texts in changes.made.items()
             for number in result.find(name)[-1:] if result.fields[number].texts == texts}  # fmt: skip
     if len(made) < len(changes.made):
-        raise _fails("the result does not hold what a rule makes")
+        raise fails("the result does not hold what a rule makes")
     for number in range(len(result.fields) - 1, -1, -1):  # groups that were made to hold them, the innermost first
         one = result.fields[number]
         inside = range(number + 1, number + 1 + one.holds)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from fw_gear_deid.model.dictionary import LONG_VRS, VRS, format_tag, is_private, public_vr
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.verify import fails
 
 Splice = tuple[int, int, bytes]
 UNDEFINED = b"\xff\xff\xff\xff"
@@ -69,11 +70,6 @@ class Span(NamedTuple):
     start: int
     end: int
     total: int
-
-
-def fails(what: str) -> Unfit:
-    """Return what a failed check is told by."""
-    return Unfit(f"verification: {what}")
 
 
 def form_of(syntax: str) -> Form:

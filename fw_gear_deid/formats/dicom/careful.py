@@ -42,12 +42,16 @@ def read_back(data: bytes, tags: tuple[int, ...]) -> None:
         warnings.simplefilter("ignore")  # of values
         try:
             ds = pydicom.dcmread(io.BytesIO(data), force=True)
-            there = sorted(ds.keys())
             _read_sequences(ds)
+        except MemoryError:
+            raise
         except Exception:  # noqa: BLE001 -- pydicom raises whatever broken bytes lead it to
-            there = []
-    if there != sorted(tags):
-        raise Odd("it can be made plain, but another reader reads something else in it")
+            raise Odd(_OTHERWISE) from None
+    if sorted(ds.keys()) != sorted(tags):
+        raise Odd(_OTHERWISE)
+
+
+_OTHERWISE = "it can be made plain, but another reader reads something else in it"
 
 
 def _read_sequences(ds: Dataset) -> None:

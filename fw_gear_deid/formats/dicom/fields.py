@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.formats.dicom.walk import Encoding, Level, Place, Want
+from fw_gear_deid.formats.dicom.level import Level, Place, Want
+from fw_gear_deid.formats.dicom.wire import Encoding
 from fw_gear_deid.model.dictionary import format_tag
 from fw_gear_deid.model.errors import Unfit
 

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 
 from fw_gear_deid.formats.dicom import whole
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place
 from fw_gear_deid.formats.dicom.sniff import looks_like_dicom
-from fw_gear_deid.formats.dicom.walk import (
-    CHARACTER_SET,
+from fw_gear_deid.formats.dicom.walk import Walker
+from fw_gear_deid.formats.dicom.wire import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     Cut,
     Encoding,
-    Level,
-    Place,
-    Walker,
     is_explicit,
 )
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit

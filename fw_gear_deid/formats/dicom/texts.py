@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.formats.dicom.walk import CHARACTER_SET, Cut, Encoding, Place, Walker, Want
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Place, Want
+from fw_gear_deid.formats.dicom.walk import Walker
+from fw_gear_deid.formats.dicom.wire import Encoding
 from fw_gear_deid.model.dictionary import CHARSET_VRS, TEXT_VRS
 from fw_gear_deid.model.errors import Unfit
 
@@ -37,11 +39,13 @@ def texts_in(element: bytes, encoding: Encoding, codecs: tuple[str, ...]) -> tup
     encoding : Encoding
     codecs : tuple of str
         Text codecs of the data set that holds it.
+
+    Raises
+    ------
+    Malformed, Odd
+        It cannot be read by itself: nobody knows what went with it.
     """
-    try:
-        top = Walker(element).top(_All(encoding), 0)
-    except (Unfit, Cut):
-        return ()
+    top = Walker(element).top(_All(encoding), 0)
     found: list[Text] = []
     codecs_of = {id(top): codecs}
     for level in top.levels():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fw_gear_deid.formats.dicom import iso2022
 from fw_gear_deid.formats.dicom.careful import strict_pydicom
@@ -62,6 +63,7 @@ def _term(name: str) -> str:
     return _OTHERWISE.get(name.upper().translate(_BETWEEN), name)
 
 
+@lru_cache(maxsize=256)  # files say it at every data set
 def encodings_of(raw: bytes | None) -> tuple[str, ...]:
     """Return the Python codecs of a SpecificCharacterSet value, as people spell it; empty when there is none."""
     names = [] if raw is None else [_term(part.strip("\0 ")) for part in raw.decode("ascii", "replace").split("\\")]

@@ -6,25 +6,30 @@ whether the element is wanted. Files of a series repeat nearly all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from struct import Struct
-from typing import NamedTuple
-
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place, Want
+from fw_gear_deid.formats.dicom.wire import (
+    HEAD,
+    IMPLICIT_LITTLE,
+    ITEM,
+    ITEM_HEADS,
+    LENGTH,
+    LONG,
+    PIXEL_DATA,
+    PLAIN,
+    UNDEFINED,
+    VR_OF,
+    Cut,
+    Encoding,
+    begins_like_items,
+    may_hide_items,
+    peek,
+)
 from fw_gear_deid.model import dictionary
 from fw_gear_deid.model.dictionary import format_tag
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
 
-UNDEFINED = 0xFFFFFFFF
-CHARACTER_SET = 0x00080005
-PIXEL_DATA = 0x7FE00010
-PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})  # PixelData, Float-, DoubleFloatPixelData
 MAX_DEPTH = 64  # deepest real nesting seen is 6; deeper is an attack on the stack
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-ITEM_HEADS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
-"""How an item begins, little endian and big endian."""
-OFF_MAX = 2  # bytes by which the length of an item that hides in a value may be off
-_LONG = frozenset(vr.encode() for vr in dictionary.LONG_VRS)
-_VR_OF = {vr.encode(): vr for vr in dictionary.VRS}
+_ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
 COPY = "a part was not copied: copy or export it again"
 _NO_TAG = 1 << 32
 # What is remembered is bounded: a hostile file could fill the memory with lengths
@@ -35,178 +40,7 @@ _BEGINNING = 64  # bytes of a sequence by which it is looked up
 _FORBIDDEN_GROUPS = frozenset({0x0000, 0x0002})
 
 
-class Encoding(NamedTuple):
-    """How elements of a data set are written: VR on the wire or not, byte order."""
-
-    explicit: bool
-    little: bool
-
-
-EXPLICIT_LITTLE = Encoding(explicit=True, little=True)
-IMPLICIT_LITTLE = Encoding(explicit=False, little=True)
-EXPLICIT_BIG = Encoding(explicit=True, little=False)
-
-# tag (two halves), VR, 16-bit length · tag, 32-bit length · 32-bit length
-_HEAD = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
-_PLAIN = {True: Struct("<HHL"), False: Struct(">HHL")}
-_LENGTH = {True: Struct("<L"), False: Struct(">L")}
-
-
-class Want:
-    """An element as its header tells it, and what somebody wants of it.
-
-    Attributes
-    ----------
-    tag : int
-    vr : str
-        VR for rules: a known public element that stands as UN has the dictionary's VR (PS3.5 §6.2.2).
-    wire : str
-        VR as written; kept on writing.
-    wanted : bool
-        It is to be noted. Else it is read only where its end must be found, or what it holds.
-    blind : bool
-        Where it stands is wanted, its value is not.
-    """
-
-    __slots__ = ("blind", "tag", "vr", "wanted", "wire")
-
-    def __init__(self, tag: int, vr: str, wire: str, *, wanted: bool, blind: bool = False) -> None:
-        self.tag = tag
-        self.vr = vr
-        self.wire = wire
-        self.wanted = wanted
-        self.blind = blind
-
-
 _END = Want(_ITEM_END, "", "", wanted=False)
-
-
-def may_hide_items(tag: int, wire: str) -> bool:
-    """Tell whether a value that begins like an item is one: no dictionary says that it is not."""
-    unknown = dictionary.is_private(tag) or dictionary.public_vr(tag) is None
-    return wire == "UN" or (wire != "SQ" and wire in dictionary.LONG_VRS and unknown and tag not in PIXEL_TAGS)
-
-
-def begins_like_items(head: bytes, size: int) -> bool:
-    """Tell whether a value of some length begins with an item that could be in it, or nearly: by its first 8 bytes."""
-    if size < 8 or head[:4] not in ITEM_HEADS:
-        return False
-    (length,) = _LENGTH[head[0] == 0xFE].unpack_from(head, 4)
-    return bool(length == UNDEFINED or length <= size - 8 + OFF_MAX)
-
-
-class Place:
-    """Where elements stand: the file meta, the top level, or inside items. Subclasses say what is wanted there.
-
-    Attributes
-    ----------
-    encoding : Encoding
-    inserts : tuple of int
-        Tags in ascending order whose place is noted where they are absent.
-    """
-
-    __slots__ = ("clean", "encoding", "inserts", "known")
-
-    def __init__(self, encoding: Encoding, inserts: tuple[int, ...] = ()) -> None:
-        self.encoding = encoding
-        self.inserts = inserts
-        self.known: dict[bytes, tuple[int, int, Want | None]] = {}
-        """First eight bytes → tag, length with header (-1: read it behind them), element (None: pass over)."""
-        self.clean: dict[tuple[Want, bool, bytes], bytes] = {}
-        """Sequences in which nothing is wanted: whether of undefined length, and beginning → all of each."""
-
-    def want(self, tag: int, vr: str, wire: str) -> Want:
-        """Return what is wanted of an element."""
-        raise NotImplementedError
-
-    def below(self, tag: int, index: int, encoding: Encoding) -> Place:
-        """Return the place inside an item."""
-        raise NotImplementedError
-
-
-class Found(NamedTuple):
-    """A wanted element, or one that holds wanted ones.
-
-    Attributes
-    ----------
-    want : Want
-    start, value, end : int
-        Offsets of header, value and the byte after, delimiters included. All equal: it is not in the source.
-    items : list of Level, or None
-        Of a sequence.
-    """
-
-    want: Want
-    start: int
-    value: int
-    end: int
-    items: list[Level] | None
-
-
-class Level:
-    """The file meta, the top level or one item.
-
-    Attributes
-    ----------
-    place : Place
-    parent : Level or None
-    tag, index : int
-        Of the sequence that holds it, and its position there.
-    number : int
-        Among all data sets of the file, parents first.
-    start, end : int
-        Span of the elements, without item header and delimiter.
-    undefined : bool
-        Item of undefined length.
-    found : list of Found
-        In the order of the source.
-    creators : dict
-        ``gggg00bb`` → what the block is reserved for, of the creators that are wanted.
-    charset : bytes or None
-        Value of its own (0008,0005), where it is wanted.
-    gaps : dict
-        Tag of ``place.inserts`` → where it would stand; the end for those that are not in it.
-    doubts : list of (Level, Found)
-        Of the top level: elements, wherever they stand, whose values begin like items and cannot be read as such.
-    encapsulated : dict of int to (Level, Found)
-        Of the top level: offset → PixelData in fragments, wherever it stands.
-    """
-
-    __slots__ = (
-        "charset", "creators", "doubts", "encapsulated", "end", "found", "gaps", "index", "number", "parent", "place",
-        "start", "tag", "undefined",
-    )  # fmt: skip
-
-    def __init__(self, place: Place, start: int, parent: Level | None = None, tag: int = 0, index: int = 0) -> None:
-        self.place = place
-        self.start = start
-        self.end = start
-        self.parent = parent
-        self.tag = tag
-        self.index = index
-        self.number = 0
-        self.undefined = False
-        self.found: list[Found] = []
-        self.creators: dict[int, str] = {}
-        self.charset: bytes | None = None
-        self.gaps: dict[int, int] = {}
-        self.doubts: list[tuple[Level, Found]] = []
-        self.encapsulated: dict[int, tuple[Level, Found]] = {}
-
-    def creator_of(self, tag: int) -> str:
-        """Return the creator of a private element, empty when its block is not reserved."""
-        return self.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, "")
-
-    def levels(self) -> Iterator[Level]:
-        """Yield this data set and every one below that was kept."""
-        yield self
-        for one in self.found:
-            for item in one.items or ():
-                yield from item.levels()
-
-
-class Cut(Exception):
-    """The bytes at hand end before what is needed: give more."""
 
 
 class _Stop(Exception):
@@ -351,7 +185,7 @@ class Walker:
                 value, stop = self._long(level, pos, end, before)
             before = tag
             if stop > end:
-                raise _Stop(pos, Malformed(f"{format_tag(tag)} runs past the end"))
+                raise _Stop(pos, Malformed(f"{format_tag(tag)} runs past the end; {COPY}"))
             if want is None:
                 pos = stop
             elif stop < 0:
@@ -386,13 +220,13 @@ class Walker:
     def _learn(self, level: Level, pos: int, end: int, before: int, *, meta: bool) -> tuple[int, int, Want | None]:
         """Decode the first eight bytes of an element; a length of 0 says that they are none."""
         if end - pos < 8:
-            raise _Stop(pos, Malformed(f"cut off after {_named(before)}"))
+            raise _Stop(pos, Malformed(f"cut off after {_named(before)}; {COPY}"))
         key = self.src[pos : pos + 8]
         if len(key) < 8:
             raise Cut
         place = level.place
         explicit, little = place.encoding
-        group, element, code, short = _HEAD[little].unpack(key)
+        group, element, code, short = HEAD[little].unpack(key)
         tag = group << 16 | element
         if meta and group != 2:
             return tag, 0, None
@@ -401,16 +235,16 @@ class Walker:
         if group in _FORBIDDEN_GROUPS and not meta:
             return tag, 0, None
         if explicit:
-            wire = _VR_OF.get(code, "")
+            wire = VR_OF.get(code, "")
             if not wire:
                 return tag, 0, None
-            length = -1 if code in _LONG else 8 + short
+            length = -1 if code in LONG else 8 + short
             vr = wire if wire != "UN" else dictionary.public_vr(tag) or "UN"
             if wire not in ("SQ", "UN") and dictionary.public_vr(tag) == "SQ":
                 self._no_items(level, pos, end, tag, length)
                 return tag, length, place.want(tag, vr, wire)
         else:
-            (number,) = _LENGTH[little].unpack_from(key, 4)
+            (number,) = LENGTH[little].unpack_from(key, 4)
             length = -1 if number == UNDEFINED else 8 + number
             wire = vr = dictionary.public_vr(tag) or ("LO" if dictionary.is_private_creator(tag) else "UN")
         want: Want | None = place.want(tag, vr, wire)
@@ -436,9 +270,9 @@ class Walker:
         value = pos + 12 if explicit else pos + 8
         if value > len(self.src):
             if value > end:
-                raise _Stop(pos, Malformed(f"cut off after {_named(before)}"))
+                raise _Stop(pos, Malformed(f"cut off after {_named(before)}; {COPY}"))
             raise Cut
-        (number,) = _LENGTH[little].unpack_from(self.src, value - 4)
+        (number,) = LENGTH[little].unpack_from(self.src, value - 4)
         return value, -1 if number == UNDEFINED else value + number
 
     def _note(self, level: Level, want: Want, pos: int, value: int, stop: int) -> None:
@@ -493,7 +327,7 @@ class Walker:
         while end - pos >= 8:
             if pos + 8 > len(self.src):
                 raise Cut
-            group, element, length = _PLAIN[True].unpack_from(self.src, pos)
+            group, element, length = PLAIN[True].unpack_from(self.src, pos)
             pos += 8
             tag = group << 16 | element
             if tag == _SEQUENCE_END and length == 0:
@@ -502,7 +336,7 @@ class Walker:
                 if want.wanted:
                     self._note(level, want, start, value, pos)
                 return pos
-            if tag != _ITEM:
+            if tag != ITEM:
                 raise _Stop(start, Odd(f"a fragment of {format_tag(want.tag)} is no item"))
             pos += length
         error: Unfit = Malformed(f"the fragments of {format_tag(want.tag)} have no end")
@@ -574,7 +408,7 @@ class Walker:
             raise _Stop(start, Malformed(f"{where}: sequences are nested deeper than {MAX_DEPTH}"))
         # PS3.5 §6.2.2: what stands as UN is implicit VR little endian inside
         encoding = IMPLICIT_LITTLE if want.wire == "UN" else level.place.encoding
-        plain = _PLAIN[encoding.little].unpack_from
+        plain = PLAIN[encoding.little].unpack_from
         items: list[Level] = []
         pos = value
         while pos != end or undefined:
@@ -586,7 +420,7 @@ class Walker:
             delimiter = group << 16 | element
             if delimiter == _SEQUENCE_END and undefined and length == 0:
                 return items, pos + 8
-            if delimiter != _ITEM:
+            if delimiter != ITEM:
                 if not delimiter and not length:
                     raise _Stop(start, Malformed(f"{where}: zeros stand where an item is due; {COPY}"))
                 raise _Stop(start, Odd(f"{where}: something else stands where an item is due"))
@@ -597,7 +431,7 @@ class Walker:
             item.number = self._count
             item.undefined = length == UNDEFINED
             if not item.undefined and length > end - pos:
-                raise _Stop(start, Malformed(f"{where}: an item runs past the end"))
+                raise _Stop(start, Malformed(f"{where}: an item runs past the end; {COPY}"))
             try:
                 pos = self._elements(item, pos, end if item.undefined else pos + length, depth + 1)
             except _Stop as stop:
@@ -620,81 +454,9 @@ class _Anything(Place):
         return _Anything(encoding)
 
 
-def is_explicit(src: bytes, pos: int, total: int, encoding: Encoding) -> bool:
-    """Tell whether a data set starts with a VR on the wire, whatever its transfer syntax claims.
-
-    Raises
-    ------
-    Cut
-    """
-    return peek(src, pos, total, encoding).explicit
-
-
-def peek(src: bytes, pos: int, end: int, encoding: Encoding) -> Encoding:
-    """Return how an item is really encoded: some writers change between explicit and implicit VR inside."""
-    if end - pos < 8:
-        return encoding
-    if pos + 8 > len(src):
-        raise Cut
-    group, _, code, _ = _HEAD[encoding.little].unpack_from(src, pos)
-    if group == 0xFFFE:
-        return encoding
-    explicit = code in _VR_OF
-    if explicit and not encoding.explicit:
-        # a 32-bit length such as 0x4C46 spells a VR, too: the element after must have one as well
-        explicit = _has_vr_after(src, pos, end, encoding)
-    return EXPLICIT_LITTLE if explicit and encoding.little else Encoding(explicit, encoding.little)
-
-
-def _has_vr_after(src: bytes, pos: int, end: int, encoding: Encoding) -> bool:
-    """Tell whether an element, read with its VR, is followed by another with a VR, an item or the end."""
-    _, _, code, length = _HEAD[encoding.little].unpack_from(src, pos)
-    pos += 8
-    if code in _LONG:
-        if end - pos < 4:
-            return False
-        if pos + 4 > len(src):
-            raise Cut
-        (length,) = _LENGTH[encoding.little].unpack_from(src, pos)
-        if length == UNDEFINED:
-            return True
-        pos += 4
-    pos += length
-    if end - pos < 8:
-        return bool(pos == end)
-    if pos + 8 > len(src):
-        raise Cut
-    group, _, code, _ = _HEAD[encoding.little].unpack_from(src, pos)
-    return group == 0xFFFE or code in _VR_OF
-
-
 def _zeros(before: int) -> Malformed:
     return Malformed(f"zeros stand where an element is due after {_named(before)}; {COPY}")
 
 
 def _named(tag: int) -> str:
     return format_tag(tag) if tag >= 0 else "the start"
-
-
-def header(tag: int, wire: str, encoding: Encoding, length: int) -> bytes:
-    """Return the header of an element: tag, VR when explicit, length (PS3.5 §7.1.2, §7.1.3).
-
-    Raises
-    ------
-    Unfit
-        The value is too long for a 16-bit length.
-    """
-    explicit, little = encoding
-    if not explicit:
-        return _PLAIN[little].pack(tag >> 16, tag & 0xFFFF, length)
-    code = wire.encode()
-    if code in _LONG:
-        return _HEAD[little].pack(tag >> 16, tag & 0xFFFF, code, 0) + _LENGTH[little].pack(length)
-    if length > 0xFFFE:
-        raise Unfit(f"{format_tag(tag)}: the new value is too long for VR {wire}")
-    return _HEAD[little].pack(tag >> 16, tag & 0xFFFF, code, length)
-
-
-def item_header(encoding: Encoding, length: int) -> bytes:
-    """Return the header of an item (PS3.5 §7.5)."""
-    return _PLAIN[encoding.little].pack(_ITEM >> 16, _ITEM & 0xFFFF, length)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from fw_gear_deid.formats.dicom.walk import COPY, PIXEL_TAGS, Cut, Found, Level, Walker
+from fw_gear_deid.formats.dicom.level import Found, Level
+from fw_gear_deid.formats.dicom.walk import COPY, Walker
+from fw_gear_deid.formats.dicom.wire import PIXEL_TAGS, Cut
 from fw_gear_deid.model import dictionary
 from fw_gear_deid.model.dictionary import format_tag
 from fw_gear_deid.model.errors import Malformed, Unfit

@@ -8,7 +8,7 @@ from fw_gear_deid.formats.dicom.repair.meta import read as read_meta
 from fw_gear_deid.formats.dicom.repair.reader import REMEDY, ZEROS, Reader
 from fw_gear_deid.formats.dicom.repair.readings import READINGS
 from fw_gear_deid.formats.dicom.repair.tree import Fix, State, content, fixes_of, in_order
-from fw_gear_deid.formats.dicom.walk import Encoding, is_explicit
+from fw_gear_deid.formats.dicom.wire import Encoding, is_explicit
 from fw_gear_deid.model.errors import Malformed, Odd
 
 __all__ = ["REMEDY", "Fix", "Repaired", "data_set", "read_meta"]

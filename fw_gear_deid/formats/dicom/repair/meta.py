@@ -6,7 +6,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom.repair.tree import Fix
-from fw_gear_deid.formats.dicom.walk import EXPLICIT_LITTLE, header
+from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, header
 from fw_gear_deid.model.dictionary import LONG_VRS, VRS, format_tag, public_vr
 
 IMPLICIT = "file meta in implicit VR"

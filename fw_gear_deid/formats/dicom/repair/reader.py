@@ -23,10 +23,9 @@ from fw_gear_deid.formats.dicom.repair.tree import (
     ended,
     in_order,
 )
-from fw_gear_deid.formats.dicom.walk import (
-    COPY,
+from fw_gear_deid.formats.dicom.walk import COPY, MAX_DEPTH
+from fw_gear_deid.formats.dicom.wire import (
     ITEM_HEADS,
-    MAX_DEPTH,
     OFF_MAX,
     UNDEFINED,
     Encoding,

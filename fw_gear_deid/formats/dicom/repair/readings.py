@@ -21,7 +21,7 @@ from fw_gear_deid.formats.dicom.repair.tree import (
     in_order,
     wire_of,
 )
-from fw_gear_deid.formats.dicom.walk import UNDEFINED, header
+from fw_gear_deid.formats.dicom.wire import UNDEFINED, header
 from fw_gear_deid.model.dictionary import (
     TEXT_VRS,
     VRS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fw_gear_deid.formats.dicom.walk import UNDEFINED, Encoding, header, item_header
+from fw_gear_deid.formats.dicom.wire import UNDEFINED, Encoding, header, item_header
 from fw_gear_deid.model.dictionary import format_tag
 
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD

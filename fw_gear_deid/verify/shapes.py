@@ -1,0 +1,70 @@
+"""Bytes of a value → whether they have the form that they must have."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from calendar import monthrange
+
+from fw_gear_deid.verify import fails
+
+ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""How an item begins, little endian and big endian."""
+BLOCK = 1 << 20  # bytes that are compared at once
+
+
+def stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
+    """Tell whether a span of the source stands in the result."""
+    return all(
+        now.startswith(src[begin : min(begin + BLOCK, end)], at + begin - start) for begin in range(start, end, BLOCK)
+    )
+
+
+MOMENTS = frozenset({"DA", "DT"})
+_MOMENT = re.compile(
+    rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?"
+)
+_DAY = 8  # digits
+_UID = re.compile(rb"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+
+
+def is_moment(raw: bytes, vr: str) -> bool:
+    """Tell whether a value is empty, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
+    raw = raw.strip(b" ")
+    found = _MOMENT.fullmatch(raw)
+    if found is None or (vr == "DA" and len(raw) != _DAY):
+        return not raw
+    year, month, day = (int(part or 1) for part in found.groups()[:3])
+    return year > 0 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
+
+
+def is_uid(raw: bytes) -> bool:
+    """Tell whether a value is empty or a legal UID (PS3.5 §9.1)."""
+    raw = raw.rstrip(b"\0 ")
+    return not raw or _UID.fullmatch(raw) is not None
+
+
+def begins_like_items(head: bytes, size: int) -> bool:
+    """Tell whether a value begins with an item that has room in it, give or take two bytes."""
+    if size < 8 or head[:4] not in ITEMS:
+        return False
+    length = int.from_bytes(head[4:8], "little" if head[0] == 0xFE else "big")
+    return length in range(size - 8 + 3) or length == 0xFFFFFFFF
+
+
+def only_uid(raw: bytes) -> bytes:
+    """Return a value without what stands behind a UID at its beginning."""
+    found = re.match(rb"[0-9.]{1,64}(?![^\0 \\])", raw)
+    return raw if found is None else found[0] + b"\0" * (len(found[0]) % 2)
+
+
+def inflate(data: bytes, start: int) -> bytes:
+    """Return the data set of a deflated file, of which nothing may be left over."""
+    stream = zlib.decompressobj(-15)
+    try:
+        body = stream.decompress(memoryview(data)[start:]) + stream.flush()
+    except zlib.error:
+        raise fails("the result does not parse") from None
+    if not stream.eof or stream.unused_data.strip(b"\0"):
+        raise fails("bytes follow the last element, or are missing")
+    return body
