@@ -91,6 +91,7 @@ FORMAT = Format(
     options={"remove-notes": "bool"},
     defaults={"date-format": "%d.%m.%Y"},
     codec=Codec(_open, _again),
+    regex=True,
 )
 '''
 ROW = {"from fw_gear_deid.formats import json_text, later, plain\n": "from fw_gear_deid.formats import json_text, later, plain, toy\n",

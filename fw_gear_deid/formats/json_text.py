@@ -341,4 +341,5 @@ FORMAT = Format(
     options={"separator": "str"},
     defaults={"date-format": "%Y-%m-%d", "datetime-format": "%Y-%m-%d %H:%M:%S"},
     codec=Codec(Document, Again, most=256 << 20),
+    regex=True,
 )

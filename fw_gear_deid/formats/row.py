@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Protocol
 
@@ -90,6 +90,10 @@ class Document(Listing, Protocol):
         ...
 
 
+def _nothing(data: bytes, options: Options) -> tuple[()]:
+    return ()
+
+
 @frozen
 class Codec:
     """Who opens the files of a format that is read whole. Knows fields and bytes, and no rule.
@@ -103,15 +107,31 @@ class Codec:
         check of a result goes by it.
     most : int
         Bytes of the largest file that is read.
+    beside : callable
+        Bytes, options → what stands in a file beside its fields and may say anything, each with the word for its place:
+        comments, packages, chunks, unpacked. Never pixels. A value that a rule took away may not be in it.
+    risks : callable
+        Bytes, options → words for what is in a result and may tell whose it is though no rule names it, such as
+        ``GPS position``; each once.
     """
 
     open: Callable[[bytes, Options], Document]
     again: Callable[[bytes, Options], Listing]
     most: int = 1 << 30
+    beside: Callable[[bytes, Options], Iterable[tuple[str, bytes]]] = _nothing
+    risks: Callable[[bytes, Options], Sequence[str]] = _nothing
 
 
 def _no(head: bytes) -> bool:
     return False
+
+
+def _right(name: str) -> str:
+    return ""
+
+
+def _quiet(options: Options, gone: Collection[str]) -> tuple[()]:
+    return ()
 
 
 @frozen
@@ -136,6 +156,14 @@ class Format:
         Options of actions whose default differs from that for DICOM, such as ``date-format``.
     codec : Codec, optional
         Of a format that is read whole.
+    regex : bool
+        Its fields may be named by ``regex``, too.
+    wrong : callable
+        A ``name`` of the profile → what is wrong with it, as an error of the profile says it; empty when it may stand.
+    actions : frozenset of str
+        Keys of the actions that it can carry out; empty: all.
+    stays : callable
+        Options and names that rules take away → what ``profile check`` warns of: what stays and may tell whose it is.
     special : bool
         The section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
     """
@@ -148,6 +176,10 @@ class Format:
     options: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     codec: Codec | None = None
+    regex: bool = False
+    wrong: Callable[[str], str] = _right
+    actions: frozenset[str] = frozenset()
+    stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
     special: bool = False
 
     @property

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.formats import BUILT
+from fw_gear_deid.formats import BUILT, FORMATS, Format
+from fw_gear_deid.model.selectors import KeyAt
 from fw_gear_deid.profile.advice import links, people, rules
-from fw_gear_deid.profile.advice.view import Advice, View, at, view_of
+from fw_gear_deid.profile.advice.view import Advice, View, at, keeps, view_of
 from fw_gear_deid.profile.language.entries import Entry
 from fw_gear_deid.profile.language.schema import ZIP_FIELDS
 from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.sections.fields import named, options_of
 from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import Unresolved
 
@@ -43,6 +45,8 @@ def _advices(sections: dict[str, Section]) -> Iterator[Advice]:
         if key not in BUILT:
             message = f"the {key} section is not carried out by this version: its files are refused"
             yield View(section, []).here(message)
+        elif FORMATS[key].codec is not None:
+            yield from _fields(section, FORMATS[key])
     if "filename" in sections:
         yield View(sections["filename"], []).here("copies files as they are: whatever they hold travels")
     if "dicom" in sections:
@@ -52,6 +56,14 @@ def _advices(sections: dict[str, Section]) -> Iterator[Advice]:
         yield from _actions(view.entries, rules.vr_at)
     if "zip" in sections:
         yield from _archive(sections["zip"])
+
+
+def _fields(section: Section, row: Format) -> Iterator[Advice]:
+    view = view_of(named(section, row))
+    gone = {entry.selector.path for entry in view.entries if isinstance(entry.selector, KeyAt) and not keeps(entry)}
+    for message in row.stays(options_of(section, row), gone):
+        yield view.here(message)
+    yield from _actions(view.entries, lambda entry: None)
 
 
 def _archive(section: Section) -> Iterator[Advice]:

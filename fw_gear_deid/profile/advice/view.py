@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from fw_gear_deid.actions import ACTIONS
@@ -81,7 +82,7 @@ class View:
 
 def view_of(section: Section, names: frozenset[str] | None = None) -> View:
     """Return a section that has been read; what is wrong with its entries has been complained about."""
-    return View(section, parse_entries(Section(section.key, section.options, section.file, Problems()), names))
+    return View(section, parse_entries(replace(section, problems=Problems()), names))
 
 
 def at(entry: Entry, message: str) -> Advice:

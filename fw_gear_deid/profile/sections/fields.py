@@ -7,7 +7,7 @@ from dataclasses import replace
 from fw_gear_deid.formats import Format
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, FileMatch, KeyRule
-from fw_gear_deid.profile.language.addresses import compile_pattern
+from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
 from fw_gear_deid.profile.language.entries import execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.naming import Naming
@@ -28,18 +28,21 @@ def parse_fields(section: Section, row: Format, match: FileMatch, first: int) ->
     first : int
         Index of its first rule among those of the profile.
     """
-    naming = Naming(KeyAt, lambda text: KeysAt(compile_pattern(text)), KeyAt, row.defaults, multiple=False)
-    section = replace(section, naming=naming)
+    section = named(section, row)
     for key in _UNSUPPORTED:
         if section.options.get(key) is not None:
             section.complain(key, "not supported by this version; take it out")
-    entries, options = parse_entries(section), _options(section, row)
+    entries, options = parse_entries(section), options_of(section, row)
     if not entries and not any(options.values()) and not section.problems.fatal:
         at, what = (
             section.options,
             "no fields and no option that changes anything: files would come out as they went in",
         )
         section.problems.error(at.line, at.column, section.key, what)
+    for entry in entries:
+        if row.actions and entry.action.key not in row.actions:
+            can = ", ".join(sorted(row.actions))
+            section.problems.error(entry.line, entry.column, entry.where, f"{row.key} fields can take: {can}")
     rules = tuple(
         KeyRule(entry.selector, entry.action, entry.name, entry.label, index, entry.insert)
         for index, entry in enumerate(execution_order(entries), first)
@@ -52,7 +55,23 @@ def parse_fields(section: Section, row: Format, match: FileMatch, first: int) ->
     return FieldSection(match, rules, filenames, options, tuple(references.items()))
 
 
-def _options(section: Section, row: Format) -> dict[str, str | bool | float]:
+def named(section: Section, row: Format) -> Section:
+    """Return a section whose fields go by the names of its format."""
+
+    def name(text: str) -> KeyAt:
+        if wrong := row.wrong(text):
+            raise BadName(wrong)
+        return KeyAt(text)
+
+    def regex(text: str) -> KeysAt:
+        if not row.regex:
+            raise BadName(f"fields of {row.key} go by name: only dicom and json know regex")
+        return KeysAt(compile_pattern(text))
+
+    return replace(section, naming=Naming(name, regex, name, row.defaults, multiple=False))
+
+
+def options_of(section: Section, row: Format) -> dict[str, str | bool | float]:
     """Return the options that only this format has; one of the wrong type has been complained about."""
     found: dict[str, str | bool | float] = {}
     for name in row.options:
