@@ -78,6 +78,7 @@ class Plan:
                     f"{rule.label} {rule.action.key}",
                 )
                 for rule in self.section.rules
+                if not ACTIONS[rule.action.key].keeps
             ]
             named = (rule.selector for rule in self.section.rules if isinstance(rule.selector, PrivateAt))
             stay = frozenset((one.group, one.creator, one.element) for one in named)

@@ -222,9 +222,12 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     """
     codec, options = codec_of(edited.section), edited.section.options
     promises = [
-        readback.Held(rule.selector, spec.promise, spec.texts(rule.action), f"{rule.label} {rule.action.key}")
+        readback.Held(
+            rule.selector, spec.promised(rule.action), spec.texts(rule.action), f"{rule.label} {rule.action.key}"
+        )
         for rule in edited.section.rules
         for spec in (ACTIONS[rule.action.key],)
+        if not spec.keeps
     ]
     source = codec.again(data, options)
     if [(one.name, one.texts) for one in source.fields] != [(o.name, o.texts) for o in edited.document.fields]:

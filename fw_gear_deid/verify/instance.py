@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED
+from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -35,6 +35,7 @@ from fw_gear_deid.verify.shapes import (
     is_uid,
     only_uid,
     stands,
+    stands_still,
 )
 from fw_gear_deid.verify.source import (
     DEFLATED,
@@ -507,7 +508,9 @@ class _Check:
                 raise self._broken(promise, tag, state)
             return
         before = self._before(pos, value, stop, state.spot)
-        if promise.kind == MOVED:
+        if promise.kind in (MOVED, SHIFTED):
+            if promise.kind == SHIFTED and stands_still(before, now, vr):
+                raise self._broken(promise, tag, state)
             if before != now and vr in MOMENTS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED
+from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, SHIFTED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
@@ -16,6 +16,7 @@ WANTED = {
     ENDS: "at its end what the rule appends",
     DIFFERS: "different from the source",
     MOVED: "a date",
+    SHIFTED: "another value",
 }
 
 
@@ -28,7 +29,8 @@ class Promise:
     selector : Selector
     kind : str
         ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty;
-        ``moved``: legal dates where it differs; or empty: nothing.
+        ``moved``: legal dates where it differs; ``shifted``: besides, each value differs that can be read, unless
+        another rule speaks of the place, too; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.
@@ -92,7 +94,8 @@ class Promises:
         self.recurse = recurse
         self._stay = stay
         self._creators = {(group, creator) for group, creator, _ in stay or ()}
-        telling = [(number, promise) for number, promise in enumerate(promises) if promise.kind]
+        shifts = any(promise.kind == SHIFTED for promise in promises)
+        telling = [(number, promise) for number, promise in enumerate(promises) if promise.kind or shifts]
         self._by_tag: dict[int, list[tuple[int, Promise]]] = {}
         self._others: list[tuple[int, Promise]] = []
         for number, promise in telling:
@@ -110,6 +113,9 @@ class Promises:
             return PRIVATE
         candidates: Iterable[tuple[int, Promise]] = (*self._by_tag.get(tag, ()), *self._others)
         held = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
+        if len(held) > 1:  # one rule may move to where another one moved from
+            held = [(number, replace(one, kind=MOVED) if one.kind == SHIFTED else one) for number, one in held]
+        held = [pair for pair in held if pair[1].kind != NOTHING]
         # dates that are legal still have to be gone, or what another rule sets
         return max(held, key=lambda pair: (pair[1].kind != MOVED, pair[0]))[1] if held else None
 

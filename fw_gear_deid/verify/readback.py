@@ -5,10 +5,11 @@ Both were read by the format's second reader. What a rule points at is worked ou
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from fw_gear_deid.formats.row import Changes, Field, Listing
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, REMOVE, Gone, Texts
+from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, REMOVE, SHIFTED, Gone, Texts
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
 from fw_gear_deid.verify import fails
@@ -40,12 +41,15 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
     ------
     Unfit
     """
-    last = {number: held for held in promises for number in _places(source, held.selector)}
+    reaching = [(number, held) for held in promises for number in _places(source, held.selector)]
+    last, alone = dict(reaching), Counter(number for number, _ in reaching)
     should = [changes.texts.get(number, one.texts) for number, one in enumerate(source.fields)]
     within = _within(source, changes)
     for number, held in last.items():
         if number in within:
             continue  # it went with its group
+        if held.kind == SHIFTED and alone[number] > 1:
+            continue  # one rule may move to where another one moved from
         if not _is_kept(held, source.fields[number], should[number], changes):
             raise fails(f"{held.label}: the field is not {WANTED[held.kind]}")
     there = _without_made(source, result, changes)
@@ -85,9 +89,12 @@ def _places(listing: Listing, selector: KeyAt | KeysAt) -> Sequence[int]:
 def _is_kept(held: Held, before: Field, now: Texts | Gone, changes: Changes) -> bool:
     if held.kind == EQUALS:
         return now == held.texts or (now is REMOVE and held.texts in changes.made.values())
+    if held.kind == ENDS:
+        return not isinstance(now, Gone) and now[len(now) - len(held.texts) :] == held.texts
     if held.kind == GONE:
         return now is REMOVE
-    return held.kind != DIFFERS or now != before.texts or not any(before.texts)
+    same = now == before.texts and any(text.strip("\0 \t\r\n") for text in before.texts)
+    return held.kind not in (DIFFERS, SHIFTED) or not same
 
 
 def _stood(source: Listing, name: str, changes: Changes) -> bool:

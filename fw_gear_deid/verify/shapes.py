@@ -21,6 +21,8 @@ def stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
 
 
 MOMENTS = frozenset({"DA", "DT"})
+_BINARY = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"})
+_BLANKS = b"\0 \t\r\n"
 _MOMENT = re.compile(
     rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?"
 )
@@ -36,6 +38,20 @@ def is_moment(raw: bytes, vr: str) -> bool:
         return not raw
     year, month, day = (int(part or 1) for part in found.groups()[:3])
     return year > 0 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
+
+
+_NOT_TO_THE_DAY = re.compile(rb"\d{4}[-./]?(\d\d)?([+-]\d\d:?\d\d|Z)?")
+
+
+def stands_still(before: bytes, now: bytes, vr: str) -> bool:
+    """Tell whether a value that is to move stayed; a DT to the year or month may, since days are not told of it."""
+    if vr not in MOMENTS:
+        return before == now and bool(before if vr in _BINARY else before.strip(_BLANKS))
+    was, found = ([one.strip(_BLANKS) for one in raw.split(b"\\")] for raw in (before, now))
+    return len(was) == len(found) and any(
+        one == other and one and not (vr == "DT" and _NOT_TO_THE_DAY.fullmatch(one))
+        for one, other in zip(was, found, strict=True)
+    )
 
 
 def is_uid(raw: bytes) -> bool:
