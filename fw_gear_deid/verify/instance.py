@@ -24,11 +24,11 @@ from fw_gear_deid.model.dictionary import (
 )
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.verify import fails, frames
-from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
+from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
     BLOCK,
+    FORMS,
     ITEMS,
-    MOMENTS,
     begins_like_items,
     inflate,
     is_moment,
@@ -65,6 +65,8 @@ _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
 _WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
 _BITS = re.compile(rb"([\0-\x1f]{2})?")
 _ALONE = re.compile(rb" *[0-9.]*[\0 ]*")
+_EARLY = (PRIVATE, UNNAMED)
+"""What goes by creators, which may stand behind their elements."""
 _NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
 
 
@@ -282,8 +284,9 @@ class _Check:
     def _look_back(self, state: State) -> None:
         """Ask of what stood before its creator."""
         for tag in state.early:
-            if self._checker.promises.at(state.spot.way, tag, state.creator_of(tag)) is PRIVATE:
-                raise self._broken(PRIVATE, tag, state)
+            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag))
+            if promise in _EARLY:
+                raise self._broken(promise, tag, state)
 
     def _take(self, tag: int, raw: bytes, must: Must, *, meta: bool) -> None:
         if meta and must.promise is None and tag != _MEDIA:  # which is compared
@@ -511,7 +514,7 @@ class _Check:
         if promise.kind in (MOVED, SHIFTED):
             if promise.kind == SHIFTED and stands_still(before, now, vr):
                 raise self._broken(promise, tag, state)
-            if before != now and vr in MOMENTS and not all(is_moment(one, vr) for one in now.split(b"\\")):
+            if before != now and vr in FORMS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return
         if before.strip(b"\0 ") and before == now:
@@ -532,14 +535,14 @@ class _Check:
 
     def _ask_items(self, count: int, tag: int, must: Must, state: State) -> None:
         promise, _ = self._held(tag, must, state)
-        if promise is None or self._is_early(promise, tag, state):
-            return
+        if promise is None or promise is UNNAMED or self._is_early(promise, tag, state):
+            return  # a sequence may hold what is named: whatever is in it has been asked for
         if promise.kind == GONE or (promise.kind == EQUALS and count):
             raise self._broken(promise, tag, state)
 
     @staticmethod
     def _is_early(promise: Promise, tag: int, state: State) -> bool:
-        if promise is PRIVATE and not state.creator_of(tag):
+        if promise in _EARLY and is_private(tag) and not state.creator_of(tag):
             state.early.append(tag)
             return True
         return False

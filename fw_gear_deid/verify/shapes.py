@@ -21,18 +21,23 @@ def stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
 
 
 MOMENTS = frozenset({"DA", "DT"})
+FORMS = MOMENTS | {"AS"}
+"""VRs of values whose form is checked where they changed."""
 _BINARY = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"})
 _BLANKS = b"\0 \t\r\n"
 _MOMENT = re.compile(
     rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?"
 )
+_AGE = re.compile(rb"\d{3}[DWMY]")
 _DAY = 8  # digits
 _UID = re.compile(rb"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
 
 def is_moment(raw: bytes, vr: str) -> bool:
-    """Tell whether a value is empty, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
+    """Tell whether a value is empty, or an age, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
     raw = raw.strip(b" ")
+    if vr == "AS":
+        return not raw or _AGE.fullmatch(raw) is not None
     found = _MOMENT.fullmatch(raw)
     if found is None or (vr == "DA" and len(raw) != _DAY):
         return not raw
