@@ -86,7 +86,8 @@ PRIVATE = (Leaf(0x00090010, "LO", b"ACME"), Leaf(0x00091001, "LO", b"ZZ^A"), Lea
 KEEP = "    - name: PatientID\n      keep: true\n"
 CREATOR = "    - {name: '(0009,\"ACME\",01)', keep: true}\n"
 ONLY = "".join(
-    f"    - {{name: {name}, keep: true}}\n" for name in "PatientID PatientName AccessionNumber SOPInstanceUID".split()
+    f"    - {{name: {name}, keep: true}}\n"
+    for name in ["PatientID", "PatientName", "AccessionNumber", "SOPInstanceUID"]
 )
 LATE = (PRIVATE[1], PRIVATE[0])  # an element before its creator
 SEQUENCE = (Seq(0x00081140, (Item((Leaf(0x00081155, "UI", b"1.2\0"), Leaf(0x00100010, "PN", b"ZZ^A"))),)),)
