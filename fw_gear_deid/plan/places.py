@@ -148,16 +148,15 @@ class Act(Want):
 
 
 class WayTexts(NamedTuple):
-    """The way to a place in keywords, as long as all have one, and in tags: what regexes are matched with."""
+    """The way to a place in keywords (a step that has none in its tag), and in tags: what regexes are matched with."""
 
     keywords: str = ""
     tags: str = ""
-    named: bool = True
 
     def below(self, tag: int, index: int) -> WayTexts:
         """Return those of an item."""
-        name = keyword_of(tag) if self.named else ""
-        return WayTexts(f"{self.keywords}{name}.{index}." if name else "", f"{self.tags}{tag:08x}.{index}.", bool(name))
+        here = f"{tag:08x}"
+        return WayTexts(f"{self.keywords}{keyword_of(tag) or here}.{index}.", f"{self.tags}{here}.{index}.")
 
 
 class RulePlace(Place):
@@ -309,7 +308,7 @@ class RulePlace(Place):
             case RegexAt(pattern, hex_pattern):
                 if self.meta:
                     return False
-                keyword = keyword_of(tag) if self._texts.named else ""
+                keyword = keyword_of(tag)
                 by_name = bool(keyword) and bool(pattern.match(self._texts.keywords + keyword))
                 return by_name or bool(hex_pattern.match(f"{self._texts.tags}{tag:08x}"))
 

@@ -72,14 +72,13 @@ class Way:
         return not self.steps
 
     def path(self, tag: int, *, by_name: bool) -> str:
-        """Return the dotted path of keywords, empty where one has none, or of tags in lower case."""
-        parts: list[str] = []
-        for step, index in (*self.steps, (tag, -1)):
-            name = keyword_of(step) if by_name else f"{step:08x}"
-            if not name:
-                return ""
-            parts += [name] if index < 0 else [name, str(index)]
-        return ".".join(parts)
+        """Return the dotted path of keywords, empty where the element has none, or of tags in lower case.
+
+        A step of the way that has no keyword stands by its tag.
+        """
+        last = keyword_of(tag) if by_name else f"{tag:08x}"
+        steps = (((keyword_of(step) if by_name else "") or f"{step:08x}", str(index)) for step, index in self.steps)
+        return ".".join((*(part for step in steps for part in step), last)) if last else ""
 
 
 class Promises:
