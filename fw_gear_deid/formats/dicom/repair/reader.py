@@ -337,11 +337,13 @@ class Reader:
     def revealing(self, state: State, head: Head, *, loose: bool = False) -> list[State]:
         """Return the ways to read a value as items."""
         frame = self._items_of(state, head)._replace(root=True, loose=loose)
+        if frame.depth > MAX_DEPTH:  # each level could be read in other ways, all of which lead here
+            raise Odd(f"{format_tag(head.tag)}: sequences are nested deeper than {MAX_DEPTH}; {REMEDY}")
         if head.stop >= 0:
             little = self.src[head.value : head.value + 2] == b"\xfe\xff"
             explicit = frame.encoding.explicit and little == frame.encoding.little
             frame = frame._replace(encoding=Encoding(explicit, little))
-        return [] if frame.depth > MAX_DEPTH else self.ways(State(head.value, frame, state.fixes))
+        return self.ways(State(head.value, frame, state.fixes))
 
     def revealed(self, state: State, head: Head, way: State, wire: str) -> State:
         """Return the state behind a value that was read as items, to be written with a VR."""
