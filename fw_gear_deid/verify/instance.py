@@ -54,6 +54,7 @@ from fw_gear_deid.verify.source import (
     really,
 )
 from fw_gear_deid.verify.spots import Must, Spot, State
+from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
 _PIXEL_DATA = 0x7FE00010
@@ -191,6 +192,7 @@ class _Check:
             raise Unfit("the result does not parse: its data set is empty")
         self._src, self._was = now, source.body
         form = really(now, end, total, form)
+        self._one_way(end, total, form, undefined=False)
         if self._level(end, total, State(self._checker.top(form), ()), undefined=False) != total:
             raise fails("bytes follow the last element")
         if not prefix and not self._identified:
@@ -280,6 +282,12 @@ class _Check:
             raise fails("the result does not parse")
         self._look_back(state)
         return pos
+
+    def _one_way(self, pos: int, end: int, form: Form, *, undefined: bool) -> None:
+        """Make sure that others find the same elements in a data set, whatever they take its encoding for."""
+        if is_read_otherwise(self._src, pos, end, form, undefined=undefined):
+            where = "".join(self._trail) or "the data set"
+            raise fails(f"{where} can be read in two ways, with and without VR; convert the file with dcmconv")
 
     def _look_back(self, state: State) -> None:
         """Ask of what stood before its creator."""
@@ -473,8 +481,10 @@ class _Check:
             stop = end if ends else pos + length
             if stop > end:
                 raise fails("the result does not parse")
-            below = self._checker.inside(spot, tag, count, really(src, pos, stop, form))
+            inside = really(src, pos, stop, form)
+            below = self._checker.inside(spot, tag, count, inside)
             self._trail.append(f"{self._here(tag, state)}[{count}]")
+            self._one_way(pos, stop, inside, undefined=ends)
             pos = self._level(pos, stop, State(below, state.encodings), undefined=ends)
             self._trail.pop()
             count += 1
