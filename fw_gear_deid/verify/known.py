@@ -1,9 +1,9 @@
-"""Values that rules took away → whether a text still tells one of them, however it is spelt.
+"""Values that rules took away → whether a text, or bytes, still tell one of them, however it is spelt.
 
 A value is looked for in three ways. *Inside* of anything, as letters and digits only, without case and accents: what is
 long enough not to stand there by chance. As a *component* of its own between separators: what is short, such as the
 parts of a person's name. As a *day*, in the usual spellings of one. Words that tell nobody from anybody are not known:
-numbers that count, words of the standard.
+numbers that count, words of the standard. In bytes they are looked for as whole words, by ``inbytes``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from itertools import permutations
 
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.words import NEUTRAL, PARTICLES
+from fw_gear_deid.verify.inbytes import Words
 
 _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INSIDE_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter ones occur by chance
@@ -27,6 +28,8 @@ _RUN_MIN = 6  # digits of an identifier that tell somebody by themselves
 _WHOSE = {"LO", "SH", "UN", ""}
 """VRs whose values may tell one person from another, however short; PN is told apart by its parts."""
 _CODED = {"CS", "DS", "IS", "AS", "TM", "US", "SS", "UL", "SL", "FL", "FD", "UV", "SV"}
+_LONG_NUMBER = 10  # digits
+_UID_MIN = 12  # digits of a UID without its dots
 _CODE_MAX = 5  # digits of such a value that stand anywhere by chance
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
@@ -51,6 +54,9 @@ class Known:
         self._components: set[str] = set()
         self._days: set[date] = set()
         self._seen: set[tuple[str, str]] = set()
+        self._texts: dict[tuple[str, str], None] = {}
+        """What is looked for in bytes, too, once somebody asks."""
+        self._words: Words | None = None
 
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
@@ -75,6 +81,9 @@ class Known:
         if len(self._seen) >= _SEEN_MAX:
             self._seen.clear()
         self._seen.add(key)
+        if vr != "UI" and (vr not in _CODED or len(text) >= _LONG_NUMBER):
+            self._texts[key] = None
+            self._words = None
         inside, components, days = _made(text, vr, keyword) if vr == "UI" else _forms(text, vr, keyword)
         for plain in inside:
             self._inside.setdefault(len(plain), set()).add(plain)
@@ -84,6 +93,25 @@ class Known:
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
         return any(self._is_in(spelt) for spelt in _readings(text))
+
+    def told_by_bytes(self, data: bytes) -> bool:
+        """Tell whether bytes have one of the values in them, as text in one byte a letter, UTF-8 or UTF-16.
+
+        Parameters
+        ----------
+        data : bytes
+            Any, such as the value of a private element, or a whole file that was unpacked.
+        """
+        if self._words is None:
+            self._words = Words(_days, self._is_uid)
+            for text, vr in self._texts:
+                for spelt in _spellings(text):
+                    for value in spelt.split("\\"):
+                        _add_words(self._words, value.strip("\0 "), vr)
+        return self._words.are_in(data)
+
+    def _is_uid(self, digits: str) -> bool:
+        return len(digits) >= _UID_MIN and digits in self._inside.get(len(digits), ())
 
     def _is_in(self, text: str) -> bool:
         plain = plainly(text)
@@ -146,14 +174,42 @@ class _Forms:
             return
         orders = (order for size in (2, 3) for order in permutations(parts[:5], size))
         together = [order for order in orders if any(one in telling and len(one) > 1 for one in order)]
+        halves = list(_halves(group))
+        together += [order for half in halves for part in telling if half not in part for order in _both(half, part)]
         for whole in (plainly(group), *map("".join, together)):
             if _weight(whole) >= _INSIDE_MIN:
                 self.inside.add(whole)
-        for part in (*telling, *_halves(group)):
+        for part in (*telling, *halves):
             if _weight(part) >= _PART_MIN:
                 self.inside.add(part)
             if len(part) > 1 or part >= _SINGLE_MIN:
                 self.components.add(part)
+
+
+def _add_words(words: Words, value: str, vr: str) -> None:
+    """Add a single value to what is looked for in bytes."""
+    if not value or len(value) > _TEXT_MAX:
+        return
+    if vr in ("DA", "DT"):
+        words.add_days(_stored_day(value))
+        return
+    if vr in _CODED:  # words of the standard, but for numbers such as the time to a millisecond
+        if plainly(value).isdecimal() and len(plainly(value)) >= _LONG_NUMBER:
+            words.add_text(value)
+        return
+    if vr != "PN":
+        words.add_word(value) if vr in _WHOSE else words.add_text(value)
+    if vr == "":
+        words.add_days(_days(value))
+        value = " ".join(re.findall(r"[^\W\d_]+", value))
+    for group in value.split("=") if vr in ("PN", "") else ():
+        parts = [part for part in re.split(r"[\^ ,;]+", group) if part]
+        telling = [part for part in parts if plainly(part) not in PARTICLES | NEUTRAL]
+        halves = list(_halves(group))
+        for part in (*telling, *halves):
+            words.add_word(part)
+        for order in permutations((*parts[:3], *halves[:2]), 2) if telling else ():
+            words.add_text(" ".join(order))
 
 
 Made = tuple[tuple[str, ...], tuple[str, ...], tuple[date, ...]]
@@ -180,6 +236,10 @@ def plainly(text: str) -> str:
 def _weight(plain: str) -> int:
     """Return how many bytes a text takes: ideographs tell more than letters."""
     return len(plain.encode("utf-8", "surrogatepass"))
+
+
+def _both(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (one, other), (other, one)
 
 
 def _halves(group: str) -> Iterator[str]:
@@ -223,6 +283,14 @@ def _readings(text: str) -> Iterator[str]:
         yield one
         yield unicodedata.normalize("NFC", one).translate(_SPELT_OUT)
     yield "".join(one if one.isascii() else " " for one in text)
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """Yield a text, and it spelt out; and as UTF-8 where it was read as something else."""
+    yield text
+    if not text.isascii():
+        anew = next(_read_anew(text), text)
+        yield from {anew, *(unicodedata.normalize("NFC", one).translate(_SPELT_OUT) for one in (text, anew))} - {text}
 
 
 def _read_anew(text: str) -> Iterator[str]:
