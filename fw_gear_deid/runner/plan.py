@@ -10,6 +10,7 @@ from hashlib import sha256
 from unicodedata import normalize
 
 from fw_gear_deid.deid.container import CleanContainer
+from fw_gear_deid.deid.labels import holds, lost
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
@@ -93,13 +94,19 @@ class Cleaned:
     clean: CleanContainer
     chain: tuple[Wanted, ...]
 
+    @property
+    def lost(self) -> set[str]:
+        """Names and ids that do not travel, the label of the source among them."""
+        return lost(self.branch.record, self.clean, self.chain[-1].label)
+
     def renamed(self, label: str) -> list[Edit]:
         """Return the audit of a label that no rule has set, empty when it stays."""
         record = self.branch.record
         if label in (record.label, _safe(self.clean.label or "")):
             return []
         path = f"container {record.level}.label"
-        return [Edit(path, "", "", "replace-with", Always.LABEL.value, record.label, label)]
+        rule = Always.NAME if self.clean.label else Always.LABEL
+        return [Edit(path, "", "", "replace-with", rule.value, record.label, label)]
 
 
 def group(items: Sequence[Item], seen: Mapping[str, Seen | str], people: People) -> list[Group]:
@@ -202,6 +209,8 @@ def wanted_containers(
             label = subjects[person.text]
         else:
             label = _safe(done.label or "") or (_safe(record.label) if how.keep else "")
+            gone = lost(record, done, "").union(*(out[key].lost for key in branch.keys[:-1]))
+            label = "" if label and holds(label, gone) else label
         if not label and record.level == "session":
             label = how.keyring.session(person.text, _visit(branch, person))
         one = Wanted(record.level, label, source.origin(record.id), done.fields)
@@ -333,22 +342,9 @@ def _in_tree(
     return Place(task, inner.chain, record.id, label, origin=(task.person or "", *item.containers[1:]))
 
 
-_NAMES = ("firstname", "lastname", "operator")
-
-
 def _telling(keys: Sequence[str], containers: Mapping[str, Cleaned]) -> tuple[str, ...]:
     """Return labels and names of a file's containers that do not travel."""
-    found: set[str] = set()
-    for key in keys:
-        cleaned = containers[key]
-        record, label = cleaned.branch.record, cleaned.chain[-1].label
-        if label and label != record.label:
-            found.add(record.label)
-        for name in _NAMES:
-            text = record.fields.get(name)
-            if isinstance(text, str) and cleaned.clean.fields.get(name) != text:
-                found.add(text)
-    return tuple(sorted(found))
+    return tuple(sorted(set().union(*(containers[key].lost for key in keys))))
 
 
 def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:

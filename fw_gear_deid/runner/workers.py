@@ -265,7 +265,7 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         task.person,
         settings.today,
         settings.verify,
-        task.telling,
+        (*task.telling, *book.telling(task.labels, ids or {})),
         task.acquisition,
         {book.by_header: ids[book.by_header]} if ids else {},
         notes,
