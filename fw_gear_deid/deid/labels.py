@@ -23,7 +23,7 @@ def lost(record: ContainerRecord, clean: CleanContainer, label: str) -> set[str]
     """
     texts = {name: text for name in _NAMES if isinstance(text := record.fields.get(name), str) and text}
     gone = {text for name, text in texts.items() if clean.fields.get(name) != text}
-    if gone & {texts.get("firstname"), texts.get("lastname")}:
+    if {texts.get("firstname"), texts.get("lastname")} <= gone:
         gone.add(" ".join(filter(None, (texts.get("firstname"), texts.get("lastname")))))
     if label and label != record.label:
         gone.add(record.label)

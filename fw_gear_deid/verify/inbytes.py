@@ -18,7 +18,7 @@ from fw_gear_deid.model.words import NEUTRAL
 _WORD = re.compile(rb"[a-z]+|[0-9]+")
 _PIECE = re.compile(r"[^\W\d_]+|\d+")
 _DOTTED = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
-_MONTH = b"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
+_MONTH = b"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|okt|dez|ene|abr|ago|dic)[a-z]{0,7}"
 _DATE = re.compile(rb"[0-9]{1,4}([-./_: ])[0-9]{1,2}\1[0-9]{1,4}")
 _WRITTEN = (
     re.compile(rb"(?<![0-9])[0-9]{1,4}[-._ ]?%b[-._, ]{0,2}[0-9]{1,4}(?![0-9])" % _MONTH),
@@ -143,7 +143,7 @@ class Words:
         return any(not self._days.isdisjoint(self._days_of(one.decode())) for one in spelt)
 
 
-_MONTHS = frozenset((b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"))
+_MONTHS = frozenset(_MONTH[3 : _MONTH.index(b")")].split(b"|"))
 
 
 def _dates(text: bytes) -> Iterator[bytes]:

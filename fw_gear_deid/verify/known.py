@@ -13,17 +13,19 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import permutations
+from itertools import pairwise, permutations
 
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.words import NEUTRAL, PARTICLES
 from fw_gear_deid.verify.inbytes import Words
+from fw_gear_deid.verify.letters import romanised, spelt_out, without_strokes
 
 _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INSIDE_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter ones occur by chance
 _PART_MIN = 5  # of one part of a person's name
 _TEXT_MAX = 400  # letters; a name is never as long
 _COUNT_MAX = 3  # digits of a number that may only count something
+_SHORT_MIN = 2  # digits of an identifier without its zeros
 _RUN_MIN = 6  # digits of an identifier that tell somebody by themselves
 _WHOSE = {"LO", "SH", "UN", ""}
 """VRs whose values may tell one person from another, however short; PN is told apart by its parts."""
@@ -31,6 +33,8 @@ _CODED = {"CS", "DS", "IS", "AS", "TM", "US", "SS", "UL", "SL", "FL", "FD", "UV"
 _LONG_NUMBER = 10  # digits
 _UID_MIN = 12  # digits of a UID without its dots
 _CODE_MAX = 5  # digits of such a value that stand anywhere by chance
+_IDS = ("PatientID", "OtherPatientIDs", "IssuerOfPatientID")
+"""Elements whose number tells somebody whatever word stands before it: ``sub-12`` for ``SUBJ0012``."""
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
 _SEEN_MAX = 1000
@@ -163,8 +167,11 @@ class _Forms:
             short = run.lstrip("0")
             if len(short) >= _RUN_MIN:
                 self.inside.add(short)
-            elif len(short) >= _COUNT_MAX:
+            elif len(short) >= _SHORT_MIN:
                 self.components.add(short)
+        runs = re.findall(r"\d+", plain)
+        if len(runs) == 1 and (not vr or keyword in _IDS):
+            self.components.update((f"#{runs[0].lstrip('0')}", *([runs[0]] if len(runs[0]) >= _COUNT_MAX else [])))
 
     def _add_name(self, group: str) -> None:
         """Add a person's name: whole in every order, and by its parts."""
@@ -230,7 +237,7 @@ def _made(text: str, vr: str, keyword: str) -> Made:
 
 def plainly(text: str) -> str:
     """Return letters and digits only, without case and accents, however these are encoded."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", text).casefold())
+    return re.sub(r"[\W_]+", "", without_strokes(unicodedata.normalize("NFKD", text).casefold()))
 
 
 def _weight(plain: str) -> int:
@@ -253,23 +260,30 @@ def _halves(group: str) -> Iterator[str]:
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
+_SOMEBODY = re.compile(r"(?<![a-z])(?:p|pt|pat|patient|participant|proband|s|sub|subj|subject|id|pid|mrn|case)0*(\d+)")
+"""A word for a person and a number, as letters and digits."""
+
+
 def _components(text: str) -> set[str]:
-    """Return what stands in a text between separators, digits and humps: ``JaneDoe_2`` has jane, doe, janedoe and 2."""
+    """Return what stands in a text between separators, digits and humps: ``JaneDoe_2`` has jane, doe, janedoe and 2.
+
+    A letter or word and a number are one as well, ``A-17``; the number of somebody, ``sub-017``, has a mark: ``#17``.
+    """
     found = set()
-    for one in re.split(r"[^\w\u0300-\u036f]+|_+", unicodedata.normalize("NFC", text)):
+    parts = [one for one in re.split(r"[^\w\u0300-\u036f]+|_+", unicodedata.normalize("NFC", text)) if one]
+    for one in parts:
         found.add(plainly(one))
         found.update(plainly(piece) for piece in re.split(r"\d+", one))
         if one.isascii():
             found.update(piece.lower() for piece in _HUMP.findall(one) if not piece.isdecimal())
-    return found - {""} - NEUTRAL
+    together = [plainly(one + other) for one, other in pairwise(parts) if one.isalpha() and other.isdecimal()]
+    somebody = {f"#{number}" for one in (*map(plainly, parts), *together) for number in _SOMEBODY.findall(one)}
+    wholes = {plainly(text), plainly(text.rpartition(".")[0])}  # with a suffix, or what looks like one, and without
+    return ({*found, *together, *wholes} - {""} - NEUTRAL) | somebody
 
 
 # -- letters that were read in another character set ---------------------------------------------------
 
-_SPELT_OUT = {ord(one): out for one, out in {
-    "ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa",
-    "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe",
-}.items()}  # fmt: skip
 _MISREAD = ("latin_1", "cp437", "cp1252")
 _OTHERS = ("utf-8", "shift_jis", "gb18030", "euc_kr", "euc_jp", "big5", "iso8859_5", "koi8_r", "cp1251", "iso8859_7")
 
@@ -281,7 +295,8 @@ def _readings(text: str) -> Iterator[str]:
         return
     for one in (text, *_read_anew(text)):
         yield one
-        yield unicodedata.normalize("NFC", one).translate(_SPELT_OUT)
+        yield spelt_out(unicodedata.normalize("NFC", one))
+        yield from romanised(unicodedata.normalize("NFC", one))
     yield "".join(one if one.isascii() else " " for one in text)
 
 
@@ -290,7 +305,8 @@ def _spellings(text: str) -> Iterator[str]:
     yield text
     if not text.isascii():
         anew = next(_read_anew(text), text)
-        yield from {anew, *(unicodedata.normalize("NFC", one).translate(_SPELT_OUT) for one in (text, anew))} - {text}
+        composed = [unicodedata.normalize("NFC", one) for one in (text, anew)]
+        yield from {anew, *map(spelt_out, composed), *(one for each in composed for one in romanised(each))} - {text}
 
 
 def _read_anew(text: str) -> Iterator[str]:
@@ -318,14 +334,23 @@ def _encoded(text: str, codec: str) -> bytes | None:
 # -- days ----------------------------------------------------------------------------------------------
 
 _MONTHS = {
-    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11,
-    "dec": 12,
+    name: number
+    for number, names in enumerate(
+        (
+            "jan gen ene", "feb fev", "mar maa", "apr abr avr", "may mai mag mei", "jun juin giu", "jul juil lug",
+            "aug ago aou", "sep set", "oct okt ott out", "nov", "dec dez dic",
+        ), 1,
+    )
+    for name in names.split()
 }  # fmt: skip
-_MONTH = "(" + "|".join(_MONTHS) + ")[a-z]*"
+"""How months begin in English, German, French, Spanish, Italian, Portuguese and Dutch, without accents."""
+_MONTH = "(" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + ")[a-z]*"
 _PARTED = re.compile(r"(?<!\d)(\d{1,4})[-._ /](\d{1,2})[-._ /](\d{1,4})(?!\d)")
-_DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}})[-._ ]?{_MONTH}[-._, ]*(\d{{4}}|\d{{2}})(?!\d)")
+_NTH = r"(?:st|nd|rd|th|er|º|ª)?[-._ ]{0,2}(?:de )?"
+_DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}}){_NTH}{_MONTH}[-._, ]*(?:de )?(\d{{4}}|\d{{2}})(?!\d)")
 _MONTH_DAY = re.compile(rf"{_MONTH}[-._ ]*(\d{{1,2}})(?:st|nd|rd|th)?[-._, ]+(\d{{4}})(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}})[-._ ]?{_MONTH}[-._ ]?(\d{{1,2}})(?!\d)")
+_SIGNED = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日")
 _SHORT = 6
 _FIRST, _LAST = 1880, 2100
 """Years in which somebody whose images are stored was born, or seen."""
@@ -339,7 +364,8 @@ def _stored_day(value: str) -> Iterator[date]:
 
 def _days(text: str) -> set[date]:
     """Return the days that a text names, in any order of year, month and day in which one comes out."""
-    lower = unicodedata.normalize("NFKC", text).casefold()
+    apart = unicodedata.normalize("NFKD", text).casefold()
+    lower = _SIGNED.sub(r"\1-\2-\3", "".join(one for one in apart if not unicodedata.combining(one)))
     found: set[date] = set()
     for run in re.findall(r"\d{6,}", lower):
         for at in range(len(run) - 7):
