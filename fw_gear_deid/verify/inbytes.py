@@ -3,7 +3,8 @@
 Bytes are taken apart into words, of letters or of digits, once; words are looked up, so the cost goes by the bytes and
 hardly by what is known. Whole words are looked for, and values of several words with separators between them. In a
 million random bytes a word of four letters stands by chance once in five hundred: up to there they count only with text
-or NULs around them; numbers of less than six digits, days of six and one ideograph never.
+or NULs around them, and words of two only in what is text from end to end; numbers of less than six digits, days of
+six and one ideograph never.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _TEXT = rb"[\t\n\r -~]{8}"  # around a short word
 _BETWEEN = rb"[^0-9a-z\0-\x08\x0e-\x1f\x80-\xff]{0,3}"
 _WORD_MIN, _SHORT_MIN, _SEVERAL_MIN, _LOOSE_MIN, _NUMBER_MIN = 5, 2, 4, 5, 6  # letters or digits
 _FOREIGN_MIN = 4  # bytes of a word in other letters than those of ASCII: two ideographs
+_MOSTLY = 0.95  # of bytes that are text from end to end
 _SMALL = 64  # bytes that are looked at as they are
 _STAMPS = (8, 12, 14)  # digits of a day, with a time or without
 
@@ -100,29 +102,30 @@ class Words:
         lower = data.lower()
         if self._short and re.search(rb"(?:\A|\0)(?:%b)(?:\Z|\0)" % b"|".join(self._alone()), lower):
             return True
-        texts = (lower if len(lower) < _SMALL else b"\0".join(_RUN.findall(lower)), *_narrowed(lower))
-        return any(self._is_told(text) for text in texts)
+        runs = lower if len(lower) < _SMALL else b"\0".join(_RUN.findall(lower))
+        least = _SHORT_MIN if len(runs) > _MOSTLY * len(lower) else _SHORT_MIN + 1
+        return any(self._is_told(text, least) for text in (runs, *_narrowed(lower)))
 
     def _alone(self) -> Iterator[bytes]:
         """Yield the short words that tell by themselves where nothing else stands with them."""
         yield from (one for one in self._short if len(one) > _SHORT_MIN)
         yield rb"(?!)"  # where all of them are shorter
 
-    def _is_told(self, text: bytes) -> bool:
+    def _is_told(self, text: bytes, least: int) -> bool:
         found = set(_WORD.findall(text))
         if not self._words.isdisjoint(found):
             return True
         if not self._words.isdisjoint(one.lstrip(b"0") for one in found if one[:1] == b"0"):
             return True
-        if self._is_short_told(found, text) or self._are_several_told(found, text):
+        if self._is_short_told(found, text, least) or self._are_several_told(found, text):
             return True
         if any(self._is_uid(one.replace(b".", b"").decode()) for one in set(_DOTTED.findall(text))):
             return True
         return bool(self._days) and self._is_day_told(found, text)
 
-    def _is_short_told(self, found: set[bytes], text: bytes) -> bool:
+    def _is_short_told(self, found: set[bytes], text: bytes, least: int) -> bool:
         """Look for short words with text around them: bytes that are none tell words of three letters by chance."""
-        there = self._short & found
+        there = {one for one in self._short & found if len(one) >= least}
         if not there:
             return False
         word = rb"(?<![0-9a-z])(?:%b)(?![0-9a-z])" % b"|".join(there)
