@@ -113,16 +113,26 @@ class Promises:
         self._meta = meta
         self._creators = {(group, creator) for group, creator, _ in stay or ()}
         self._by_tag: dict[int, list[tuple[int, Promise]]] = {}
+        self._by_creator: dict[tuple[int, int], list[tuple[int, Promise]]] = {}
         self._others: list[tuple[int, Promise]] = []
-        for number, promise in enumerate(promises):
+        # what promises nothing matters where being named does
+        named = unnamed is not None or any(promise.kind == SHIFTED for promise in promises)
+        telling = [
+            (number, one)
+            for number, one in enumerate(promises)
+            if named or one.kind != NOTHING or _is_meta(one.selector)
+        ]
+        for number, promise in telling:
             match promise.selector:
                 case TagAt(tag) | PathAt(_, tag):
                     self._by_tag.setdefault(tag, []).append((number, promise))
+                case PrivateAt(group, _, element):
+                    self._by_creator.setdefault((group, element), []).append((number, promise))
                 case _:
                     self._others.append((number, promise))
-        selectors = [promise.selector for promise in promises]
+        selectors = [promise.selector for _, promise in telling]
         self.by_path = any(isinstance(one, PathAt | RegexAt) for one in selectors)
-        self.by_creator = stay is not None or any(isinstance(one, PrivateAt) for one in selectors)
+        self.by_creator = stay is not None or bool(self._by_creator)
         self._blocks = {tag & 0xFFFF0000 | tag >> 8 & 0xFF for tag in self._by_tag if is_private(tag)}
         self._named_creators = {(one.group, one.creator) for one in selectors if isinstance(one, PrivateAt)}
         self._by_regex = any(isinstance(one, RegexAt) for one in selectors)
@@ -131,7 +141,8 @@ class Promises:
         """Return what must hold of an element; the creator is that of its block, or the text of a creator itself."""
         if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
             return PRIVATE
-        candidates: Iterable[tuple[int, Promise]] = (*self._by_tag.get(tag, ()), *self._others)
+        own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
+        candidates: Iterable[tuple[int, Promise]] = (*own, *others, *self._others)
         named = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
         if not named:
             return self._of_unnamed(way, tag, creator)
@@ -177,6 +188,10 @@ class Promises:
                     return False
                 name = way.path(tag, by_name=True)
                 return bool(name and pattern.match(name)) or bool(hex_pattern.match(way.path(tag, by_name=False)))
+
+
+def _is_meta(selector: Selector) -> bool:
+    return isinstance(selector, TagAt) and selector.tag >> 16 == 2
 
 
 def _leads(steps: Sequence[tuple[int, int | None]], way: Sequence[tuple[int, int]]) -> bool:
