@@ -33,6 +33,7 @@ from fw_gear_deid.model.cells import exact
 from fw_gear_deid.model.outcome import Edit, Skipped, Trail
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.sample import MARKER
+from tests.elements import are_read_alike
 
 ROOT = Path(__file__).resolve().parents[1]
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -164,8 +165,11 @@ class Desk:
         return ["run", *places, *named, *keyed, *workers, *options]
 
     def run(self, *options: str, source: Path | None = None, dest: Path | None = None) -> Ran:
-        """Run in this process."""
-        return call(*self.arguments(*options, source=source, dest=dest))
+        """Run in this process; what is released, pydicom reads as this program does."""
+        done = call(*self.arguments(*options, source=source, dest=dest))
+        if (dest or self.dest).is_dir() and "off" not in options:
+            are_read_alike((dest or self.dest).rglob("*"))
+        return done
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a process of its own that cannot be far ahead of who reads its progress."""
@@ -304,7 +308,10 @@ class Bench:
         (self.folder / "source").write_bytes(data)
         made = parse_profile(profile, "p.yaml")
         context = Context(made, Keyring(b"k" * 32), subject, date(2026, 1, 1), "strict", originals=True)
-        return deidentify(self.folder / "source", name, context, self.folder / "result")
+        done = deidentify(self.folder / "source", name, context, self.folder / "result")
+        if isinstance(done, Result):
+            are_read_alike([self.folder / "result"])
+        return done
 
     def archive(self, data: bytes, profile: str = PROFILE, name: str = "x.zip") -> zipfile.ZipFile:
         done = self.deid(data, profile, name)

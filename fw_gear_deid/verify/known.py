@@ -260,7 +260,8 @@ def _halves(group: str) -> Iterator[str]:
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
-_SOMEBODY = re.compile(r"(?<![a-z])(?:p|pt|pat|patient|participant|proband|s|sub|subj|subject|id|pid|mrn|case)0*(\d+)")
+_PEOPLE = "p|pt|pat|patient|participant|proband|s|sub|subj|subject|id|pid|mrn|case"
+_SOMEBODY = re.compile(rf"(?<![a-z])(?:{_PEOPLE})0*(\d+)(?![a-z])")
 """A word for a person and a number, as letters and digits."""
 
 
