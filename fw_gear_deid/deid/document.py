@@ -50,9 +50,11 @@ class Edited:
     @property
     def edits(self) -> tuple[Edit, ...]:
         """Rows for the audit."""
-        rows = []
+        rows, empty = [], codec_of(self.section).empty
         for number, now in self.texts.items():
             one = self.document.fields[number]
+            if isinstance(now, Gone) and empty(one.texts):
+                continue
             if number in self._last and (now != one.texts or one.is_group):
                 action, rule = self._last[number]
                 before = leaves.size(one.holds) if one.is_group else shown(one.texts)
@@ -229,7 +231,7 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     source = codec.again(data, options)
     if [(one.name, one.texts) for one in source.fields] != [(o.name, o.texts) for o in edited.document.fields]:
         raise Malformed("two readers of its format find different fields in it")
-    readback.check(source, codec.again(result, options), edited.changes, promises)
+    readback.check(source, codec.again(result, options), edited.changes, promises, codec.empty)
 
 
 def shown(texts: Texts | Gone) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from fw_gear_deid.deid import dataset, document
 from fw_gear_deid.deid.context import Context
@@ -11,9 +12,10 @@ from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
+from fw_gear_deid.deid.passing import Passing
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
-from fw_gear_deid.formats.archive import HEAD
+from fw_gear_deid.formats.archive import HEAD, PIECE, packed
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.model.action import At
@@ -50,6 +52,7 @@ class Done:
     pieces : iterator of bytes
         All of it, once. An error on the way, or at the end, takes back what came.
     edits : tuple of Edit
+        All of them when the last piece has come.
     unmatched : frozenset of int
         Rules that found nothing.
     sorting : dict of str to str
@@ -248,10 +251,9 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
 
 
 def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> Done:
-    """De-identify a file of a format that is read whole."""
-    if source.total > document.codec_of(section).most:
-        raise Unfit(f"it is larger than {section.match.key} files are read")
-    data = source.all()
+    """De-identify a file of a format that has fields: all of it, or its beginning while the rest passes through."""
+    passing = passing_of(source, section)
+    data = passing.beginning if passing is not None else whole(source, section)
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
     edited = document.edit(data, section, at)
     result = document.written(data, edited)
@@ -271,7 +273,44 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
     else:
         done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
     done.edits = (*done.edits, *renamed(name, done.name, rule))
+    if passing is not None:
+        done.pieces = _passed(result, passing, done, ctx)
     return done
+
+
+def passing_of(source: Incoming, section: FieldSection) -> Passing | None:
+    """Return a file in passing, where its format has that.
+
+    Raises
+    ------
+    Unfit
+    """
+    codec = document.codec_of(section)
+    return None if codec.reach is None else Passing(source, codec.reach, codec.most)
+
+
+def whole(source: Incoming, section: FieldSection) -> bytes:
+    """Return all of a file.
+
+    Raises
+    ------
+    Unfit
+        There is too much of it.
+    """
+    if source.total > document.codec_of(section).most:
+        raise Unfit(f"it is larger than {section.match.key} files are read")
+    return source.all()
+
+
+def _passed(result: bytes, passing: Passing, done: Done, ctx: Context) -> Iterator[bytes]:
+    """Yield a new beginning and what passes through, packed as its name says; then the audit has what was dropped."""
+    pieces = chain((result,), passing.rest())
+    is_packed = passing.is_packed and done.name.lower().endswith(".gz")
+    yield from packed(pieces, PIECE, small=ctx.small) if is_packed else pieces
+    if passing.is_packed:
+        done.edits += (Edit("gzip header", "", "", "remove", Always.PACKED_HEADER.value, "", ""),)
+    if passing.dropped:
+        done.edits += (Edit("bytes behind the volume", "", "", "remove", Always.BEHIND.value, "", ""),)
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:

@@ -90,13 +90,17 @@ class Document(Listing, Protocol):
         ...
 
 
+def _never(texts: Texts) -> bool:
+    return False
+
+
 def _nothing(data: bytes, options: Options) -> tuple[()]:
     return ()
 
 
 @frozen
 class Codec:
-    """Who opens the files of a format that is read whole. Knows fields and bytes, and no rule.
+    """Who opens the files of a format. Knows fields and bytes, and no rule.
 
     Attributes
     ----------
@@ -113,6 +117,12 @@ class Codec:
     risks : callable
         Bytes, options → words for what is in a result and may tell whose it is though no rule names it, such as
         ``GPS position``; each once.
+    reach : callable, optional
+        First bytes of a file, ``HEAD`` of them where there are as many → how many of its beginning ``open`` takes, and
+        how many follow that pass through as they are and are never in memory at once; what follows these is dropped.
+        A file packed by gzip is one of the format, and comes out packed. None: it is read whole.
+    empty : callable
+        Texts of a field → whether it is as good as none, where fields cannot go: those that go are emptied.
     """
 
     open: Callable[[bytes, Options], Document]
@@ -120,6 +130,8 @@ class Codec:
     most: int = 1 << 30
     beside: Callable[[bytes, Options], Iterable[tuple[str, bytes]]] = _nothing
     risks: Callable[[bytes, Options], Sequence[str]] = _nothing
+    reach: Callable[[bytes], tuple[int, int]] | None = None
+    empty: Callable[[Texts], bool] = _never
 
 
 def _no(head: bytes) -> bool:

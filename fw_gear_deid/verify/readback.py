@@ -5,7 +5,7 @@ Both were read by the format's second reader. What a rule points at is worked ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fw_gear_deid.formats.row import Changes, Field, Listing
 from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, REMOVE, Gone, Texts
@@ -25,7 +25,13 @@ class Held:
     label: str
 
 
-def check(source: Listing, result: Listing, changes: Changes, promises: Sequence[Held]) -> None:
+def check(
+    source: Listing,
+    result: Listing,
+    changes: Changes,
+    promises: Sequence[Held],
+    empty: Callable[[Texts], bool],
+) -> None:
     """Make sure that a result holds the fields of its source but for what was changed, and that promises are kept.
 
     Parameters
@@ -35,6 +41,8 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
         What is said to have been done.
     promises : sequence of Held
         In the order in which the rules ran.
+    empty : callable
+        Texts of a field → whether it is as good as none.
 
     Raises
     ------
@@ -48,8 +56,8 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
             continue  # it went with its group
         if not _is_kept(held, source.fields[number], should[number], changes):
             raise fails(f"{held.label}: the field is not {WANTED[held.kind]}")
-    there = _without_made(source, result, changes)
-    stay = [(number, texts) for number, texts in enumerate(should) if not isinstance(texts, Gone)]
+    there = [one for one in _without_made(source, result, changes) if not empty(one.texts)]
+    stay = [(number, texts) for number, texts in enumerate(should) if not (isinstance(texts, Gone) or empty(texts))]
     if len(there) > len(stay):
         raise fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
     if [one.name for one in there] != [source.fields[number].name for number, _ in stay]:

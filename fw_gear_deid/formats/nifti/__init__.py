@@ -1,0 +1,90 @@
+"""NIfTI-1 and NIfTI-2 (nifti.nimh.nih.gov), plain or packed by gzip: text and numbers of the header, extensions."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+
+from fw_gear_deid.formats.nifti.document import KEEP, Document
+from fw_gear_deid.formats.nifti.layout import LENGTH, LOCKED, NAMES, NEEDED, Header, blocks, is_analyze, magic_of, reach
+from fw_gear_deid.formats.row import Codec, Format, Listing, Options
+from fw_gear_deid.model.action import Texts
+
+_GZIP = b"\x1f\x8b\x08"
+_TELLING = ("descrip", "aux_file", "db_name", "intent_name")
+
+
+def is_nifti(head: bytes) -> bool:
+    """Tell whether a file is NIfTI by its first bytes, one of a pair and Analyze included; packed by gzip or not."""
+    if head.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(31).decompress(head, NEEDED)
+        except zlib.error:
+            return False
+    return bool(magic_of(head)) or is_analyze(head)
+
+
+def _again(data: bytes, options: Options) -> Listing:
+    from fw_gear_deid.formats.nifti.second import Again
+
+    return Again(data, options)
+
+
+def _is_empty(texts: Texts) -> bool:
+    """Tell whether a field holds nothing: none of a header can go, those that go hold zeros."""
+    return bool(texts) and all(text in ("", "0") for text in texts)
+
+
+def _wrong(name: str) -> str:
+    return "" if name.lower() in NAMES else "no field of a NIfTI header has this name"
+
+
+def _stays(options: Options, gone: Collection[str]) -> tuple[str, ...]:
+    return tuple(_warnings(options, gone))
+
+
+def _warnings(options: Options, gone: Collection[str]) -> Iterator[str]:
+    ruled = {name.lower() for name in gone}
+    left = [name for name in ("descrip", "aux_file", "db_name") if name not in ruled]
+    if left:
+        yield f"text in {', '.join(left)} stays: names, dates and paths are found there"
+    if options.get(KEEP) is True:
+        yield f"{KEEP}: extensions come out as they are; DICOM headers, names of users and histories are found there"
+    for name in sorted(ruled & LOCKED):
+        yield f"{name} is what a volume is read by: files in which a rule would change it are refused"
+
+
+def _beside(data: bytes, options: Options) -> Iterator[tuple[str, bytes]]:
+    for code, start, end in _blocks(data):
+        yield f"extension {code}", data[start + 8 : end]
+
+
+def _risks(data: bytes, options: Options) -> Sequence[str]:
+    header = Header(data)
+    texts = [
+        name for name in _TELLING if name in header.slots and header.raw(header.slots[name])[:1] not in (b"", b"\0")
+    ]
+    words = [f"text in {name}" for name in texts]
+    if options.get(KEEP) is True:
+        words += dict.fromkeys(f"extension {code}" for code, _, _ in _blocks(data))
+    return words
+
+
+def _blocks(data: bytes) -> Iterator[tuple[int, int, int]]:
+    header = Header(data)
+    begin = LENGTH[header.version] + 4
+    return blocks(data[: header.begin], begin, header.order) if data[begin - 4] else iter(())
+
+
+FORMAT = Format(
+    "nifti",
+    "NIfTI volume",
+    ("*.nii", "*.nii.gz"),
+    is_nifti,
+    options={KEEP: "bool"},
+    codec=Codec(Document, _again, 64 << 20, _beside, _risks, reach, _is_empty),
+    wrong=_wrong,
+    stays=_stays,
+)
+
+__all__ = ["FORMAT"]
