@@ -53,7 +53,7 @@ class Edited:
         rows, empty = [], codec_of(self.section).empty
         for number, now in self.texts.items():
             one = self.document.fields[number]
-            if isinstance(now, Gone) and empty(one.texts):
+            if isinstance(now, Gone) and empty is not None and empty(one.texts):
                 continue
             if number in self._last and (now != one.texts or one.is_group):
                 action, rule = self._last[number]
@@ -91,11 +91,16 @@ class Edited:
         name = rule.selector.path if isinstance(rule.selector, KeyAt) else ""
         if name in self.made:
             self._remake(name, rule.action(self.made[name], self.at), rule)
-        elif not places and rule.insert and name and isinstance(rule.action, Replace):
+        elif not places and rule.insert and name and isinstance(rule.action, Replace) and self._makes:
             self._remake(name, rule.action.values, rule)
         elif not places:
             return
         self.matched.add(rule.index)
+
+    @property
+    def _makes(self) -> bool:
+        """Whether fields of the format can be made."""
+        return codec_of(self.section).empty is None
 
     def _is_group(self, number: int) -> bool:
         return self.document.fields[number].is_group and number not in self.texts

@@ -90,10 +90,6 @@ class Document(Listing, Protocol):
         ...
 
 
-def _never(texts: Texts) -> bool:
-    return False
-
-
 def _nothing(data: bytes, options: Options) -> tuple[()]:
     return ()
 
@@ -121,8 +117,9 @@ class Codec:
         First bytes of a file, ``HEAD`` of them where there are as many → how many of its beginning ``open`` takes, and
         how many follow that pass through as they are and are never in memory at once; what follows these is dropped.
         A file packed by gzip is one of the format, and comes out packed. None: it is read whole.
-    empty : callable
-        Texts of a field → whether it is as good as none, where fields cannot go: those that go are emptied.
+    empty : callable, optional
+        Of a format whose fields stand for good, so that none is made and those that go are emptied: texts of a field →
+        whether it is.
     """
 
     open: Callable[[bytes, Options], Document]
@@ -131,7 +128,7 @@ class Codec:
     beside: Callable[[bytes, Options], Iterable[tuple[str, bytes]]] = _nothing
     risks: Callable[[bytes, Options], Sequence[str]] = _nothing
     reach: Callable[[bytes], tuple[int, int]] | None = None
-    empty: Callable[[Texts], bool] = _never
+    empty: Callable[[Texts], bool] | None = None
 
 
 def _no(head: bytes) -> bool:

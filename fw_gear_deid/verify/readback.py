@@ -30,7 +30,7 @@ def check(
     result: Listing,
     changes: Changes,
     promises: Sequence[Held],
-    empty: Callable[[Texts], bool],
+    empty: Callable[[Texts], bool] | None = None,
 ) -> None:
     """Make sure that a result holds the fields of its source but for what was changed, and that promises are kept.
 
@@ -41,8 +41,8 @@ def check(
         What is said to have been done.
     promises : sequence of Held
         In the order in which the rules ran.
-    empty : callable
-        Texts of a field → whether it is as good as none.
+    empty : callable, optional
+        As ``Codec.empty``.
 
     Raises
     ------
@@ -56,8 +56,11 @@ def check(
             continue  # it went with its group
         if not _is_kept(held, source.fields[number], should[number], changes):
             raise fails(f"{held.label}: the field is not {WANTED[held.kind]}")
-    there = [one for one in _without_made(source, result, changes) if not empty(one.texts)]
-    stay = [(number, texts) for number, texts in enumerate(should) if not (isinstance(texts, Gone) or empty(texts))]
+    there = _without_made(source, result, changes)
+    stay = [(number, texts) for number, texts in enumerate(should) if not isinstance(texts, Gone)]
+    if empty is not None:  # those that go are there still
+        there = [one for one in there if not empty(one.texts)]
+        stay = [(number, texts) for number, texts in stay if not empty(texts)]
     if len(there) > len(stay):
         raise fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
     if [one.name for one in there] != [source.fields[number].name for number, _ in stay]:

@@ -19,6 +19,7 @@ TAIL = "always: bytes behind the end of a text field"
 EXTENSION = "always: extension"
 GAP = "always: bytes between header and volume that belong to no field"
 _CIFTI = 32
+_CIFTI_INTENTS = range(3000, 3100)
 _ROUND = 16  # bytes; where extensions and volumes begin
 
 
@@ -82,7 +83,7 @@ class Document:
         if self._data[end - 4] == 0:
             return end
         for code, start, end in blocks(self._data, end, self._header.order):  # noqa: B020 -- the last one tells the end
-            if code == _CIFTI and not self._keeps:
+            if code == _CIFTI and not self._keeps and self._header.numbers("intent_code")[0] in _CIFTI_INTENTS:
                 raise Unfit(f"its CIFTI extension (32) cannot be cleaned, nor the file be read without: see {KEEP}")
             one = _Extension(code, self._data[start:end], len(self.fields))
             if code == mrs.CODE:
@@ -124,10 +125,6 @@ class Document:
         Unfit
             A field cannot hold it, or the volume is read by it.
         """
-        if changes.made:
-            raise Unfit(
-                "a field that replace-with would make is none of this version of NIfTI: replace-with-insert: false"
-            )
         new: dict[Slot, bytes] = {}
         for number, texts in changes.texts.items():
             slot = self._slots.get(number)

@@ -82,10 +82,10 @@ def magic_of(head: bytes) -> bytes:
 
 def is_analyze(head: bytes) -> bool:
     """Tell whether a file begins as Analyze 7.5 does, NIfTI's forerunner: the same header without a magic."""
-    if len(head) < LENGTH[1] or head[38:39] != b"r":
+    if len(head) < LENGTH[1]:
         return False
-    orders = [order for order in "<>" if struct.unpack_from(f"{order}i", head)[0] == LENGTH[1]]
-    return any(1 <= struct.unpack_from(f"{order}h", head, 40)[0] <= 7 for order in orders)
+    sizes = {order: struct.unpack_from(f"{order}i30x2x4xh28xh", head) for order in "<>"}
+    return any(size == LENGTH[1] and 1 <= count <= 7 and kind in (0, *_BITS) for size, count, kind in sizes.values())
 
 
 class Header:
