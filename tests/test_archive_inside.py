@@ -115,7 +115,7 @@ def test_depth_and_size_of_what_is_looked_into(bench: Bench, monkeypatch: pytest
     volume = gzip.compress(bytes(344) + b"n+1\0" + noise)  # is no archive: its head tells
     done = bench.deid(packed({"1": instance(), "v.nii.gz": volume}, zipfile.ZIP_STORED))
     assert isinstance(done, Result)
-    assert done.released.reason == "1 member left out: 1 packed file"
+    assert done.released.reason == "1 member left out: 1 NIfTI volume"
     for hidden in (tarred({"1": noise}), instance() + noise, gzip.compress(noise)):
         with pytest.raises(Unfit, match="larger than is looked into"):
             bench.deid(packed({"1": instance(), "x.gz": gzip.compress(hidden)}))

@@ -17,11 +17,21 @@ _TELLING = ("descrip", "aux_file", "db_name", "intent_name")
 def is_nifti(head: bytes) -> bool:
     """Tell whether a file is NIfTI by its first bytes, one of a pair and Analyze included; packed by gzip or not."""
     if head.startswith(_GZIP):
-        try:
-            head = zlib.decompressobj(31).decompress(head, NEEDED)
-        except zlib.error:
-            return False
+        head = _unpacked(head)
     return bool(magic_of(head)) or is_analyze(head)
+
+
+def _unpacked(head: bytes) -> bytes:
+    """Return the first bytes of what a gzip file holds, which may be of several streams; none of a damaged one."""
+    found = b""
+    while head.startswith(_GZIP) and len(found) < NEEDED:
+        stream = zlib.decompressobj(31)
+        try:
+            found += stream.decompress(head, NEEDED - len(found))
+        except zlib.error:
+            break
+        head = stream.unused_data
+    return found
 
 
 def _again(data: bytes, options: Options) -> Listing:
