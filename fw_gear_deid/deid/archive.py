@@ -58,7 +58,11 @@ class Work:
     """Position of the first dropped member that is a file of somebody's."""
     outside: int = 0
     """Bytes that belong to no member."""
-    unmatched: frozenset[int] | None = None
+    sections: set[str] = field(default_factory=set)
+    """Keys of those that took members."""
+    matched: set[int] = field(default_factory=set)
+    """Rules that found something in a member."""
+    risks: dict[str, None] = field(default_factory=dict)
     sorting: dict[str, str] | None = None
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
@@ -196,7 +200,9 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming | 
     result, body = found
     result.teach(work.known)
     work.standing |= {plainly(text) for text in result.sorting.values() if text}
-    work.unmatched = result.unmatched if work.unmatched is None else work.unmatched & result.unmatched
+    work.sections.add(result.section)
+    work.matched |= result.matched
+    work.risks |= dict.fromkeys(result.risks)
     if result.read is not None:
         work.first = work.first or result
         work.ruled |= result.ruled

@@ -45,6 +45,8 @@ class Context:
         Take the time for the fewest bytes where members are deflated.
     originals : bool
         Let what is told of a change have the value before it.
+    strict_rules : bool
+        A file in which a rule of its section finds nothing is refused.
     shares : Shares or None
         Members that were made beforehand.
     """
@@ -61,6 +63,7 @@ class Context:
     watch: Watch = field(default_factory=Watch)
     small: bool = False
     originals: bool = False
+    strict_rules: bool = False
     shares: Shares | None = None
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:

@@ -27,6 +27,7 @@ from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
+_TOLD = 5  # rules that a reason names
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -50,8 +51,12 @@ class Done:
     pieces : iterator of bytes
         All of it, once. An error on the way, or at the end, takes back what came.
     edits : tuple of Edit
-    unmatched : frozenset of int
-        Rules that found nothing.
+    section : str
+        Key of the section that took it.
+    matched : frozenset of int
+        Rules that found something.
+    risks : tuple of str
+        Words for what is in it and may tell whose it is though no rule names it.
     sorting : dict of str to str
         Texts of the sorting tags after de-identification; empty outside DICOM.
     ruled : frozenset of str
@@ -67,7 +72,9 @@ class Done:
     name: str
     pieces: Iterator[bytes]
     edits: tuple[Edit, ...]
-    unmatched: frozenset[int] = frozenset()
+    section: str = ""
+    matched: frozenset[int] = frozenset()
+    risks: tuple[str, ...] = ()
     sorting: dict[str, str] = field(default_factory=dict)
     ruled: frozenset[str] = frozenset()
     read: Callable[[AnySelector], str | None] | None = None
@@ -172,7 +179,8 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         name=written,
         pieces=_pieces(written_bytes, source, behind),
         edits=edited.edits,
-        unmatched=ctx.profile.without(edited.matched),
+        section=section.match.key,
+        matched=found_by(section, edited.matched, ctx),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -185,6 +193,22 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:
+    """Return the rules that found something in a file of their section.
+
+    Raises
+    ------
+    Unfit
+        Some found nothing, and the run is to refuse that.
+    """
+    if ctx.strict_rules:
+        idle = [rule.label for rule in section.rules if rule.index not in matched]
+        if idle:
+            more = f" and {len(idle) - _TOLD} more" if len(idle) > _TOLD else ""
+            raise Unfit(f"rules that find nothing in it: {', '.join(idle[:_TOLD])}{more}")
+    return frozenset(matched)
 
 
 def _pieces(beginning: bytes, source: Incoming, behind: int) -> Iterator[bytes]:
@@ -261,7 +285,9 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         name=name,
         pieces=iter((result,)),
         edits=edited.edits,
-        unmatched=ctx.profile.without(edited.matched),
+        section=section.match.key,
+        matched=found_by(section, edited.matched, ctx),
+        risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
     )
     known = known_of(ctx, done)
