@@ -38,7 +38,7 @@ def test_rules_that_find_nothing_refuse_when_asked(desk: Desk) -> None:
     assert [name for name in desk.there() if name.endswith(".json")] == []
     desk.rules(JSON.replace("whoo", "n"))
     desk.put({"S/V/A/b.json": b'{"n": 1, "who": 2}'})
-    assert desk.run("--strict-rules").code == 0
+    assert desk.run("--strict-rules", "--exists", "replace").code == 0
 
 
 def test_a_ledger_of_the_version_before_goes_on(desk: Desk) -> None:
