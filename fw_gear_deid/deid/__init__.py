@@ -83,7 +83,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         bytes_out=size,
         sha256=digest.hexdigest(),
         unmatched=ctx.profile.without(done.matched),
-        sections=frozenset({done.section}),
+        sections=done.sections,
         risks=done.risks,
     )
     scribe = Scribe(ctx.originals)
@@ -127,7 +127,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     released = replace(
         _released(out, name, len(sources), size),
         unmatched=ctx.profile.without(matched),
-        sections=frozenset({done.section}),
+        sections=done.sections,
     )
     return Result(released, sorting, ruled, scribe.end())
 

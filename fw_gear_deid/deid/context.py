@@ -13,6 +13,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.verify.known import Known
 
 if TYPE_CHECKING:
     from fw_gear_deid.deid.shares import Shares
@@ -47,6 +48,10 @@ class Context:
         Let what is told of a change have the value before it.
     strict_rules : bool
         A file in which a rule of its section finds nothing is refused.
+    depth : int
+        How many archives its file is in.
+    around : Known or None
+        What names in an archive in an archive may not carry besides what it teaches itself.
     shares : Shares or None
         Members that were made beforehand.
     """
@@ -64,6 +69,8 @@ class Context:
     small: bool = False
     originals: bool = False
     strict_rules: bool = False
+    depth: int = 0
+    around: Known | None = None
     shares: Shares | None = None
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:

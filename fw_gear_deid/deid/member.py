@@ -18,7 +18,7 @@ from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import Always, Edit, Trail
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
@@ -51,8 +51,8 @@ class Done:
     pieces : iterator of bytes
         All of it, once. An error on the way, or at the end, takes back what came.
     edits : tuple of Edit
-    section : str
-        Key of the section that took it.
+    sections : frozenset of str
+        Keys of the sections that took it, or what is in it.
     matched : frozenset of int
         Rules that found something.
     risks : tuple of str
@@ -67,12 +67,18 @@ class Done:
         As ``Edited.unread``.
     whose : bool
         It says, or said, whose it is.
+    kept : frozenset of str
+        Names in it that come from the source's: its own, those of folders and files in an archive.
+    inside : Trail
+        Of an archive: what was changed in its members.
+    known : Known or None
+        Of an archive: what names around it may not carry.
     """
 
     name: str
     pieces: Iterator[bytes]
     edits: tuple[Edit, ...]
-    section: str = ""
+    sections: frozenset[str] = frozenset()
     matched: frozenset[int] = frozenset()
     risks: tuple[str, ...] = ()
     sorting: dict[str, str] = field(default_factory=dict)
@@ -80,10 +86,15 @@ class Done:
     read: Callable[[AnySelector], str | None] | None = None
     unread: Callable[[], Iterable[tuple[str, str]]] = tuple
     whose: bool = False
+    kept: frozenset[str] = frozenset()
+    inside: Trail = field(default_factory=Trail)
+    known: Known | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
-        known.learn(self.edits)
+        known.learn(edit for edit in self.edits if edit.path != "filename")  # what a name was tells nothing by itself
+        if self.known is not None:
+            known.merge(self.known)
         for text, vr in self.unread():
             known.add(text, vr)
         known.tells_whose |= self.whose
@@ -179,7 +190,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         name=written,
         pieces=_pieces(written_bytes, source, behind),
         edits=edited.edits,
-        section=section.match.key,
+        sections=frozenset({section.match.key}),
         matched=found_by(section, edited.matched, ctx),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
@@ -189,6 +200,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
+        done.kept = frozenset({done.name})
     if ctx.acquisition and ctx.acquisition in (done.sorting[keyword] for keyword in DESCRIPTIONS):
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
@@ -285,7 +297,7 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         name=name,
         pieces=iter((result,)),
         edits=edited.edits,
-        section=section.match.key,
+        sections=frozenset({section.match.key}),
         matched=found_by(section, edited.matched, ctx),
         risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
@@ -296,6 +308,7 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         done.name, rule = templated(written, known, section.filenames[0].label, ctx)
     else:
         done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
+    done.kept = frozenset({done.name})
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
 
@@ -305,7 +318,7 @@ def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context
     written = from_templates(section.filenames, name, lambda selector: None, at)
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
-    return Done(written, pieces, tuple(renamed(name, written, rule)))
+    return Done(written, pieces, tuple(renamed(name, written, rule)), kept=frozenset({written}))
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:
