@@ -53,7 +53,7 @@ dicom:
 """
 MORE = PROFILE + "    - name: PatientSex\n      remove: true\n"
 SAME_LABEL = PROFILE + "flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: SAME\n"
-FILE_COLUMNS = "source,destination,state,reason,changes,members,bytes_in,bytes_out,sha256_out,seconds"
+FILE_COLUMNS = "source,destination,state,reason,changes,members,bytes_in,bytes_out,sha256_out,seconds,risks"
 AUDIT_COLUMNS = "file,member,path,keyword,vr,action,rule,before,after"
 Files = Mapping[str, bytes]
 

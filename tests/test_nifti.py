@@ -277,6 +277,14 @@ def test_what_stands_beside_the_fields() -> None:
         "extension 6",
     ]
     assert list(CODEC.risks(volume(), {})) == []
+    assert list(CODEC.beside(volume((44, b'{"EchoTime": 1}')), {})) == [], "its members are fields"
+
+
+def test_a_value_that_a_rule_took_away_is_found_in_an_extension_that_stays(bench: Bench) -> None:
+    section = {"keep-extensions": True, **fields({"name": "descrip", "remove": True})}
+    with pytest.raises(Unfit, match="extension 6"):
+        bench.deid(volume((6, b"of Mustermann"), descrip=b"Mustermann"), section)
+    bench.deid(volume((6, b"of Mustermann"), descrip=b"Mustermann"), {"fields": section["fields"]})
 
 
 # -- as a whole ----------------------------------------------------------------------------------------
@@ -515,7 +523,7 @@ def test_mutants_are_refused_or_come_out_sound(bench: Bench) -> None:
             continue
         released += 1
         assert bench.deid(result, "descrip aux_file", "x.nii.gz") == result
-    assert released > 50
+    assert released > 40
 
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"

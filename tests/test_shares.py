@@ -70,6 +70,10 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
     "one name for two": lambda: packed({**series(3), "a/other": shot(number=2, pixels=LARGE[::-1])}),
     "folder told by a later one": lambda: packed({
         "Katherine/1": instance(number=1), "Katherine/2": instance(number=2, SeriesDescription="Katherine")}),
+    "archives in it": lambda: packed({
+        "a.zip": packed({"Katherine/1": instance(number=1)}), **series(2), "n.zip": packed({"n": b"text"}),
+        "b.zip": packed({"2": instance(number=9, SeriesDescription="Katherine"), "x.zip": packed(series(1))})}),
+    "archive of somebody else in it": lambda: packed({**series(2), "b.zip": packed({"1": instance("P2")})}),
     "two descriptions": lambda: packed({f"{n}": instance(number=n, ProtocolName=f"P{n % 2}") for n in range(6)}),
     "two patients": lambda: packed({**series(3), "b": instance("P2"), "c": instance(number=8)}),
     "two patients, damaged": lambda: damaged(3, {**series(3), "b": shot("P2")}),

@@ -59,8 +59,14 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
                 return rewritten
             written, work = rewritten
             size = source.stat().st_size
-            released = _released(out, written, len(work.written), work.unmatched, size)
-            return Result(replace(released, reason=work.told()), work.sorting or {}, work.ruled, work.trail)
+            released = replace(
+                _released(out, written, len(work.written), size),
+                reason=work.told(),
+                unmatched=ctx.profile.without(work.matched),
+                sections=frozenset(work.sections),
+                risks=tuple(work.risks),
+            )
+            return Result(released, work.sorting or {}, work.ruled, work.trail)
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
@@ -76,7 +82,9 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         bytes_in=source.stat().st_size,
         bytes_out=size,
         sha256=digest.hexdigest(),
-        unmatched=done.unmatched,
+        unmatched=ctx.profile.without(done.matched),
+        sections=done.sections,
+        risks=done.risks,
     )
     scribe = Scribe(ctx.originals)
     scribe.edits("", done.edits)
@@ -95,7 +103,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     taken: set[str] = set()
     sorting: dict[str, str] = {}
     ruled: frozenset[str] = frozenset()
-    unmatched: frozenset[int] | None = None
+    matched: set[int] = set()
     size = 0
     with zips.Target(out, small=ctx.small) as target:
         for position, (source, name) in enumerate(sources, 1):
@@ -110,13 +118,17 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             taken.add(key)
             zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
             scribe.edits(done.name, done.edits)
-            unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
+            matched |= done.matched
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
             ruled |= done.ruled
     name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx, min(taken))
-    released = _released(out, name, len(sources), unmatched, size)
+    released = replace(
+        _released(out, name, len(sources), size),
+        unmatched=ctx.profile.without(matched),
+        sections=done.sections,
+    )
     return Result(released, sorting, ruled, scribe.end())
 
 
@@ -141,7 +153,6 @@ def _released(
     out: Path,
     name: str,
     members: int,
-    unmatched: frozenset[int] | None,
     bytes_in: int,
 ) -> Released:
     with out.open("rb") as stream:
@@ -152,7 +163,6 @@ def _released(
         bytes_in=bytes_in,
         bytes_out=out.stat().st_size,
         sha256=digest,
-        unmatched=unmatched or frozenset(),
     )
 
 

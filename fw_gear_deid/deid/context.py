@@ -13,6 +13,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.verify.known import Known
 
 if TYPE_CHECKING:
     from fw_gear_deid.deid.shares import Shares
@@ -45,6 +46,12 @@ class Context:
         Take the time for the fewest bytes where members are deflated.
     originals : bool
         Let what is told of a change have the value before it.
+    strict_rules : bool
+        A file in which a rule of its section finds nothing is refused.
+    depth : int
+        How many archives its file is in.
+    around : Known or None
+        What names in an archive in an archive may not carry besides what it teaches itself.
     shares : Shares or None
         Members that were made beforehand.
     """
@@ -61,6 +68,9 @@ class Context:
     watch: Watch = field(default_factory=Watch)
     small: bool = False
     originals: bool = False
+    strict_rules: bool = False
+    depth: int = 0
+    around: Known | None = None
     shares: Shares | None = None
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:

@@ -14,7 +14,7 @@ from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
-from fw_gear_deid.verify import readback
+from fw_gear_deid.verify import readback, residue
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class Edited:
         Name of a field that was absent → its texts.
     matched : set of int
         Rules that found something.
+    ruled : set of int
+        Fields that a rule named.
     """
 
     section: FieldSection
@@ -39,6 +41,7 @@ class Edited:
     texts: dict[int, Texts | Gone] = field(default_factory=dict)
     made: dict[str, Texts] = field(default_factory=dict)
     matched: set[int] = field(default_factory=set)
+    ruled: set[int] = field(default_factory=set)
     _last: dict[int | str, tuple[str, str]] = field(default_factory=dict)
     """Field, or name of one that was made → action and rule that changed it last."""
 
@@ -82,6 +85,7 @@ class Edited:
 
     def _carry_out(self, rule: KeyRule) -> None:
         places = self._there(rule.selector)
+        self.ruled.update(places)
         for number in places:
             now = self._now(number)
             if self._is_group(number):
@@ -237,6 +241,10 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     if [(one.name, one.texts) for one in source.fields] != [(o.name, o.texts) for o in edited.document.fields]:
         raise Malformed("two readers of its format find different fields in it")
     readback.check(source, codec.again(result, options), edited.changes, promises, codec.empty)
+    fields = edited.document.fields
+    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.texts.items())
+    stay = (one for at, one in enumerate(fields) if at not in edited.ruled and at not in edited.texts)
+    residue.check(changed, codec.beside(result, options), stay)
 
 
 def shown(texts: Texts | Gone) -> str:

@@ -20,7 +20,7 @@ from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import Always, Edit, Trail
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
@@ -29,6 +29,7 @@ from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
+_TOLD = 5  # rules that a reason names
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -53,8 +54,12 @@ class Done:
         All of it, once. An error on the way, or at the end, takes back what came.
     edits : tuple of Edit
         All of them when the last piece has come.
-    unmatched : frozenset of int
-        Rules that found nothing.
+    sections : frozenset of str
+        Keys of the sections that took it, or what is in it.
+    matched : frozenset of int
+        Rules that found something.
+    risks : tuple of str
+        Words for what is in it and may tell whose it is though no rule names it.
     sorting : dict of str to str
         Texts of the sorting tags after de-identification; empty outside DICOM.
     ruled : frozenset of str
@@ -65,21 +70,34 @@ class Done:
         As ``Edited.unread``.
     whose : bool
         It says, or said, whose it is.
+    kept : frozenset of str
+        Names in it that come from the source's: its own, those of folders and files in an archive.
+    inside : Trail
+        Of an archive: what was changed in its members.
+    known : Known or None
+        Of an archive: what names around it may not carry.
     """
 
     name: str
     pieces: Iterator[bytes]
     edits: tuple[Edit, ...]
-    unmatched: frozenset[int] = frozenset()
+    sections: frozenset[str] = frozenset()
+    matched: frozenset[int] = frozenset()
+    risks: tuple[str, ...] = ()
     sorting: dict[str, str] = field(default_factory=dict)
     ruled: frozenset[str] = frozenset()
     read: Callable[[AnySelector], str | None] | None = None
     unread: Callable[[], Iterable[tuple[str, str]]] = tuple
     whose: bool = False
+    kept: frozenset[str] = frozenset()
+    inside: Trail = field(default_factory=Trail)
+    known: Known | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
-        known.learn(self.edits)
+        known.learn(edit for edit in self.edits if edit.path != "filename")  # what a name was tells nothing by itself
+        if self.known is not None:
+            known.merge(self.known)
         for text, vr in self.unread():
             known.add(text, vr)
         known.tells_whose |= self.whose
@@ -175,7 +193,8 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         name=written,
         pieces=_pieces(written_bytes, source, behind),
         edits=edited.edits,
-        unmatched=ctx.profile.without(edited.matched),
+        sections=frozenset({section.match.key}),
+        matched=found_by(section, edited.matched, ctx),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -184,10 +203,27 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
+        done.kept = frozenset({done.name})
     if ctx.acquisition and ctx.acquisition in (done.sorting[keyword] for keyword in DESCRIPTIONS):
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:
+    """Return the rules that found something in a file of their section.
+
+    Raises
+    ------
+    Unfit
+        Some found nothing, and the run is to refuse that.
+    """
+    if ctx.strict_rules:
+        idle = [rule.label for rule in section.rules if rule.index not in matched]
+        if idle:
+            more = f" and {len(idle) - _TOLD} more" if len(idle) > _TOLD else ""
+            raise Unfit(f"rules that find nothing in it: {', '.join(idle[:_TOLD])}{more}")
+    return frozenset(matched)
 
 
 def _pieces(beginning: bytes, source: Incoming, behind: int) -> Iterator[bytes]:
@@ -263,7 +299,9 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         name=name,
         pieces=iter((result,)),
         edits=edited.edits,
-        unmatched=ctx.profile.without(edited.matched),
+        sections=frozenset({section.match.key}),
+        matched=found_by(section, edited.matched, ctx),
+        risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
     )
     known = known_of(ctx, done)
@@ -272,6 +310,7 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         done.name, rule = templated(written, known, section.filenames[0].label, ctx)
     else:
         done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
+    done.kept = frozenset({done.name})
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     if passing is not None:
         done.pieces = _passed(result, passing, done, ctx)
@@ -318,7 +357,7 @@ def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context
     written = from_templates(section.filenames, name, lambda selector: None, at)
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
-    return Done(written, pieces, tuple(renamed(name, written, rule)))
+    return Done(written, pieces, tuple(renamed(name, written, rule)), kept=frozenset({written}))
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:

@@ -167,7 +167,8 @@ class Releaser:
 
     def _is_told(self, made: Made) -> bool:
         """Tell whether what was checked and noted of a file is all that this run asks for."""
-        is_checked = self._job.verify in ("off", made.checked)
+        verified, _, rules = made.checked.partition(" ")
+        is_checked = self._job.verify in ("off", verified) and (bool(rules) or not self._job.strict_rules)
         return is_checked and (made.originals or not self._job.originals) and self._job.ids is None
 
     def _known_there(self, place: Place) -> Told | None:
@@ -552,7 +553,9 @@ class Releaser:
             reason=released.reason,
             actions=" ".join(f"{action}={count}" for action, count in sorted(trail.actions.items())),
             unmatched=_listed(released.unmatched),
-            checked=self._job.verify,
+            sections=" ".join(sorted(released.sections)),
+            risks="; ".join(released.risks),
+            checked=f"{self._job.verify} strict-rules" if self._job.strict_rules else self._job.verify,
             originals=self._job.originals,
             audit=trail.lines,
             root=self._job.root,

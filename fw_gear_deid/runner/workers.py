@@ -50,6 +50,8 @@ class Settings:
     """Refuse a file of another person than it stands for; else warn of it."""
     small: bool = False
     """Take the time for the fewest bytes."""
+    strict_rules: bool = False
+    """Refuse a file in which a rule of its section finds nothing."""
 
 
 @frozen
@@ -272,6 +274,7 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         watch,
         small=settings.small,
         originals=settings.originals,
+        strict_rules=settings.strict_rules,
     )
 
 

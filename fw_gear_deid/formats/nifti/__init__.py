@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 
 from fw_gear_deid.formats.nifti.document import KEEP, Document
-from fw_gear_deid.formats.nifti.layout import LENGTH, LOCKED, NAMES, NEEDED, Header, blocks, is_analyze, magic_of, reach
+from fw_gear_deid.formats.nifti.layout import LOCKED, NAMES, NEEDED, is_analyze, magic_of, reach
 from fw_gear_deid.formats.row import Codec, Format, Listing, Options
 from fw_gear_deid.model.action import Texts
 
@@ -65,25 +65,17 @@ def _warnings(options: Options, gone: Collection[str]) -> Iterator[str]:
 
 
 def _beside(data: bytes, options: Options) -> Iterator[tuple[str, bytes]]:
-    for code, start, end in _blocks(data):
-        yield f"extension {code}", data[start + 8 : end]
+    for code, content in Document(data, options).closed:
+        yield f"extension {code}", content
 
 
 def _risks(data: bytes, options: Options) -> Sequence[str]:
-    header = Header(data)
-    texts = [
-        name for name in _TELLING if name in header.slots and header.raw(header.slots[name])[:1] not in (b"", b"\0")
-    ]
-    words = [f"text in {name}" for name in texts]
+    document = Document(data, options)
+    texts = {one.name for one in document.fields if any(one.texts)}
+    words = [f"text in {name}" for name in _TELLING if name in texts]
     if options.get(KEEP) is True:
-        words += dict.fromkeys(f"extension {code}" for code, _, _ in _blocks(data))
+        words += dict.fromkeys(f"extension {code}" for code in document.codes)
     return words
-
-
-def _blocks(data: bytes) -> Iterator[tuple[int, int, int]]:
-    header = Header(data)
-    begin = LENGTH[header.version] + 4
-    return blocks(data[: header.begin], begin, header.order) if data[begin - 4] else iter(())
 
 
 FORMAT = Format(

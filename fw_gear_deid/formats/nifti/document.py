@@ -59,6 +59,16 @@ class Document:
         if gap.strip(b"\0"):
             self._add("bytes in front of the volume", (sha256(gap).hexdigest(),), GAP)
 
+    @property
+    def codes(self) -> list[int]:
+        """Codes of the extensions."""
+        return [one.code for one in self._extensions]
+
+    @property
+    def closed(self) -> list[tuple[int, bytes]]:
+        """Code and content of those extensions that have no fields of their own."""
+        return [(one.code, one.raw[8:]) for one in self._extensions if one.inner is None]
+
     def _add(self, name: str, texts: Texts, why: str = "") -> None:
         if why:
             self.gone[len(self.fields)] = why
