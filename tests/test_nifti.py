@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import json
@@ -21,6 +22,7 @@ import yaml
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
+from fw_gear_deid.cli import main
 from fw_gear_deid.deid import Context, Result, deidentify
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.nifti import layout
@@ -340,8 +342,6 @@ WRONG = {
     "below": (volume(dim=[3, 2, -2, 2, 1, 1, 1, 1]), "negative"),
     "huge": (volume(dim=[7] + 7 * [32767]), "shorter"),
     "kind": (volume(datatype=5), "datatype"),
-    "pair": (volume(magic="ni1"), "pair"),
-    "pair 2": (volume(version=2, magic="ni2"), "pair"),
     "analyze": (volume(magic=""), "Analyze"),
     "many": (volume(*(1001 * [(6, b"")])), "more than"),
 }  # fmt: skip
@@ -354,11 +354,9 @@ def test_damaged_is_refused(bench: Bench, data: bytes, told: str, packs: bool) -
         bench.deid(zipped(data) if packs else data, "descrip", "x.nii.gz" if packs else "x.nii")
 
 
-@pytest.mark.parametrize(
-    "data", [volume(magic="ni1"), volume(magic="ni2", version=2), volume(magic=""), volume(magic="", order=">")]
-)
-def test_half_of_a_pair_is_never_copied(bench: Bench, tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(Unfit):
+@pytest.mark.parametrize("data", [volume(magic=""), volume(magic="", order=">")])
+def test_analyze_is_never_copied(bench: Bench, tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(Unfit, match="Analyze"):
         bench.deid(data[:348], "descrip", "x.hdr")
     profile = parse_profile("filename: {filenames: [{input-regex: .*, output: y}]}\n", "p.yaml")
     (tmp_path / "in").write_bytes(data[:540])
@@ -463,6 +461,148 @@ def test_large_mask_is_no_bomb(bench: Bench, tmp_path: Path) -> None:
     assert len(data) * 200 + (64 << 20) < 80 << 20
     result = bench.deid(data, "descrip", "x.nii.gz")
     assert len(result) < 2 << 20 and len(gzip.decompress(result)) == 352 + (80 << 20)
+
+
+# -- pairs ---------------------------------------------------------------------------------------------
+
+
+def header(*ext: tuple[int, bytes], version: int = 1, skip: int = 0, **more: Any) -> bytes:
+    """Return the header of a pair."""
+    return volume(*ext, version=version, data=b"", magic=f"ni{version}", vox_offset=skip, **more)
+
+
+PLACE = "S/V/A"
+GOOD = {"a.hdr": header((6, b"DOE"), descrip=b"DOE"), "a.img": DATA}
+
+
+class Folder:
+    """Runs on files of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, files: dict[str, bytes], section: Any = None) -> dict[str, tuple[str, str, bytes]]:
+        place = self.folder / "in" / PLACE
+        place.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (place / name).write_bytes(data)
+        profile = self.folder / "p.yaml"
+        profile.write_text(yaml.safe_dump({"nifti": section or fields({"name": "descrip", "remove": True})}))
+        out, reports = self.folder / "out", self.folder / "reports"
+        main(
+            [
+                "run",
+                str(self.folder / "in"),
+                str(out),
+                "--profile",
+                str(profile),
+                "--reports",
+                str(reports),
+                "--workers",
+                "1",
+            ]
+        )
+        found = {}
+        with next(reports.rglob("files.csv")).open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                data = (out / row["destination"]).read_bytes() if row["state"] == "released" else b""
+                found[row["source"].removeprefix(f"{PLACE}/")] = row["state"], row["reason"], data
+        return found
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "out").glob("*/*/*/*"))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("order", "<>")
+def test_pair_comes_out_as_a_pair(runs: Folder, version: int, order: str) -> None:
+    source = header((6, b"DOE"), descrip=b"x\0DOE", version=version, order=order)
+    found = runs.run({"a.hdr": source, "a.img": DATA + b"DOE"})
+    assert found["a.hdr"] == ("released", "", header(version=version, order=order))
+    assert found["a.img"] == ("released", "", DATA)
+    image = (nib.Nifti1Pair if version == 1 else nib.Nifti2Pair).load(next((runs.folder / "out").rglob("*.img")))
+    assert list(np.asanyarray(image.dataobj).ravel(order="F")) == list(np.frombuffer(DATA, f"{order}i2"))
+
+
+def test_pair_packed_and_with_room_in_front(runs: Folder) -> None:
+    source = zipped(header(descrip=b"DOE", skip=16), "DOE")
+    found = runs.run({"a.hdr.gz": source, "a.img.gz": zipped(b"DOE" + bytes(13) + DATA, "DOE")})
+    assert gzip.decompress(found["a.hdr.gz"][2]) == header(skip=16)
+    assert gzip.decompress(found["a.img.gz"][2]) == bytes(16) + DATA
+    assert all(data.startswith(BARE) for _, _, data in found.values())
+
+
+def test_short_header_of_a_pair(runs: Folder) -> None:
+    found = runs.run({"a.hdr": header(descrip=b"DOE")[:348], "a.IMG": DATA})
+    assert (found["a.hdr"][2], found["a.IMG"][2]) == (header()[:348], DATA)
+
+
+NOT_TOGETHER = {
+    "no header": {"a.img": DATA},
+    "no volume": {"a.hdr": header()},
+    "another stem": {"a.hdr": header(), "b.img": DATA},
+    "short": GOOD | {"a.img": DATA[:-1]},
+    "cut": {"a.hdr": header(), "a.img.gz": zipped(DATA)[:-1]},
+    "damaged": GOOD | {"a.hdr": put(header((6, b"")), 352, struct.pack("<i", 999))},
+    "offset": GOOD | {"a.hdr": header(skip=-1)},
+    "text": {"a.hdr": b"ENVI", "a.img": DATA},
+    "single": {"a.hdr": volume(), "a.img": DATA},
+    "analyze": {"a.hdr": volume(magic="")[:348], "a.img": DATA},
+    "rule": GOOD | {"a.hdr": header(db_name=b"no date")},
+}
+
+
+@pytest.mark.parametrize("files", NOT_TOGETHER.values(), ids=NOT_TOGETHER)
+def test_pair_goes_together_or_not_at_all(runs: Folder, files: dict[str, bytes]) -> None:
+    found = runs.run(files, fields({"name": "db_name", "increment-date": True, "date-increment-override": 1}))
+    alone = {"a.hdr"} if files.get("a.hdr") == volume() else set()
+    assert {name for name, (state, reason, _) in found.items() if state == "refused" and reason} == files.keys() - alone
+    assert found.keys() == files.keys()
+    assert len(runs.names()) == len(alone)
+
+
+@pytest.mark.parametrize("more", [
+    {"file-filter": "*.hdr"}, {"file-filter": "*.img"}, {"filenames": [{"input-regex": r"^(?P<n>.)\.hdr$", "output": "{n}.hdr"}]},
+])  # fmt: skip
+def test_profile_that_takes_half_of_a_pair_takes_none(runs: Folder, more: Any) -> None:
+    """But by content: the second one takes both."""
+    runs.run(GOOD, fields({"name": "descrip", "remove": True}) | more)
+    assert len(runs.names()) == (2 if more.get("file-filter") == "*.img" else 0)
+
+
+def test_names_of_a_pair_keep_one_stem(runs: Folder) -> None:
+    found = runs.run({"Doe_T1.hdr": header(descrip=b"Doe"), "Doe_T1.img": DATA})
+    assert {state for state, _, _ in found.values()} == {"released"}
+    stems, suffixes = zip(*(name.split(".") for name in runs.names()), strict=True)
+    assert suffixes == ("hdr", "img") and len({*stems}) == 1 and "oe" not in stems[0]
+
+
+def test_pair_is_made_anew_when_either_half_changes(runs: Folder) -> None:
+    runs.run(GOOD)
+    assert {reason for _, reason, _ in runs.run({}).values()} == {"unchanged: an earlier run released it"}
+    assert {state for state, _, _ in runs.run({"a.img": DATA[:-1]}).values()} == {"refused"}
+
+
+def test_pair_in_an_archive(bench: Bench, tmp_path: Path) -> None:
+    def make(*members: tuple[str, bytes]) -> None:
+        with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members:
+                archive.writestr(name, data)
+
+    section = fields({"name": "descrip", "remove": True})
+    make(("S/a.img", DATA + b"DOE"), ("S/b.hdr", header()), ("S/a.hdr", GOOD["a.hdr"]), ("S/b.img", DATA))
+    bench.run(tmp_path / "x.zip", section, "x.zip")
+    with zipfile.ZipFile(tmp_path / "out") as archive:
+        found = {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist()}
+    assert found == {"a.img": DATA, "a.hdr": header(), "b.hdr": header(), "b.img": DATA}
+    make(("S/a.img", DATA), ("T/a.hdr", GOOD["a.hdr"]))
+    with pytest.raises(Unfit, match="not beside it"):
+        bench.run(tmp_path / "x.zip", section, "x.zip")
 
 
 # -- the two readers -----------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from fw_gear_deid.deid import dataset, document
+from fw_gear_deid.deid import dataset, document, pair
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
@@ -288,8 +289,40 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
 
 def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> Done:
     """De-identify a file of a format that has fields: all of it, or its beginning while the rest passes through."""
+    if (halves := pair.halves(source, name, section.match, ctx)) is not None:
+        return _half(halves, name, section, ctx)
     passing = passing_of(source, section)
     data = passing.beginning if passing is not None else whole(source, section)
+    result, edited, done = _edited(data, name, section, ctx)
+    _name(done, name, name, edited, ctx)
+    if passing is not None:
+        done.pieces = _passed(result, passing, done, ctx)
+    return done
+
+
+def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -> Done:
+    """De-identify half of a pair; the other one has to be as it should, too."""
+    result, edited, done = _edited(halves.header.beginning, name, section, ctx)
+    _name(done, name, halves.stem, edited, ctx)
+    if section.filenames:  # one that has no name stays behind with the other
+        from_templates(section.filenames, halves.other, edited.read, edited.at)
+    if not section.filenames:
+        done.name += halves.suffix
+        done.kept = frozenset({done.name})
+    if halves.is_header:
+        for _ in halves.volume.rest():
+            pass
+        done.pieces = _passed(result, halves.header, done, ctx)
+        return done
+    blank = bytes(len(halves.volume.beginning))
+    done.edits = tuple(edit for edit in done.edits if edit.path == "filename")
+    if halves.volume.beginning != blank:
+        done.edits += (Edit("bytes in front of the volume", "", "", "remove", Always.BEFORE.value, "", ""),)
+    done.pieces = _passed(blank, halves.volume, done, ctx)
+    return done
+
+
+def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
     edited = document.edit(data, section, at)
     result = document.written(data, edited)
@@ -304,17 +337,19 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
     )
-    known = known_of(ctx, done)
+    return result, edited, done
+
+
+def _name(done: Done, name: str, kept: str, edited: Edited, ctx: Context) -> None:
+    """Name a result: by templates, or as much of its own as may be kept, or a neutral one."""
+    known, section = known_of(ctx, done), edited.section
     if section.filenames:
         written = from_templates(section.filenames, name, edited.read, edited.at)
         done.name, rule = templated(written, known, section.filenames[0].label, ctx)
     else:
-        done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
+        done.name, rule = safe_name(kept, known, (), ctx, "file"), Always.NAME.value
     done.kept = frozenset({done.name})
-    done.edits = (*done.edits, *renamed(name, done.name, rule))
-    if passing is not None:
-        done.pieces = _passed(result, passing, done, ctx)
-    return done
+    done.edits = (*done.edits, *renamed(kept, done.name, rule))
 
 
 def passing_of(source: Incoming, section: FieldSection) -> Passing | None:

@@ -7,6 +7,7 @@ from itertools import chain
 
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.formats import archive
+from fw_gear_deid.formats.row import ALL
 from fw_gear_deid.model.errors import Malformed, Unfit
 
 
@@ -46,11 +47,12 @@ class Passing:
             self._pieces = unpacked.pieces(archive.PIECE)
         self._read(archive.HEAD)
         size, self._behind = reach(self._held)
-        if size > most:
-            raise Unfit("what stands in front of its volume is larger than any real header and extensions")
         if unpacked is not None:
             unpacked.expect(size + self._behind)
-        self._read(size)
+        self._read(most + 1 if size == ALL else min(size, most + 1))
+        size = len(self._held) if size == ALL else size
+        if size > most:
+            raise Unfit("what stands in front of its volume is larger than any real header and extensions")
         if len(self._held) < size:
             raise Malformed("it is cut off in front of its volume")
         self.beginning, self._held = self._held[:size], self._held[size:]

@@ -163,7 +163,8 @@ def make_share(source: Path, name: str, ctx: Context, out: Path, share: int, sha
         with zips.Target(out, small=ctx.small) as target:
             for number, member in enumerate(archive.members()):
                 if number % shares == share:
-                    record = records[member.position] = _record(member, ctx, target)
+                    own = replace(ctx, archive=archive)
+                    record = records[member.position] = _record(member, own, target)
                     if record.error is not None or record.damage is not None:
                         break  # the archive is refused for it, or for an earlier one
     return records

@@ -94,6 +94,31 @@ def _nothing(data: bytes, options: Options) -> tuple[()]:
     return ()
 
 
+ALL = -1
+"""Of a ``reach``: as many as there are."""
+
+
+@frozen
+class Pair:
+    """How a format has a file's fields in one file and what they are about in another, both of one stem.
+
+    Attributes
+    ----------
+    headers, volumes : tuple of str
+        Suffixes of the names of the halves, in lower case.
+    is_header : callable
+        First bytes of a file → whether it is the half with the fields.
+    reach : callable
+        First bytes of that half → how many bytes stand in front of what passes through in the other, and of that. The
+        former are blanked.
+    """
+
+    headers: tuple[str, ...]
+    volumes: tuple[str, ...]
+    is_header: Callable[[bytes], bool]
+    reach: Callable[[bytes], tuple[int, int]]
+
+
 @frozen
 class Codec:
     """Who opens the files of a format. Knows fields and bytes, and no rule.
@@ -120,6 +145,7 @@ class Codec:
     empty : callable, optional
         Of a format whose fields stand for good, so that none is made and those that go are emptied: texts of a field →
         whether it is.
+    pair : Pair, optional
     """
 
     open: Callable[[bytes, Options], Document]
@@ -129,6 +155,7 @@ class Codec:
     risks: Callable[[bytes, Options], Sequence[str]] = _nothing
     reach: Callable[[bytes], tuple[int, int]] | None = None
     empty: Callable[[Texts], bool] | None = None
+    pair: Pair | None = None
 
 
 def _no(head: bytes) -> bool:

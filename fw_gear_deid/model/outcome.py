@@ -25,6 +25,7 @@ class Always(Enum):
     ZIP_OUTSIDE = "always: bytes of an archive that belong to no member"
     TAR_HEADERS = "always: owners, times and other header fields of a tar archive"
     PACKED_HEADER = "always: header of a packed file, with its name and time"
+    BEFORE = "always: bytes in front of the volume"
     BEHIND = "always: bytes behind the volume"
     MEMBER_DROPPED = "always: member that no section takes"
     NAME = "always: name carries an identifier"

@@ -10,6 +10,7 @@ from hashlib import sha256
 from unicodedata import normalize
 
 from fw_gear_deid.deid.container import CleanContainer
+from fw_gear_deid.deid.pair import other_names
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
@@ -234,6 +235,7 @@ def first_tasks(
 ) -> list[Task]:
     """Return the task of every group: whose it is, and of a loose one which visit."""
     tasks = []
+    lie = {_beside(item, item.name): item for one in groups for item in one.items if other_names(item.name)}
     for number, one in enumerate(groups):
         item = one.items[0]
         person, found = people.of.get(item.id), seen.get(item.id)
@@ -250,9 +252,15 @@ def first_tasks(
                 by_id=person is not None and item.id in people.loose,
                 visit=visit if person is not None else "",
                 row=found.number if isinstance(found, Seen) else 0,
+                half=next(filter(None, (lie.get(_beside(item, name)) for name in other_names(item.name))), None),
             )
         )
     return tasks
+
+
+def _beside(item: Item, name: str) -> tuple[object, ...]:
+    """Return what tells a file of a name that lies beside another one."""
+    return item.containers, item.id[: len(item.id) - len(item.name)], name.lower()
 
 
 @lru_cache(maxsize=256)  # files of one visit follow one another
@@ -416,5 +424,6 @@ def version_of(task: Task) -> str:
 
     Where they lie does not: folders are renamed, and copied.
     """
-    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in task.items)))
+    items = task.items if task.half is None else (*task.items, task.half)
+    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in items)))
     return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

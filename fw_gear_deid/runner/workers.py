@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, pair, survey
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.shares import Shares, make_share
@@ -87,6 +87,8 @@ class Task:
         How many workers make its members beforehand; 0 for a file that is done at once.
     share : int
         Which of these shares this is about.
+    half : Item or None
+        The other half of a pair.
     """
 
     number: int
@@ -103,6 +105,7 @@ class Task:
     row: int = 0
     shares: int = 0
     share: int = 0
+    half: Item | None = None
 
 
 @frozen
@@ -180,18 +183,32 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
     try:
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         try:
-            ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
+            half = _half(settings, task, inbox)
+            ctx = replace(
+                _context(settings, task, paths[0], notes, watch),
+                shares=_shares(settings, task),
+                other=lambda names: half and pair.lying(half[0].name, half[1]),
+            )
             done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _are_still(settings.source, task, paths):
                 raise
             return Failed(_CHANGED)  # half of it may be read, half not there yet
+        if half is not None and not settings.source.is_still(*half):
+            return Failed(_CHANGED)
         return done if _are_still(settings.source, task, paths) else Failed(_CHANGED)
     finally:
         _clear(inbox)
         for number in range(task.shares):
             for path in _part(settings, task, number):
                 path.unlink(missing_ok=True)
+
+
+def _half(settings: Settings, task: Task, inbox: Path) -> tuple[Item, Path] | None:
+    """Fetch the other half of a pair; None where there is none that can be read."""
+    if task.half is None or task.half.problem:
+        return None
+    return task.half, settings.source.fetch(task.half, inbox / "half" if inbox.exists() else inbox)
 
 
 def share(settings: Settings, task: Task) -> bool:

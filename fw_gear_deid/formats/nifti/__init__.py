@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 
 from fw_gear_deid.formats.nifti.document import KEEP, Document
-from fw_gear_deid.formats.nifti.layout import LOCKED, NAMES, NEEDED, is_analyze, magic_of, reach
-from fw_gear_deid.formats.row import Codec, Format, Listing, Options
+from fw_gear_deid.formats.nifti.layout import LOCKED, NAMES, NEEDED, is_analyze, is_pair, magic_of, reach, volume_of
+from fw_gear_deid.formats.row import Codec, Format, Listing, Options, Pair
 from fw_gear_deid.model.action import Texts
 
 _GZIP = b"\x1f\x8b\x08"
@@ -78,13 +78,18 @@ def _risks(data: bytes, options: Options) -> Sequence[str]:
     return words
 
 
+_PAIR = Pair((".hdr", ".hdr.gz"), (".img", ".img.gz"), is_pair, volume_of)
 FORMAT = Format(
     "nifti",
     "NIfTI volume",
-    ("*.nii", "*.nii.gz"),
+    (
+        "*.nii",
+        "*.nii.gz",
+        *(f"*{one}" for suffix in (*_PAIR.headers, *_PAIR.volumes) for one in (suffix, suffix.upper())),
+    ),
     is_nifti,
     options={KEEP: "bool"},
-    codec=Codec(Document, _again, 64 << 20, _beside, _risks, reach, _is_empty),
+    codec=Codec(Document, _again, 64 << 20, _beside, _risks, reach, _is_empty, _PAIR),
     wrong=_wrong,
     stays=_stays,
 )

@@ -41,8 +41,8 @@ class Document:
 
     def __init__(self, data: bytes, options: Options) -> None:
         self._header = Header(data)
-        self._data = data[: self._header.begin]
-        if len(self._data) < self._header.begin:
+        self._data = data if self._header.is_pair else data[: self._header.begin]
+        if not self._header.is_pair and len(data) < self._header.begin:
             raise Malformed("it is cut off in front of its volume")
         self._keeps = options.get(KEEP) is True
         self.fields: list[Field] = []
@@ -50,7 +50,7 @@ class Document:
         self._slots: dict[int, Slot] = {}
         self._named: dict[str, int] = {}
         for slot in self._header.slots.values():
-            if slot.name != "vox_offset":  # it follows the extensions
+            if slot.name != "vox_offset" or self._header.is_pair:  # else it follows the extensions
                 self._add_slot(slot)
         self._extensions: list[_Extension] = []
         self._end = self._read_extensions()
@@ -90,6 +90,8 @@ class Document:
 
     def _read_extensions(self) -> int:
         end = LENGTH[self._header.version] + 4
+        if len(self._data) < end:  # the header of a pair may end without the four bytes
+            return end - 4
         if self._data[end - 4] == 0:
             return end
         for code, start, end in blocks(self._data, end, self._header.order):  # noqa: B020 -- the last one tells the end
@@ -195,7 +197,8 @@ class Document:
         if not new:
             yield begin - 4, begin, bytes(4)
         yield begin, len(self._data), new
-        yield self._offset(begin + len(new))
+        if not self._header.is_pair:
+            yield self._offset(begin + len(new))
 
     def _offset(self, begin: int) -> Splice:
         slot = self._header.slots["vox_offset"]

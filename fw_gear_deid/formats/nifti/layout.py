@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 
+from fw_gear_deid.formats.row import ALL
 from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.frozen import frozen
 
@@ -67,7 +68,7 @@ NEEDED = 544
 """Bytes that tell a header, and whether extensions follow."""
 _SMALLEST = 16  # bytes of an extension
 _MOST = 1000  # extensions
-_MAGIC = {b"n+1\0": 1, b"n+2\0": 2}
+_MAGIC = {b"n+1\0": 1, b"n+2\0": 2, b"ni1\0": 1, b"ni2\0": 2}
 _PAIRS = (b"ni1\0", b"ni2\0")
 
 
@@ -88,8 +89,13 @@ def is_analyze(head: bytes) -> bool:
     return any(size == LENGTH[1] and 1 <= count <= 7 and kind in (0, *_BITS) for size, count, kind in sizes.values())
 
 
+def is_pair(head: bytes) -> bool:
+    """Tell whether a file is the header of a volume that lies in another one."""
+    return magic_of(head) in _PAIRS
+
+
 class Header:
-    """The header of a file that holds its volume, read and checked.
+    """A header, read and checked.
 
     Parameters
     ----------
@@ -102,28 +108,26 @@ class Header:
         1 or 2.
     order : str
         Of ``struct``.
+    is_pair : bool
+        The volume lies in another file.
     begin, volume : int
-        Bytes in front of the volume, and of it.
+        Bytes in front of the volume in the file that holds it, and of it.
 
     Raises
     ------
     Unfit
-        It is half of a pair, or Analyze.
+        It is Analyze.
     Malformed
     """
 
     def __init__(self, head: bytes) -> None:
         magic = magic_of(head)
-        if magic in _PAIRS:
-            raise Unfit(
-                "it is the header of a pair (.hdr and .img), which is not carried out: make one file (.nii) of it"
-            )
         if not magic:
             if is_analyze(head):
                 raise Unfit("it is Analyze 7.5 and no NIfTI: convert it")
             raise Malformed("it does not begin with the header of a NIfTI file")
-        self.version = _MAGIC[magic]
-        if len(head) < LENGTH[self.version] + 4:
+        self.version, self.is_pair = _MAGIC[magic], magic in _PAIRS
+        if len(head) < LENGTH[self.version] + (0 if self.is_pair else 4):
             raise Malformed("its header is cut off")
         self.head = head
         self.slots = SLOTS[self.version]
@@ -150,7 +154,8 @@ class Header:
 
     def _begin(self) -> int:
         (offset,) = self.numbers("vox_offset")
-        if not LENGTH[self.version] + 4 <= offset < float("inf") or offset != int(offset):
+        least = 0 if self.is_pair else LENGTH[self.version] + 4
+        if not least <= offset < float("inf") or offset != int(offset):
             raise Malformed("vox_offset is not where a volume can begin")
         return int(offset)
 
@@ -171,7 +176,18 @@ class Header:
 
 
 def reach(head: bytes) -> tuple[int, int]:
-    """Return how many bytes stand in front of the volume, and how many it has.
+    """Return how many bytes stand in front of the volume, and how many it has; of half of a pair all and none.
+
+    Raises
+    ------
+    Unfit
+    """
+    header = Header(head)
+    return (ALL, 0) if header.is_pair else (header.begin, header.volume)
+
+
+def volume_of(head: bytes) -> tuple[int, int]:
+    """Return how many bytes stand in front of the volume in the other file of a pair, and how many it has.
 
     Raises
     ------

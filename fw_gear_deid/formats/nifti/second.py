@@ -21,11 +21,11 @@ class Again:
     def __init__(self, data: bytes, options: Options) -> None:
         header = _header(data)
         self.fields: list[Field] = []
+        alone = header["magic"].item()[1:2] == b"+"
         for name in header.dtype.names:
-            if name != "vox_offset":
+            if name != "vox_offset" or not alone:
                 self._add(name, header[name])
-        begin = int(header["vox_offset"])
-        if begin != len(data):
+        if alone and int(header["vox_offset"]) != len(data):
             raise Malformed("its volume does not begin where vox_offset says")
         self._read_extensions(data, header.dtype.itemsize, "big" if header["dim"].dtype.byteorder == ">" else "little")
 
@@ -46,8 +46,8 @@ class Again:
             self.fields.append(Field(f"{name} behind its end", "", (_text(raw.ljust(width, b"\0")[end + 1 :]),)))
 
     def _read_extensions(self, data: bytes, length: int, order: Any) -> None:
-        at = length + 4
-        while data[length] and at + 16 <= len(data):
+        at = length + 4 if len(data) >= length + 4 else length
+        while any(data[length : length + 1]) and at + 16 <= len(data):
             size = int.from_bytes(data[at : at + 4], order, signed=True)
             code = int.from_bytes(data[at + 4 : at + 8], order, signed=True)
             if size <= 0:
