@@ -179,7 +179,8 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     ctx.notes.add(before, edited.after)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "")
     if section.filenames:
-        written, rule = from_templates(section.filenames, name, edited.read, at), section.filenames[0].label
+        written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
+        rule = section.filenames[0].label
     else:
         written, rule = _default_name(edited.after, name, ctx), "default name"
     pieces, meta = part10.write(parts, edited.meta, edited.body)
@@ -241,6 +242,9 @@ def known_of(ctx: Context, *files: Done) -> Known:
     for text in ctx.telling:
         known.add(text, "")
         known.tells_whose |= not is_neutral(text)
+    known.tells_whose |= ctx.entities is not None  # names of a layout are made of its words
+    if ctx.beside is not None:
+        known.merge(ctx.beside)
     for one in files:
         one.teach(known)
     return known
@@ -289,7 +293,7 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         raise Unfit(f"it is larger than {section.match.key} files are read")
     data = source.all()
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
-    edited = document.edit(data, section, at)
+    edited = document.edit(data, section, at, ctx.follow if ctx.entities is not None else None)
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -304,10 +308,10 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
     )
     known = known_of(ctx, done)
     if section.filenames:
-        written = from_templates(section.filenames, name, edited.read, edited.at)
+        written = ctx.follow(from_templates(section.filenames, name, edited.read, edited.at))
         done.name, rule = templated(written, known, section.filenames[0].label, ctx)
     else:
-        done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
+        done.name, rule = _own_name(name, known, ctx)
     done.kept = frozenset({done.name})
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
@@ -315,7 +319,7 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
     at = At("text", ctx.draw(), ctx.today, lambda name: "")
-    written = from_templates(section.filenames, name, lambda selector: None, at)
+    written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
     return Done(written, pieces, tuple(renamed(name, written, rule)), kept=frozenset({written}))
@@ -326,8 +330,18 @@ def renamed(before: str, after: str, rule: str) -> list[Edit]:
     return [] if before == after else [Edit("filename", "", "", "rename", rule, before, after)]
 
 
+def _own_name(name: str, known: Known, ctx: Context) -> tuple[str, str]:
+    """Return a file's name as it may stay, and what changed it."""
+    followed = ctx.follow(name)
+    written = safe_name(followed, known, (), ctx, "file")
+    return written, Always.BIDS.value if written == sanitize(followed) != sanitize(name) else Always.NAME.value
+
+
 def safe_name(name: str, known: Known, standing: Collection[str], ctx: Context, kind: str) -> str:
     """Return a name as it is, or a neutral one; ``names.may_stay`` decides."""
     if may_stay(name, known, standing):
         return sanitize(name)
-    return ctx.keyring.name(kind, name) + ("" if kind == "folder" else suffix_of(name))
+    if kind == "folder":
+        return ctx.keyring.name(kind, name)
+    suffix = suffix_of(name)
+    return ctx.keyring.name(kind, name[: len(name) - len(suffix)] or name) + suffix  # one stem, one pseudonym
