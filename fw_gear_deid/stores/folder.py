@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +28,8 @@ _END = 64 << 10  # bytes
 _SUBJECTS = 20  # folders that tell what the others are like
 _IDENTITY = ".fw-gear-deid"  # of a destination: which ledger it belongs to, and which key it was made with
 CHANGED = "it changed while the run was at it"
+_NOTE = re.compile(r"[0-9a-f]+(\.[0-9a-f]+)*")
+_KEYS = 12  # that one name has room for
 _LEAVES = "a link that leaves the source folder is not followed"
 
 
@@ -234,17 +236,18 @@ class FolderSink:
             The note is damaged.
         """
         try:
-            found = json.loads((self.root / _IDENTITY).read_text(encoding="utf-8"))
-            return Identity(str(found["id"]), tuple(str(one) for one in found["keys"]))
-        except FileNotFoundError:
-            return Identity()
+            text = Root(self.root).noted(_IDENTITY)
         except OSError as error:
             raise UsageError(f"{self.root / _IDENTITY}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError):
+        if not text:
+            return Identity()
+        if not _NOTE.fullmatch(text):
             raise UsageError(
                 f"{self.root / _IDENTITY}: damaged; it tells which key the files of DEST were made with. "
                 "Bring it back, or choose another DEST"
-            ) from None
+            )
+        id_, *keys = text.split(".")
+        return Identity(id_, tuple(keys))
 
     def claim(self, identity: Identity) -> None:
         """Write the note.
@@ -254,8 +257,7 @@ class FolderSink:
         OSError
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"id": identity.id, "keys": identity.keys})
-        Root(self.root).note(_IDENTITY, text + "\n")
+        Root(self.root).note(_IDENTITY, ".".join((identity.id, *identity.keys[-_KEYS:])))
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether something stands at a destination."""
