@@ -9,7 +9,7 @@ from fw_gear_deid.deid import dataset, document
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
+from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
@@ -254,7 +254,7 @@ def templated(name: str, known: Known, rule: str, ctx: Context) -> tuple[str, st
     """Return a name that ``filenames`` gives, and its rule; a neutral one where it carries what a rule took away."""
     if not known.told_by(name):
         return name, rule
-    return ctx.keyring.name("file", name) + suffix_of(name), Always.NAME.value
+    return _pseudonym(name, ctx), Always.NAME.value
 
 
 def held(sorting: Mapping[str, str], known: Known) -> dict[str, str]:
@@ -343,5 +343,9 @@ def safe_name(name: str, known: Known, standing: Collection[str], ctx: Context, 
         return sanitize(name)
     if kind == "folder":
         return ctx.keyring.name(kind, name)
-    suffix = suffix_of(name)
-    return ctx.keyring.name(kind, name[: len(name) - len(suffix)] or name) + suffix  # one stem, one pseudonym
+    return _pseudonym(name, ctx)
+
+
+def _pseudonym(name: str, ctx: Context) -> str:
+    """Return a neutral name for a file: companions of one stem get one."""
+    return ctx.keyring.name("file", stem_of(name) or name) + suffix_of(name)

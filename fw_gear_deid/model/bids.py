@@ -60,6 +60,12 @@ def prefix_of(label: str) -> str:
     return SESSION if _SESSION.fullmatch(label) else ""
 
 
+def _is_name(text: str, found: re.Match[str]) -> bool:
+    """Tell whether labels stand alone, or in a path or a file's name."""
+    before, behind = text[: found.start()][-1:], text[found.end() :][:1]
+    return before in ("", "/", ":", "_", "\\") and behind in ("", "/", "_", ".", "\\")
+
+
 @frozen
 class Entities:
     """Labels of a dataset, and what becomes of them.
@@ -81,7 +87,8 @@ class Entities:
         Parameters
         ----------
         unknown : callable
-            ``sub-01`` or ``sub-01/ses-1`` that has no folder → what it becomes.
+            ``sub-01`` or ``sub-01/ses-1`` that has no folder → what it becomes, where it stands as a name does:
+            ``sub-millimeter scan`` is none.
         """
         if "sub-" not in text and "ses-" not in text:
             return text
@@ -91,6 +98,9 @@ class Entities:
 
         def one(found: re.Match[str]) -> str:
             subject, session = found["subject"], found["session"] or found["alone"]
+            is_known = (subject or self.subject) in self.labels
+            if not is_known and not _is_name(text, found):
+                return found.group()
             new = label(subject) if subject else ""
             if not session:
                 return new
