@@ -63,20 +63,11 @@ def test_a_tree_stays_one(desk: Desk) -> None:
     by_name = {shape(name): name for name in there}
     text = {name: json.loads(there[path]) for name, path in by_name.items() if name.endswith(".json")}
     assert text["sub-*/anat/sub-*_T1w.json"]["run"] == "01"
-    assert text["sub-*/sub-*_sessions.json"]["NoteOnSub"] == "sub-marine and unsub-ZZB".replace(
-        "sub-marine", text["sub-*/sub-*_sessions.json"]["NoteOnSub"].split()[0]
-    )
+    assert text["sub-*/sub-*_sessions.json"]["NoteOnSub"] == "sub-marine and unsub-ZZB"
     subject, session = by_name[f"{a}/anat/sub-*_ses-*_T1w.json"].split("/")[:2]
-    other = by_name["sub-*/anat/sub-*_T1w.json"].split("/")[0]
     intended = text[f"{a}/fmap/sub-*_ses-*_phase.json"]["IntendedFor"]
-    assert (
-        intended
-        == [
-            f"{session}/dwi/{subject}_{session}_dwi.nii.gz",
-            f"bids::{other}/anat/{other}_T1w.nii.gz",
-        ]
-        or intended[0] == f"{session}/dwi/{subject}_{session}_dwi.nii.gz"
-    )
+    assert intended[0] == f"{session}/dwi/{subject}_{session}_dwi.nii.gz"
+    assert shape(intended[1]) == "bids::sub-*/anat/sub-*_T1w.nii.gz"  # of another subject: nobody learns which
     assert text[f"{a}/sub-*_ses-*_scans.json"]["filename"] == f"anat/{subject}_{session}_T1w.nii.gz"
     sources = text["dataset_description.json"]["SourceDatasets"]
     assert sources[0] == f"bids:raw:{subject}/anat"
@@ -168,9 +159,11 @@ def test_what_belongs_to_a_dataset() -> None:
         ("xsub-1 sub- ses", "xsub-1 sub- ses"),
         ("(sub-1)", "(sub-X)"),
         ("run-01", "run-01"),
+        ("sub-millimeter scan of sub-1", "sub-millimeter scan of sub-X"),
+        ("bids::sub-2/anat", "bids::new(sub-2)/anat"),
     ],
 )
 def test_labels_are_replaced(text: str, expected: str) -> None:
     entities = Entities({"sub-1": "sub-X", "sub-1/ses-a": "ses-Y"}, "sub-1")
-    assert entities.replaced(text, lambda key: f"new({key})" if "/" not in key else f"new({key})") == expected
+    assert entities.replaced(text, lambda key: f"new({key})") == expected
     assert Entities({}, "").replaced("ses-1", str) == "ses-1"
