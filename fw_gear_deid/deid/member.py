@@ -11,7 +11,7 @@ from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
+from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.deid.passing import Passing
 from fw_gear_deid.formats import FORMATS
@@ -183,7 +183,8 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     ctx.notes.add(before, edited.after)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "")
     if section.filenames:
-        written, rule = from_templates(section.filenames, name, edited.read, at), section.filenames[0].label
+        written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
+        rule = section.filenames[0].label
     else:
         written, rule = _default_name(edited.after, name, ctx), "default name"
     pieces, meta = part10.write(parts, edited.meta, edited.body)
@@ -245,6 +246,9 @@ def known_of(ctx: Context, *files: Done) -> Known:
     for text in ctx.telling:
         known.add(text, "")
         known.tells_whose |= not is_neutral(text)
+    known.tells_whose |= ctx.entities is not None  # names of a layout are made of its words
+    if ctx.beside is not None:
+        known.merge(ctx.beside)
     for one in files:
         one.teach(known)
     return known
@@ -254,7 +258,7 @@ def templated(name: str, known: Known, rule: str, ctx: Context) -> tuple[str, st
     """Return a name that ``filenames`` gives, and its rule; a neutral one where it carries what a rule took away."""
     if not known.told_by(name):
         return name, rule
-    return ctx.keyring.name("file", name) + suffix_of(name), Always.NAME.value
+    return _pseudonym(name, ctx), Always.NAME.value
 
 
 def held(sorting: Mapping[str, str], known: Known) -> dict[str, str]:
@@ -294,37 +298,33 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
     passing = passing_of(source, section)
     data = passing.beginning if passing is not None else whole(source, section)
     result, edited, done = _edited(data, name, section, ctx)
-    _name(done, name, name, edited, ctx)
+    _name(done, name, edited, ctx)
     if passing is not None:
         done.pieces = _passed(result, passing, done, ctx)
     return done
 
 
 def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -> Done:
-    """De-identify half of a pair; the other one has to be as it should, too."""
+    """De-identify half of a pair; the other one has to be as it should, too, before a byte of it comes."""
     result, edited, done = _edited(halves.header.beginning, name, section, ctx)
-    _name(done, name, halves.stem, edited, ctx)
-    if section.filenames:  # one that has no name stays behind with the other
+    _name(done, name, edited, ctx)
+    if section.filenames:  # where there is no name for one, both stay behind
         from_templates(section.filenames, halves.other, edited.read, edited.at)
-    if not section.filenames:
-        done.name += halves.suffix
-        done.kept = frozenset({done.name})
     if halves.is_header:
-        for _ in halves.volume.rest():
-            pass
-        done.pieces = _passed(result, halves.header, done, ctx)
+        done.pieces = chain(halves.check(), _passed(result, halves.header, done, ctx))
         return done
-    blank = bytes(len(halves.volume.beginning))
+    volume = halves.there()
+    blank = bytes(len(volume.beginning))
     done.edits = tuple(edit for edit in done.edits if edit.path == "filename")
-    if halves.volume.beginning != blank:
+    if volume.beginning != blank:
         done.edits += (Edit("bytes in front of the volume", "", "", "remove", Always.BEFORE.value, "", ""),)
-    done.pieces = _passed(blank, halves.volume, done, ctx)
+    done.pieces = _passed(blank, volume, done, ctx)
     return done
 
 
 def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
-    edited = document.edit(data, section, at)
+    edited = document.edit(data, section, at, ctx.follow if ctx.entities is not None else None)
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -340,16 +340,16 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
     return result, edited, done
 
 
-def _name(done: Done, name: str, kept: str, edited: Edited, ctx: Context) -> None:
+def _name(done: Done, name: str, edited: Edited, ctx: Context) -> None:
     """Name a result: by templates, or as much of its own as may be kept, or a neutral one."""
     known, section = known_of(ctx, done), edited.section
     if section.filenames:
-        written = from_templates(section.filenames, name, edited.read, edited.at)
+        written = ctx.follow(from_templates(section.filenames, name, edited.read, edited.at))
         done.name, rule = templated(written, known, section.filenames[0].label, ctx)
     else:
-        done.name, rule = safe_name(kept, known, (), ctx, "file"), Always.NAME.value
+        done.name, rule = _own_name(name, known, ctx)
     done.kept = frozenset({done.name})
-    done.edits = (*done.edits, *renamed(kept, done.name, rule))
+    done.edits = (*done.edits, *renamed(name, done.name, rule))
 
 
 def passing_of(source: Incoming, section: FieldSection) -> Passing | None:
@@ -389,7 +389,7 @@ def _passed(result: bytes, passing: Passing, done: Done, ctx: Context) -> Iterat
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
     at = At("text", ctx.draw(), ctx.today, lambda name: "")
-    written = from_templates(section.filenames, name, lambda selector: None, at)
+    written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
     return Done(written, pieces, tuple(renamed(name, written, rule)), kept=frozenset({written}))
@@ -400,8 +400,22 @@ def renamed(before: str, after: str, rule: str) -> list[Edit]:
     return [] if before == after else [Edit("filename", "", "", "rename", rule, before, after)]
 
 
+def _own_name(name: str, known: Known, ctx: Context) -> tuple[str, str]:
+    """Return a file's name as it may stay, and what changed it."""
+    followed = ctx.follow(name)
+    written = safe_name(followed, known, (), ctx, "file")
+    return written, Always.BIDS.value if written == sanitize(followed) != sanitize(name) else Always.NAME.value
+
+
 def safe_name(name: str, known: Known, standing: Collection[str], ctx: Context, kind: str) -> str:
     """Return a name as it is, or a neutral one; ``names.may_stay`` decides."""
     if may_stay(name, known, standing):
         return sanitize(name)
-    return ctx.keyring.name(kind, name) + ("" if kind == "folder" else suffix_of(name))
+    if kind == "folder":
+        return ctx.keyring.name(kind, name)
+    return _pseudonym(name, ctx)
+
+
+def _pseudonym(name: str, ctx: Context) -> str:
+    """Return a neutral name for a file: companions of one stem get one."""
+    return ctx.keyring.name("file", stem_of(name) or name) + suffix_of(name)

@@ -5,6 +5,7 @@ Each half is worked on by itself and reads the other one, so both are released o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.context import Context
@@ -25,21 +26,44 @@ class Halves:
 
     Attributes
     ----------
-    stem, suffix : str
-        Of the name of the half at hand.
     other : str
-        Base name of the other one.
+        Base name of the other half; empty where there is none.
     is_header : bool
-        It is the one with the fields.
-    header, volume : Passing
+        The one at hand has the fields.
+    header : Passing
+    volume : Passing or None
     """
 
-    stem: str
-    suffix: str
     other: str
     is_header: bool
     header: Passing
-    volume: Passing
+    volume: Passing | None
+
+    def there(self) -> Passing:
+        """Return the volume.
+
+        Raises
+        ------
+        Unfit
+            It is not there.
+        """
+        if self.volume is None:
+            raise Unfit(_ALONE)
+        return self.volume
+
+    def check(self) -> Iterator[bytes]:
+        """Yield nothing, when the volume is all there; what goes from the header is known without.
+
+        Raises
+        ------
+        Unfit
+        """
+        for _ in self.there().rest():
+            pass
+        yield from ()
+
+
+_ALONE = "it is half of a pair, and the other one (.hdr or .img of the same name) is not beside it"
 
 
 def halves(source: Incoming, name: str, match: FileMatch, ctx: Context) -> Halves | None:
@@ -56,29 +80,35 @@ def halves(source: Incoming, name: str, match: FileMatch, ctx: Context) -> Halve
     Raises
     ------
     Unfit
-        The other half is not there, or none.
+        The other half of a volume is not there, or none.
     """
-    row = FORMATS[match.key]
-    codec = row.codec
+    codec = FORMATS[match.key].codec
     if codec is None or codec.pair is None or codec.reach is None:
         return None
-    head = archive.look(source.data).head if source.data else b""
-    is_header = codec.pair.is_header(head)
-    stem, suffix = _split(codec.pair, name)
-    if not is_header and (suffix.lower() not in codec.pair.volumes or row.sniff(head)):
+    is_header = codec.pair.is_header(archive.look(source.data).head)
+    if not is_header and not is_volume(source.data, name, match):
         return None
-    found = ctx.other(other_names(name)) if ctx.other is not None else None
-    if found is None:
-        raise Unfit("it is half of a pair, and the other one (.hdr or .img of the same name) is not beside it")
-    there, other = found
-    if not (match.by_name(there) or (not is_header and match.by_content(other.data[: archive.HEAD]))):
+    there, other = (ctx.other and ctx.other(other_names(name))) or ("", None)
+    if other is None and not is_header:
+        raise Unfit(_ALONE)
+    if other is not None and not (
+        match.by_name(there) or (not is_header and match.by_content(other.data[: archive.HEAD]))
+    ):
         raise Unfit("it is half of a pair, and the file-filter of the section leaves the other one out")
-    header, volume = (source, other) if is_header else (other, source)
+    header, volume = (source, other) if is_header or other is None else (other, source)
     begun = Passing(header, codec.reach, codec.most)
     if not codec.pair.is_header(begun.beginning):
         raise Unfit("it has the name of half of a pair, and the file beside it is no header of one")
     sizes = codec.pair.reach(begun.beginning)
-    return Halves(stem, suffix, there, is_header, begun, Passing(volume, lambda _: sizes, codec.most))
+    behind = Passing(volume, lambda _: sizes, codec.most) if volume is not None else None
+    return Halves(there, is_header, begun, behind)
+
+
+def is_volume(data: bytes, name: str, match: FileMatch) -> bool:
+    """Tell whether a file that a section takes is the half of a pair without fields, by its name and first bytes."""
+    row = FORMATS[match.key]
+    pair = row.codec.pair if row.codec is not None else None
+    return pair is not None and name.lower().endswith(pair.volumes) and not row.sniff(archive.look(data).head)
 
 
 def other_names(name: str) -> tuple[str, ...]:

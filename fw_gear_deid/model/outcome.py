@@ -29,6 +29,7 @@ class Always(Enum):
     BEHIND = "always: bytes behind the volume"
     MEMBER_DROPPED = "always: member that no section takes"
     NAME = "always: name carries an identifier"
+    BIDS = "always: names follow the labels of a BIDS tree"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
     CONTAINER = "always: container metadata without a rule"

@@ -212,10 +212,11 @@ class Document:
         if one.inner is None:
             return b"" if one.first in changes.texts else one.raw
         count = len(one.inner.fields)
-        inner = {number: REMOVE for number in range(count) if one.first + number in changes.texts}
+        texts = ((number, changes.texts.get(one.first + number)) for number in range(count))
+        inner = {number: new for number, new in texts if new is not None}
         if not inner:
             return one.raw
-        if len(inner) == count:
+        if list(inner.values()) == count * [REMOVE]:
             return b""
         payload, at, pieces = one.raw[8:].rstrip(b"\0"), 0, []
         for start, end, new in one.inner.splices(Changes(inner, {})):
