@@ -13,6 +13,7 @@ from typing import Any
 
 import pydicom
 import yaml
+from nibabel.nifti1 import Nifti1Header
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -22,6 +23,7 @@ from fw_gear_deid.formats import TABLE as FORMATS
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.language.schema import SECTIONS
 from fw_gear_deid.profile.parse import parse_profile
+from tests.nifti_files import volume
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
@@ -39,7 +41,7 @@ def examples() -> dict[str, list[Example]]:
 def ran(example: Example) -> tuple[Any, str]:
     """Return what an example comes out as, in the form of its ``after``, and under which name."""
     name = example.get("archive") or example.get("file") or "1.dcm"
-    data = _bytes(example["before"])
+    data = volume(**_raw(example["before"])) if name.endswith(".nii") else _bytes(example["before"])
     if "archive" in example:
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w") as archive:
@@ -56,7 +58,14 @@ def ran(example: Example) -> tuple[Any, str]:
         with zipfile.ZipFile(io.BytesIO(result)) as archive:
             (written,) = archive.namelist()
             result = archive.read(written)
+    if name.endswith(".nii"):
+        header = Nifti1Header(result[:348])
+        return {field: header[field].item().decode() for field in example["before"]}, written
     return _texts(example["before"], result), written
+
+
+def _raw(before: Mapping[str, str]) -> dict[str, bytes]:
+    return {field: text.encode() for field, text in before.items()}
 
 
 def _bytes(before: str | Mapping[str, Any]) -> bytes:
@@ -124,6 +133,7 @@ _TITLES = {
     "2-actions": "What",
     "3-names": "Names, other files, archives",
     "4-formats": "Other kinds of files",
+    "5-volumes": "Volumes",
 }
 
 
@@ -178,7 +188,7 @@ def _example(one: Example) -> Iterator[str]:
             yield text.rstrip("\n")
             yield "```\n"
     else:
-        yield "| element | before | after |"
+        yield f"| {'field' if one.get('file', '').endswith('.nii') else 'element'} | before | after |"
         yield "|---|---|---|"
         for name in dict.fromkeys((*one["before"], *one["after"])):
             cells = [_cell(one[when][name]) if name in one[when] else "" for when in ("before", "after")]
