@@ -263,6 +263,12 @@ def test_mrs_of_another_kind_goes(bench: Bench, content: bytes) -> None:
     assert bench.deid(volume((44, content)), "descrip") == volume()
 
 
+def test_mrs_is_one_and_not_endless(bench: Bench) -> None:
+    one = (44, b'{"EchoTime": 1}')
+    assert bench.deid(volume(one, one), "descrip") == volume(one)
+    assert bench.deid(volume((44, b'{"kSpace": [%s1]}' % (b"1," * (1 << 16)))), "descrip") == volume()
+
+
 def test_cifti_cannot_be_cleaned_and_is_nothing_without(bench: Bench) -> None:
     source = volume((32, b"<CIFTI/>"), version=2, intent_code=3006)
     with pytest.raises(Unfit, match="keep-extensions"):

@@ -98,7 +98,7 @@ class Document:
             if code == _CIFTI and not self._keeps and self._header.numbers("intent_code")[0] in _CIFTI_INTENTS:
                 raise Unfit(f"its CIFTI extension (32) cannot be cleaned, nor the file be read without: see {KEEP}")
             one = _Extension(code, self._data[start:end], len(self.fields))
-            if code == mrs.CODE:
+            if code == mrs.CODE and code not in self.codes and len(one.raw) <= mrs.MOST:
                 self._open_mrs(one)
             if one.inner is None:
                 why = "" if self._keeps else EXTENSION

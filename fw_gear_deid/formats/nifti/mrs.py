@@ -10,6 +10,8 @@ import json
 import re
 
 CODE = 44
+MOST = 1 << 17
+"""Bytes of it that are read; real ones have some thousands."""
 _NUMBERS = frozenset({
     "SpectrometerFrequency", "EchoTime", "RepetitionTime", "InversionTime", "MixingTime", "AcquisitionStartTime",
     "AcqusitionStartTime", "ExcitationFlipAngle", "TxOffset", "VOI", "WaterSuppressed", "SequenceTriggered",

@@ -12,6 +12,7 @@ from fw_gear_deid.formats.row import Field, Options
 from fw_gear_deid.model.errors import Malformed
 
 _MRS = 44
+_MRS_MOST = 128 * 1024
 _TEXTS = {"descrip", "aux_file", "db_name", "intent_name", "data_type", "unused_str"}
 
 
@@ -46,6 +47,7 @@ class Again:
             self.fields.append(Field(f"{name} behind its end", "", (_text(raw.ljust(width, b"\0")[end + 1 :]),)))
 
     def _read_extensions(self, data: bytes, length: int, order: Any) -> None:
+        seen: set[int] = set()
         at = length + 4 if len(data) >= length + 4 else length
         while any(data[length : length + 1]) and at + 16 <= len(data):
             size = int.from_bytes(data[at : at + 4], order, signed=True)
@@ -53,7 +55,9 @@ class Again:
             if size <= 0:
                 break
             content = data[at + 8 : at + size]
-            if code != _MRS or not self._add_json(content):
+            opens = code == _MRS and code not in seen and size <= _MRS_MOST
+            seen.add(code)
+            if not opens or not self._add_json(content):
                 self.fields.append(Field(f"extension {code}", "", (sha256(content).hexdigest(),)))
             at += size
         if any(data[at:]):
