@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.deid import dataset, document
+from fw_gear_deid.deid.columns import NO_PSEUDONYM, SUBJECT_COLUMN, Rows
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
@@ -277,7 +278,7 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         raise Unfit(f"it is larger than {section.match.key} files are read")
     data = source.all()
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
-    edited = document.edit(data, section, at)
+    edited = document.edit(data, section, at, rows_of(section, ctx))
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -298,6 +299,14 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
+    """Return whose the rows of tables are; None where the section does not say by which column."""
+    column = section.options.get(SUBJECT_COLUMN)
+    if not column:
+        return None
+    return Rows(str(column), ctx.subjects, ctx.keyring, ctx.pseudonym or NO_PSEUDONYM, section.unreadable)
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:

@@ -416,5 +416,8 @@ def version_of(task: Task) -> str:
 
     Where they lie does not: folders are renamed, and copied.
     """
-    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in task.items)))
+    whose = sha256(repr(sorted(task.subjects.items())).encode()).hexdigest() if task.subjects else ""
+    listed = "\n".join(
+        (task.person or "", *(f"{item.name} {item.version}" for item in task.items), *filter(None, (whose,)))
+    )
     return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

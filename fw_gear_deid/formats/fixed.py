@@ -1,0 +1,117 @@
+"""Text of a table of fixed widths → where its cells stand, as pandas' ``read_fwf`` infers it; and edits of it.
+
+A column is where some line has a letter, up to where no line has one; a blank or a tab is no letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from fw_gear_deid.formats.row import Changes
+from fw_gear_deid.model.action import Gone, Texts
+from fw_gear_deid.model.errors import Malformed, Unfit
+
+_LINE = re.compile(r"[^\r\n]+")
+_WORD = re.compile(r"[^ \t]+")
+_BLANK = " \t"
+_FIRST = 100  # lines by which other readers infer the columns
+Edit = tuple[int, int, str]
+
+
+class Fixed:
+    """A table of fixed widths, open; as ``cells.Delimited``.
+
+    Raises
+    ------
+    Malformed
+        Nothing is in it, or a line has letters between two columns of the first lines.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = [found.span() for found in _LINE.finditer(text) if found.group().strip(_BLANK)]
+        if not self._lines:
+            raise Malformed("it is no table: there is no line in it")
+        self._slots = self._columns()
+        self.names: Sequence[str] = [self._cell(0, number) for number in range(len(self._slots))]
+        self.rows = len(self._lines) - 1
+
+    def column(self, number: int) -> Texts:
+        """Return the texts of a column, one for each row."""
+        return tuple(self._cell(row, number) for row in range(1, self.rows + 1))
+
+    def check(self) -> None:
+        """Nothing else parts it."""
+
+    def _columns(self) -> list[tuple[int, int]]:
+        """Return from where to where each column goes; the last has no end."""
+        letters = bytearray(max(end - start for start, end in self._lines))
+        columns: list[int] = []
+        for number, (start, end) in enumerate(self._lines, 1):
+            for word in _WORD.finditer(self._text, start, end):
+                first, last = word.start() - start, word.end() - start
+                letters[first:last] = b"x" * (last - first)
+            if number == min(_FIRST, len(self._lines)):
+                columns = [run.start() for run in re.finditer(b"x+", letters)]
+        found = [run.start() for run in re.finditer(b"x+", letters)]
+        if len(found) != len(columns):
+            raise Malformed(f"a line behind line {_FIRST} has letters where no column of the lines above it is")
+        return list(zip(found, [*found[1:], len(letters)], strict=True))
+
+    def _cell(self, row: int, number: int) -> str:
+        start, end = self._place(row, number)
+        return self._text[start:end].strip(_BLANK)
+
+    def _place(self, row: int, number: int) -> tuple[int, int]:
+        (start, end), (first, last) = self._lines[row], self._slots[number]
+        return min(start + first, end), min(start + last, end)
+
+    # -- edits -----------------------------------------------------------------------------------------
+
+    def edits(self, changes: Changes) -> Iterator[Edit]:
+        """Yield what is to be done to the text, in order: columns stay below each other.
+
+        Raises
+        ------
+        Unfit
+            A column is to be added, or a text is more than one line.
+        """
+        if changes.made:
+            raise Unfit("a table of fixed widths takes no new column: see replace-with-insert")
+        if sum(isinstance(texts, Gone) for texts in changes.texts.values()) == len(self._slots):
+            raise Unfit("every column of it would go")
+        wider = {number: self._more(number, texts) for number, texts in changes.texts.items()}
+        for row in range(self.rows + 1):
+            for number in sorted(changes.texts):
+                texts = changes.texts[number]
+                start, end = self._place(row, number)
+                if isinstance(texts, Gone):
+                    yield start, end, ""
+                    continue
+                before = self._cell(row, number)
+                text = texts[row - 1] if row else before
+                if text != before:
+                    yield start, end, self._written(row, number, text, wider[number])
+                elif wider[number] and number + 1 < len(self._slots):
+                    yield end, end, " " * wider[number]
+
+    def _more(self, number: int, texts: Texts | Gone) -> int:
+        """Return how much wider a column has to be for its new texts and a blank behind them."""
+        first, last = self._slots[number]
+        if isinstance(texts, Gone) or number + 1 == len(self._slots):
+            return 0
+        return max(0, max(map(len, texts), default=0) + 1 - (last - first))
+
+    def _written(self, row: int, number: int, text: str, more: int) -> str:
+        if not _is_one_line(text):
+            raise Unfit("the new text has letters that a table of fixed widths cannot hold")
+        (start, end), (first, last) = self._lines[row], self._slots[number]
+        indent = " " * max(0, first - (end - start))
+        if number + 1 == len(self._slots):
+            return indent + text
+        return indent + text.ljust(last - first + more)
+
+
+def _is_one_line(text: str) -> bool:
+    return not re.search(r"[\r\n\t\0]", text) and text == text.strip(_BLANK)
