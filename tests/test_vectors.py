@@ -82,7 +82,9 @@ class Right:
 
 
 NO_OUTPUT = None
-RIGHT: dict[str, Wrong | Right | None] = {
+RIGHT: dict[str, Wrong | Right | bytes | None] = {
+    "table-default-filter": b'id,dob\n1,19541215\n2,\n',
+    "table-tsv": b"id\n1\n",
     "remove-keep-remove-sop": Right(
         {"00080018": ["1.2.826.0.977170.112145.195254.914318.121045.251968.632652"]},
         name="1.2.826.0.977170.112145.195254.914318.121045.251968.632652.MR.dcm",
@@ -390,7 +392,9 @@ def test_defect(case: Case, tmp_path: Path) -> None:
         assert right in str(caught.value)
         return
     ran = run(case, tmp_path)
-    if right is NO_OUTPUT:
+    if isinstance(right, bytes):
+        assert list(ran.files.values()) == [right]
+    elif right is NO_OUTPUT:
         assert not ran.files
         assert ran.refused or ran.skipped
     else:

@@ -81,36 +81,47 @@ class Fixed:
             raise Unfit("a table of fixed widths takes no new column: see replace-with-insert")
         if sum(isinstance(texts, Gone) for texts in changes.texts.values()) == len(self._slots):
             raise Unfit("every column of it would go")
-        wider = {number: self._more(number, texts) for number, texts in changes.texts.items()}
+        widths = {number: self._width(number, changes) for number in range(len(self._slots))}
         for row in range(self.rows + 1):
+            start, end = self._lines[row]
+            if any(self._is_behind(row, number, texts) for number, texts in changes.texts.items()):
+                yield start, end, "".join(self._new(row, n, changes).ljust(widths[n]) for n in widths).rstrip(_BLANK)
+                continue
             for number in sorted(changes.texts):
-                texts = changes.texts[number]
-                start, end = self._place(row, number)
-                if isinstance(texts, Gone):
-                    yield start, end, ""
-                    continue
-                before = self._cell(row, number)
-                text = texts[row - 1] if row else before
-                if text != before:
-                    yield start, end, self._written(row, number, text, wider[number])
-                elif wider[number] and number + 1 < len(self._slots):
-                    yield end, end, " " * wider[number]
+                first, last = self._place(row, number)
+                new = self._new(row, number, changes)
+                if new != self._text[first:last] or last < end:
+                    yield first, last, new.ljust(widths[number]) if last < end else new
 
-    def _more(self, number: int, texts: Texts | Gone) -> int:
-        """Return how much wider a column has to be for its new texts and a blank behind them."""
+    def _width(self, number: int, changes: Changes) -> int:
+        """Return how wide a column is to be: for its new texts, and a blank behind them where another follows."""
         first, last = self._slots[number]
-        if isinstance(texts, Gone) or number + 1 == len(self._slots):
+        texts = changes.texts.get(number, ())
+        if isinstance(texts, Gone):
             return 0
-        return max(0, max(map(len, texts), default=0) + 1 - (last - first))
+        return max(last - first, max(map(len, texts), default=0) + (number + 1 < len(self._slots)))
 
-    def _written(self, row: int, number: int, text: str, more: int) -> str:
-        if not _is_one_line(text):
+    def _is_behind(self, row: int, number: int, texts: Texts | Gone) -> bool:
+        """Tell whether a new text comes where a line has ended before."""
+        start, end = self._lines[row]
+        return row > 0 and not isinstance(texts, Gone) and bool(texts[row - 1]) and start + self._slots[number][0] >= end
+
+    def _new(self, row: int, number: int, changes: Changes) -> str:
+        """Return what is to stand in the place of a cell, blanks included.
+
+        Raises
+        ------
+        Unfit
+        """
+        start, end = self._place(row, number)
+        texts = changes.texts.get(number)
+        if isinstance(texts, Gone):
+            return ""
+        if texts is None or not row or texts[row - 1] == self._cell(row, number):
+            return self._text[start:end]
+        if not _is_one_line(texts[row - 1]):
             raise Unfit("the new text has letters that a table of fixed widths cannot hold")
-        (start, end), (first, last) = self._lines[row], self._slots[number]
-        indent = " " * max(0, first - (end - start))
-        if number + 1 == len(self._slots):
-            return indent + text
-        return indent + text.ljust(last - first + more)
+        return texts[row - 1]
 
 
 def _is_one_line(text: str) -> bool:

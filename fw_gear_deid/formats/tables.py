@@ -186,7 +186,7 @@ def _rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
 
     csv.field_size_limit(sys.maxsize)
     first = next(lines, "")
-    said = re.fullmatch(r"(?i)sep=(.)\s+", first)
+    said = re.fullmatch(r"(?i)sep=([^\r\n])[\r\n]+", first)
     lines, delimiter = (lines, said[1]) if said else (chain([first], lines), delimiter)
     width = 0
     try:
@@ -201,7 +201,7 @@ def _rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
 
 def _fixed(lines: list[str]) -> Iterator[list[str]]:
     """Yield header and rows of a table of fixed widths."""
-    lines = [line.rstrip("\r\n") for line in lines if line.strip()]
+    lines = [line.rstrip("\r\n") for line in lines if line.strip(" \t\r\n")]
     union = 0
     for line in lines:
         union |= int("".join("0" if one in _BLANK else "1" for one in reversed(line)), 2)
