@@ -21,8 +21,16 @@ DEAR = {
 TABLE = {
     f"fw_gear_deid.formats.{name}"
     for name in (
-        "dicom", "dicom.sniff", "json_text", "later", "plain", "row", "spans",
-        "tables", "cells", "fixed",
+        "dicom",
+        "dicom.sniff",
+        "json_text",
+        "later",
+        "plain",
+        "row",
+        "spans",
+        "tables",
+        "cells",
+        "fixed",
     )
 }
 SCRIPT = """

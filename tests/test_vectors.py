@@ -83,7 +83,7 @@ class Right:
 
 NO_OUTPUT = None
 RIGHT: dict[str, Wrong | Right | bytes | None] = {
-    "table-default-filter": b'id,dob\n1,19541215\n2,\n',
+    "table-default-filter": b"id,dob\n1,19541215\n2,\n",
     "table-tsv": b"id\n1\n",
     "remove-keep-remove-sop": Right(
         {"00080018": ["1.2.826.0.977170.112145.195254.914318.121045.251968.632652"]},

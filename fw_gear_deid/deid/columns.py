@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.actions.unreadable import REFUSE, instead, told
+from fw_gear_deid.actions.unreadable import REFUSE, REMOVE, instead, told
 from fw_gear_deid.deid.identity import keys_of
 from fw_gear_deid.formats.row import NO_VALUE, Field
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import Action, At, Gone, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.compiled import FieldSection
 
 NO_NUMBER = NO_VALUE | {"NA", "<NA>", "#N/A", "NaN", "nan", "NaT", "NULL", "null", "None"}
@@ -41,9 +42,13 @@ class Rows:
     pseudonym : str
         What the profile was filled with for ``{{ subject.pseudonym }}``: that of each row comes in its place.
     unreadable : str
-        What becomes of cells that need to know it, in rows that are nobody's.
+        What becomes of cells that need to know it, in rows that are nobody's: they are blank, or the row goes.
+    own : bool
+        The table stands with the files of one person, who is meant where it has no such column.
     texts : tuple of str
         The cells, as they came; None: the table has no such column, and is of one person.
+    nobodys : set of int
+        Rows whose person was asked for, and that have none.
     """
 
     column: str
@@ -51,7 +56,9 @@ class Rows:
     keyring: Keyring
     pseudonym: str
     unreadable: str = REFUSE
+    own: bool = False
     texts: Texts | None = None
+    nobodys: set[int] = field(default_factory=set)
     _known: dict[str, str] = field(default_factory=dict)
 
     def take(self, columns: Sequence[Field]) -> None:
@@ -80,8 +87,14 @@ class Rows:
             found = {self.people[key] for key in keys_of(text, self.keyring) if key in self.people}
             self._known[text] = found.pop() if len(found) == 1 else ""
         if not self._known[text]:
+            self.nobodys.add(row)
             raise Unreadable(f"row {row + 1}: its {SUBJECT_COLUMN} names no subject of the source, or several")
         return self._known[text]
+
+    @property
+    def lost(self) -> frozenset[int]:
+        """Return the rows that go, since they are nobody's."""
+        return frozenset(self.nobodys) if self.unreadable == REMOVE else frozenset()
 
     def draw(self, row: int) -> Callable[[str], int]:
         """Return the stream of a row's person; who has none is found out when something is drawn."""
@@ -90,6 +103,10 @@ class Rows:
     def filled(self, result: Result, row: int) -> Result:
         """Return what an action gave, with the pseudonym of the row's person."""
         if isinstance(result, Gone) or not any(self.pseudonym in text for text in result):
+            return result
+        if self.texts is None:
+            if not self.own:
+                raise Unfit(f"it has no column {self.column}, and stands with the files of nobody: {NO_ID}")
             return result
         try:
             own = self.keyring.subject(self.person(row))
@@ -167,14 +184,40 @@ def _cell(text: str, action: Action, at: At, row: int) -> Result:
         raise Unreadable(f"row {row + 1}: {error}" if not str(error).startswith("row ") else str(error)) from None
 
 
-def edits_of(one: Field, now: Texts | Gone, action: str, rule: str, told: Mapping[int, str]) -> Iterator[Edit]:
-    """Yield the rows of the audit for a column: one for each cell that changed, and for the header that went."""
+def edits_of(
+    one: Field, now: Texts | Gone, last: tuple[str, str], told: Mapping[int, str], lost: Collection[int]
+) -> Iterator[Edit]:
+    """Yield the rows of the audit for a column: one for each cell that changed, and for the header that went.
+
+    Parameters
+    ----------
+    last : tuple of str
+        Action and rule that changed it.
+    told : mapping of int to str
+        As ``Column``.
+    lost : collection of int
+        Rows that go as a whole.
+    """
+    action, rule = last
     if isinstance(now, Gone):
         yield Edit(one.path, "", "", action, rule, "", "")
     for row, before in enumerate(one.texts):
+        if row in lost:
+            continue
         after = "" if isinstance(now, Gone) else now[row]
         if before != after:
             yield Edit(f"{one.path}, row {row + 1}", "", "", told.get(row, action), rule, before, after)
+
+
+def lost_edits(fields: Iterable[Field], lost: Collection[int]) -> Iterator[Edit]:
+    """Yield the rows of the audit for rows that go."""
+    what = f"unreadable-{REMOVE}"
+    for row in sorted(lost):
+        yield Edit(f"row {row + 1}", "", "", what, SUBJECT_COLUMN, "", "")
+    for one in fields if lost else ():
+        for row in sorted(lost):
+            if one.texts[row]:
+                yield Edit(f"{one.path}, row {row + 1}", "", "", what, SUBJECT_COLUMN, one.texts[row], "")
 
 
 def made_edits(name: str, texts: Texts, action: str, rule: str) -> Iterator[Edit]:

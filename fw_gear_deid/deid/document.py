@@ -55,7 +55,11 @@ class Edited:
     @property
     def changes(self) -> Changes:
         """What is to be done to the file."""
-        return Changes(self.texts, self.made)
+        return Changes(self.texts, self.made, self._lost)
+
+    @property
+    def _lost(self) -> frozenset[int]:
+        return self.rows.lost if self.rows is not None else frozenset()
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -69,15 +73,16 @@ class Edited:
                 continue
             action, rule = self._last[number]
             if one.cells:
-                yield from columns.edits_of(one, now, action, rule, self._told.get(number, {}))
+                yield from columns.edits_of(one, now, (action, rule), self._told.get(number, {}), self._lost)
                 continue
             before = leaves.size(one.holds) if one.is_group else shown(one.texts)
             yield Edit(one.path, "", "", action, rule, before, shown(now))
         for name, now in self.made.items():
             if self._height is not None:
-                yield from columns.made_edits(name, now, *self._last[name])
+                yield from columns.made_edits(name, self.changes.left(now), *self._last[name])
             else:
                 yield Edit(name, "", "", *self._last[name], "", shown(now))
+        yield from columns.lost_edits(self.document.fields, self._lost)
 
     @property
     def _height(self) -> int | None:
@@ -132,7 +137,7 @@ class Edited:
         if self._height is None or isinstance(rule.action, Remove):
             return rule.action(now, self.at)
         alike = self._rows is None and not self.section.references
-        done = columns.carried_out(now, rule.action, self._at_row, self._rows, alike=alike)
+        done = columns.carried_out(now, rule.action, self._at_row, self.rows, alike=alike)
         if isinstance(place, int):
             self._told[place] = done.told
         return done.texts
@@ -306,7 +311,7 @@ def _promise(rule: KeyRule, rows: Rows | None) -> readback.Held:
     """Return what a rule promises; what differs from row to row is known by nobody but who made it."""
     spec = ACTIONS[rule.action.key]
     kind, texts = spec.promise, spec.texts(rule.action)
-    if rows is not None and any(rows.pseudonym in text for text in texts):
+    if rows is not None and rows.texts is not None and any(rows.pseudonym in text for text in texts):
         kind = DIFFERS
     return readback.Held(rule.selector, kind, texts, f"{rule.label} {rule.action.key}")
 

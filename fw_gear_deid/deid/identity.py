@@ -70,6 +70,8 @@ def keys_of(text: str, keyring: Keyring) -> frozenset[str]:
     An id with an issuer is not found by the id alone.
     """
     bare = plain(text).removeprefix(_SUB)
+    if is_placeholder(bare):
+        return frozenset()
     ids = (_sealed(keyring, ("", one, "", "")).id for one in (bare, _SUB + bare))
     return frozenset({label_key(text, keyring), *ids}) - {""}
 

@@ -306,7 +306,8 @@ def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
     column = section.options.get(SUBJECT_COLUMN)
     if not column:
         return None
-    return Rows(str(column), ctx.subjects, ctx.keyring, ctx.pseudonym or NO_PSEUDONYM, section.unreadable)
+    known = ctx.pseudonym or NO_PSEUDONYM
+    return Rows(str(column), ctx.subjects, ctx.keyring, known, section.unreadable, own=ctx.person is not None)
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:

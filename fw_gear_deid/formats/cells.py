@@ -144,6 +144,9 @@ class Delimited:
         steps = sorted([*_runs(gone), *((number, number, texts) for number, texts in new.items())], key=itemgetter(0))
         for row in range(-1, self.rows):
             base = (row + 1) * self._width
+            if row in changes.lost:  # with the line end before it
+                yield self._ends[base - 1], self._ends[base + self._width - 1], ""
+                continue
             for first, last, texts in steps:
                 if texts is None:
                     yield self._cut(base, first, last)

@@ -84,6 +84,9 @@ class Fixed:
         widths = {number: self._width(number, changes) for number in range(len(self._slots))}
         for row in range(self.rows + 1):
             start, end = self._lines[row]
+            if row - 1 in changes.lost:  # with the line end before it
+                yield self._lines[row - 1][1], end, ""
+                continue
             if any(self._is_behind(row, number, texts) for number, texts in changes.texts.items()):
                 yield start, end, "".join(self._new(row, n, changes).ljust(widths[n]) for n in widths).rstrip(_BLANK)
                 continue
@@ -104,7 +107,9 @@ class Fixed:
     def _is_behind(self, row: int, number: int, texts: Texts | Gone) -> bool:
         """Tell whether a new text comes where a line has ended before."""
         start, end = self._lines[row]
-        return row > 0 and not isinstance(texts, Gone) and bool(texts[row - 1]) and start + self._slots[number][0] >= end
+        return (
+            row > 0 and not isinstance(texts, Gone) and bool(texts[row - 1]) and start + self._slots[number][0] >= end
+        )
 
     def _new(self, row: int, number: int, changes: Changes) -> str:
         """Return what is to stand in the place of a cell, blanks included.

@@ -71,10 +71,17 @@ class Changes:
         Field → its new texts, or that it goes.
     made : mapping of str to texts
         ``name`` of a field that was absent → its texts; of a column one for each row.
+    lost : collection of int
+        Of a table: rows that go.
     """
 
     texts: Mapping[int, Texts | Gone]
     made: Mapping[str, Texts]
+    lost: Collection[int] = ()
+
+    def left(self, texts: Texts) -> Texts:
+        """Return the texts of a column without the rows that go."""
+        return tuple(text for row, text in enumerate(texts) if row not in self.lost) if self.lost else texts
 
 
 class Document(Listing, Protocol):

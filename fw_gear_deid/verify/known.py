@@ -30,7 +30,7 @@ _CODED = {"CS", "DS", "IS", "AS", "TM", "US", "SS", "UL", "SL", "FL", "FD", "UV"
 _CODE_MAX = 5  # digits of such a value that stand anywhere by chance
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
-_SEEN_MAX = 1000
+_SEEN_MAX, _TOLD_MAX = 1000, 100_000
 _STANDARD_UID = "1.2.840.10008."
 _SINGLE_MIN = "\u2e80"
 """From here on a letter may be a whole word (CJK, Hangul)."""
@@ -54,8 +54,13 @@ class Known:
 
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
+        told: set[tuple[str, str, str]] = set()  # columns of a table repeat them
         for edit in edits:
-            before = edit.before
+            before, one = edit.before, (edit.before, edit.vr, edit.keyword)
+            if one in told:
+                continue
+            if len(told) < _TOLD_MAX:
+                told.add(one)
             if before and before != edit.after and not (before[0] == "<" and _SIZE.fullmatch(before)):
                 self.add(before, edit.vr, edit.keyword)
 

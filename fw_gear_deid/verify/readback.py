@@ -57,7 +57,8 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
         if after is None or result.fields[after].name != source.fields[before].name:
             raise fails("the result does not hold the fields that it should")
     for before, after in zip(stay, there, strict=True):
-        if result.fields[after].texts != changes.texts.get(before, source.fields[before].texts):
+        should = changes.texts.get(before, source.fields[before].texts)
+        if isinstance(should, Gone) or result.fields[after].texts != changes.left(should):
             who = f"{last[before].label}: " if before in last else ""
             raise fails(f"{who}a field of the result is not what it should be")
 
@@ -87,7 +88,7 @@ def _places(listing: Listing, selector: KeyAt | KeysAt) -> Sequence[int]:
 def _is_kept(held: Held, before: Field, now: Texts | Gone, changes: Changes) -> bool:
     if before.cells and not isinstance(now, Gone):
         cell = ",".join(held.texts)
-        pairs = zip(before.texts, now, strict=True)
+        pairs = zip(changes.left(before.texts), changes.left(now), strict=True)
         if held.kind == EQUALS:
             return all(text == cell for _, text in pairs)
         blank = NO_VALUE | {""}
@@ -107,7 +108,7 @@ def _stood(source: Listing, name: str, changes: Changes) -> bool:
 def _without_made(source: Listing, result: Listing, changes: Changes) -> list[int]:
     """Return which are the fields of a result but for those that were made."""
     made = {number for name, texts in changes.made.items()
-            for number in result.find(name)[-1:] if result.fields[number].texts == texts}  # fmt: skip
+            for number in result.find(name)[-1:] if result.fields[number].texts == changes.left(texts)}  # fmt: skip
     if len(made) < len(changes.made):
         raise fails("the result does not hold what a rule makes")
     for number in (
