@@ -71,6 +71,12 @@ def test_profile_that_cannot_be(text: str, told: str) -> None:
     assert told in str(caught.value)
 
 
+def test_word_that_others_do_not_know() -> None:
+    text = "csv: {subject-column: a, fields: [{name: a, hash: true}]}"
+    told = [one.message for one in parse_profile(text, "p.yaml").warnings]
+    assert any(one.startswith("subject-column is known to this program only") for one in told)
+
+
 @pytest.mark.parametrize("written_as", ["'\\t'", '"\\t"', "tab", "TAB"])
 def test_tab_in_every_spelling(written_as: str) -> None:
     assert done(b"a\tb\n1\t2\n", f"csv: {{delimiter: {written_as}, {REMOVE}}}")[0] == b"b\n2\n"

@@ -111,7 +111,8 @@ class Delimited:
         elif not self._width:
             self._width = width
         elif width != self._width:
-            raise Malformed(f"line {self._line(begin)} has {width} cells, and the header {self._width}")
+            hint = ": take out what stands above the header" if self._width == 1 else ""
+            raise Malformed(f"line {self._line(begin)} has {width} cells, and the header {self._width}{hint}")
 
     def _is_blank(self, start: int, end: int) -> bool:
         """Tell whether a line of one cell is no row; where rows have one cell, blanks may be one."""

@@ -169,6 +169,8 @@ class Format:
         First bytes of a file → that it is none, whatever its name.
     options : mapping of str to str
         Option that only this section has → its type, as in ``profile/language/schema.py``.
+    ours : frozenset of str
+        Those of them that other engines do not know.
     defaults : mapping of str to str
         Options of actions whose default differs from that for DICOM, such as ``date-format``.
     codec : Codec, optional
@@ -194,6 +196,7 @@ class Format:
     sniff: Callable[[bytes], bool] = _no
     denies: Callable[[bytes], bool] = _no
     options: Mapping[str, str] = field(default_factory=dict)
+    ours: frozenset[str] = frozenset()
     defaults: Mapping[str, str] = field(default_factory=dict)
     codec: Codec | None = None
     regex: bool = False

@@ -22,6 +22,7 @@ READERS = ("csv", "tsv", "fwf")
 _CODECS = ("utf-8", "cp1252", "latin-1")
 """Where no byte order mark tells: the first that its bytes are in. The last takes any."""
 _BLANK = " \t"
+_MARK = "\ufeff"  # where tables were put behind each other; nobody sees it
 _KEPT = 3  # columns whose texts are at hand
 
 
@@ -48,7 +49,7 @@ class Columns(Sequence[Field]):
     """The fields of a table: the texts of a column are made when it is asked for."""
 
     def __init__(self, names: Sequence[str], column: Callable[[int], Texts]) -> None:
-        self._names = names
+        self._names = [name.strip(_MARK) for name in names]
         self._column = column
         self._kept: dict[int, Field] = {}
         self._found: dict[str, Sequence[int]] = {}
@@ -232,6 +233,7 @@ def _format(key: str, reader: str, patterns: tuple[str, ...]) -> Format:
         key,
         patterns=patterns,
         options={"reader": "str", "delimiter": "str", "subject-column": "str"},
+        ours=frozenset({"subject-column"}),
         codec=Codec(partial(Document, reader=reader), partial(Again, reader=reader), most=256 << 20),
         amiss=partial(_amiss, reader=reader),
     )
