@@ -22,10 +22,12 @@ from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.person import Identity
 from fw_gear_deid.profile.compiled import FieldSection
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
+from fw_gear_deid.verify import known
 from tests.desk import Desk, call, instance, packed
 
 KEYS = Keyring(b"k" * 32)
@@ -312,6 +314,17 @@ def test_cells_are_not_kept_one_by_one() -> None:
     tracemalloc.stop()
     assert peak < 160 * rows * 5, "bytes of a cell"
     assert len(edited.edits) == 2 * rows + 1
+
+
+def test_name_of_a_table_of_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "_TOLD_MAX", 3)
+    some, many_ = ([Edit("p", "", "", "remove", "r", f"Somebody{one}", "") for one in range(size)] for size in (3, 4))
+    few = known.Known()
+    few.learn(some)
+    assert not few.told_by("whatever") and few.told_by("somebody1")
+    lots = known.Known()
+    lots.learn(many_)
+    assert lots.told_by("whatever") and not lots.told_by("brain_1")
 
 
 HOSTILE = {

@@ -48,9 +48,10 @@ class Layout(Protocol):
 class Columns(Sequence[Field]):
     """The fields of a table: the texts of a column are made when it is asked for."""
 
-    def __init__(self, names: Sequence[str], column: Callable[[int], Texts]) -> None:
+    def __init__(self, names: Sequence[str], column: Callable[[int], Texts], kept: int = 1) -> None:
         self._names = [name.strip(_MARK) for name in names]
         self._column = column
+        self._most = kept
         self._kept: dict[int, Field] = {}
         self._found: dict[str, Sequence[int]] = {}
 
@@ -70,7 +71,7 @@ class Columns(Sequence[Field]):
         if found is None:
             name = self._names[number]
             found = Field(name, f"column {name}" if name else f"column {number + 1}", self._column(number), cells=True)
-            if len(self._kept) >= _KEPT:
+            if len(self._kept) >= self._most:
                 del self._kept[next(iter(self._kept))]
         self._kept[number] = found  # the last one used is the last one
         return found
@@ -92,7 +93,7 @@ class Document:
         layout, delimiter = _manner(options, reader)
         self._layout: Layout = Fixed(self._file.text) if layout == "fwf" else Delimited(self._file.text, delimiter)
         self._layout.check()
-        self.fields = Columns(self._layout.names, self._layout.column)
+        self.fields = Columns(self._layout.names, self._layout.column, _KEPT)
         self.gone: dict[int, str] = {}
 
     def find(self, name: str) -> Sequence[int]:
