@@ -41,7 +41,7 @@ def section(text: str) -> FieldSection:
 
 
 def done(data: bytes, text: str, rows: Rows | None = None) -> tuple[bytes, Edited]:
-    edited = edit(data, section(text), AT, rows)
+    edited = edit(data, section(text), AT, rows=rows)
     result = written(data, edited)
     check(data, result, edited)
     return result, edited
@@ -124,7 +124,7 @@ def many(data: bytes, text: str = SHIFTED, way: str = "refuse", *, own: bool = F
     profile = parse_profile(text.replace("refuse", way), "p.yaml", {"subject.pseudonym": STANDS_FOR})
     (found,) = profile.others
     assert isinstance(found, FieldSection)
-    edited = edit(data, found, AT, of_rows(way, own=own))
+    edited = edit(data, found, AT, rows=of_rows(way, own=own))
     result = written(data, edited)
     check(data, result, edited)
     return result, edited

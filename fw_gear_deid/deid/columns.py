@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.actions.unreadable import REFUSE, REMOVE, instead, told
 from fw_gear_deid.deid.identity import keys_of
+from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import NO_VALUE, Field
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import Action, At, Gone, Result, Texts
@@ -20,12 +21,27 @@ NO_NUMBER = NO_VALUE | {"NA", "<NA>", "#N/A", "NaN", "nan", "NaT", "NULL", "null
 """What programs write for a date or number that is not known; among names these may be names."""
 _REMEMBERED = 20_000  # texts of one column
 SUBJECT_COLUMN = "subject-column"
+_PARTICIPANT = "participant_id"  # BIDS, participants file
+Change = tuple[str, str]
+"""Action and rule."""
 NO_PSEUDONYM = "\0"  # no cell has it
 
 
-def names_subjects(section: object) -> bool:
-    """Tell whether a section is of tables of many subjects, which a column names."""
-    return isinstance(section, FieldSection) and bool(section.options.get(SUBJECT_COLUMN))
+def is_table(section: object) -> bool:
+    """Tell whether a section is of tables, which may be of many subjects."""
+    return isinstance(section, FieldSection) and SUBJECT_COLUMN in FORMATS[section.match.key].options
+
+
+def subject_column(section: FieldSection, *, own: bool) -> str:
+    """Return the column that tells whose each row is; empty where all are of one.
+
+    Parameters
+    ----------
+    section : FieldSection
+    own : bool
+        The table stands with the files of one person; one that does not is of those whom BIDS's column names.
+    """
+    return str(section.options.get(SUBJECT_COLUMN) or ("" if own else _PARTICIPANT)) if is_table(section) else ""
 
 
 @dataclass(slots=True)
@@ -49,6 +65,8 @@ class Rows:
         The cells, as they came; None: the table has no such column, and is of one person.
     nobodys : set of int
         Rows whose person was asked for, and that have none.
+    given : set of str
+        Texts with pseudonyms of rows: they name whom they should.
     """
 
     column: str
@@ -59,6 +77,7 @@ class Rows:
     own: bool = False
     texts: Texts | None = None
     nobodys: set[int] = field(default_factory=set)
+    given: set[str] = field(default_factory=set)
     _known: dict[str, str] = field(default_factory=dict)
 
     def take(self, columns: Sequence[Field]) -> None:
@@ -112,7 +131,9 @@ class Rows:
             own = self.keyring.subject(self.person(row))
         except Unreadable as error:
             return instead(self.unreadable, error, ("",))
-        return tuple(text.replace(self.pseudonym, own) for text in result)
+        new = tuple(text.replace(self.pseudonym, own) for text in result)
+        self.given.update(new)
+        return new
 
 
 @dataclass(slots=True)
@@ -185,7 +206,7 @@ def _cell(text: str, action: Action, at: At, row: int) -> Result:
 
 
 def edits_of(
-    one: Field, now: Texts | Gone, last: tuple[str, str], told: Mapping[int, str], lost: Collection[int]
+    one: Field, now: Texts | Gone, last: Change, told: Mapping[int, Change], lost: Collection[int]
 ) -> Iterator[Edit]:
     """Yield the rows of the audit for a column: one for each cell that changed, and for the header that went.
 
@@ -193,20 +214,19 @@ def edits_of(
     ----------
     last : tuple of str
         Action and rule that changed it.
-    told : mapping of int to str
-        As ``Column``.
+    told : mapping of int to tuple of str
+        Row → the same, where it is another.
     lost : collection of int
         Rows that go as a whole.
     """
-    action, rule = last
     if isinstance(now, Gone):
-        yield Edit(one.path, "", "", action, rule, "", "")
+        yield Edit(one.path, "", "", *last, "", "")
     for row, before in enumerate(one.texts):
         if row in lost:
             continue
         after = "" if isinstance(now, Gone) else now[row]
         if before != after:
-            yield Edit(f"{one.path}, row {row + 1}", "", "", told.get(row, action), rule, before, after)
+            yield Edit(f"{one.path}, row {row + 1}", "", "", *told.get(row, last), before, after)
 
 
 def lost_edits(fields: Iterable[Field], lost: Collection[int]) -> Iterator[Edit]:

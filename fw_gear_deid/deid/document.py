@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
 from fw_gear_deid.deid import columns, leaves
-from fw_gear_deid.deid.columns import Rows
+from fw_gear_deid.deid.columns import Change, Rows
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Field, Listing
 from fw_gear_deid.model.action import DIFFERS, REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
-from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
 from fw_gear_deid.verify import readback, residue
@@ -49,8 +49,8 @@ class Edited:
     ruled: set[int] = field(default_factory=set)
     _last: dict[int | str, tuple[str, str]] = field(default_factory=dict)
     """Field, or name of one that was made → action and rule that changed it last."""
-    _told: dict[int, dict[int, str]] = field(default_factory=dict)
-    """Column → row → what its last change is called, where that is not the action."""
+    _told: dict[int, dict[int, Change]] = field(default_factory=dict)
+    """Column → row → action and rule that changed it last, where it is not the column's."""
 
     @property
     def changes(self) -> Changes:
@@ -71,10 +71,10 @@ class Edited:
             one = self.document.fields[number]
             if number not in self._last or (now == one.texts and not one.is_group):
                 continue
-            action, rule = self._last[number]
             if one.cells:
-                yield from columns.edits_of(one, now, (action, rule), self._told.get(number, {}), self._lost)
+                yield from columns.edits_of(one, now, self._last[number], self._told.get(number, {}), self._lost)
                 continue
+            action, rule = self._last[number]
             before = leaves.size(one.holds) if one.is_group else shown(one.texts)
             yield Edit(one.path, "", "", action, rule, before, shown(now))
         for name, now in self.made.items():
@@ -89,6 +89,12 @@ class Edited:
         """How many rows a table has; None of another file."""
         fields = self.document.fields
         return len(fields[0].texts) if fields and fields[0].cells else None
+
+    def by_rules(self) -> Iterator[tuple[int, Texts | Gone]]:
+        """Yield the fields that were changed by something else than names that they follow."""
+        for number, now in self.texts.items():
+            if self._last.get(number, ("", ""))[1] != Always.BIDS.value:
+                yield number, now
 
     def read(self, selector: AnySelector) -> str | None:
         """Return the text of a field as it stands now; None where it is absent or empty."""
@@ -112,6 +118,23 @@ class Edited:
                 self._carry_out(rule)
             except Unfit as error:
                 raise type(error)(f"{rule.label} {rule.action.key}: {error}") from None
+
+    def follow(self, replaced: Callable[[str], str]) -> None:
+        """Let texts that stay follow names that were replaced elsewhere."""
+        for number, one in enumerate(self.document.fields):
+            now = self._now(number)
+            if isinstance(now, Gone) or one.is_group:
+                continue
+            given = self.rows.given if self.rows is not None else ()
+            if (new := tuple(text if text in given else replaced(text) for text in now)) == now:
+                continue
+            change = "replace-with", Always.BIDS.value
+            if one.cells and number in self._last:  # of rows that a rule has changed in another way
+                rows = (row for row, (text, other) in enumerate(zip(now, new, strict=True)) if text != other)
+                self._told.setdefault(number, {}).update(dict.fromkeys(rows, change))
+                self.texts[number] = new
+            else:
+                self._put(number, new, *change)
 
     def _carry_out(self, rule: KeyRule) -> None:
         places = self._there(rule.selector)
@@ -139,7 +162,7 @@ class Edited:
         alike = self._rows is None and not self.section.references
         done = columns.carried_out(now, rule.action, self._at_row, self.rows, alike=alike)
         if isinstance(place, int):
-            self._told[place] = done.told
+            self._told[place] = {row: (what, rule.label) for row, what in done.told.items()}
         return done.texts
 
     @property
@@ -236,13 +259,21 @@ def codec_of(section: FieldSection) -> Codec:
     return codec
 
 
-def edit(data: bytes, section: FieldSection, at: At, rows: Rows | None = None) -> Edited:
+def edit(
+    data: bytes,
+    section: FieldSection,
+    at: At,
+    follow: Callable[[str], str] | None = None,
+    rows: Rows | None = None,
+) -> Edited:
     """Carry out a section on a file.
 
     Parameters
     ----------
     at : At
         Surroundings of its values, but for its fields.
+    follow : callable, optional
+        Text that rules leave → the same with names in it that were replaced elsewhere.
     rows : Rows, optional
         Whose the rows of a table are.
 
@@ -257,6 +288,8 @@ def edit(data: bytes, section: FieldSection, at: At, rows: Rows | None = None) -
     references = dict(section.references)
     edited.at = replace(at, read=lambda name: edited.read(references[name]) or "")
     edited.run()
+    if follow is not None:
+        edited.follow(follow)
     return edited
 
 
@@ -300,10 +333,10 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     readback.check(source, codec.again(result, options), edited.changes, promises)
     stay = (at for at in range(len(fields)) if at not in edited.ruled and at not in edited.texts)
     if fields and fields[0].cells:
-        pairs = ((fields[at], now) for at, now in edited.texts.items())
+        pairs = ((fields[at], now) for at, now in edited.by_rules())
         residue.check_rows(pairs, (fields[at] for at in stay))
         return
-    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.texts.items())
+    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.by_rules())
     residue.check(changed, codec.beside(result, options), (fields[at] for at in stay))
 
 

@@ -27,6 +27,7 @@ class Always(Enum):
     PACKED_HEADER = "always: header of a packed file, with its name and time"
     MEMBER_DROPPED = "always: member that no section takes"
     NAME = "always: name carries an identifier"
+    BIDS = "always: names follow the labels of a BIDS tree"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
     CONTAINER = "always: container metadata without a rule"

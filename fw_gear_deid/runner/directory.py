@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fw_gear_deid.deid import called_archive
-from fw_gear_deid.deid.columns import names_subjects
+from fw_gear_deid.deid.columns import is_table, subject_column
 from fw_gear_deid.deid.identity import label_key
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.ports import Branch
 from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.profile.compiled import FieldSection
 from fw_gear_deid.runner.people import People
 from fw_gear_deid.runner.workers import Settings, Task
 
@@ -23,26 +24,22 @@ def with_subjects(
     settings: Settings,
 ) -> list[Task]:
     """Return tasks; those that may be such tables, or archives of them, know by what each subject is found."""
-    sections = [one for one in settings.profiles.base.sections if names_subjects(one)]
+    sections = [one for one in settings.profiles.base.sections if isinstance(one, FieldSection) and is_table(one)]
     if not sections:
         return list(tasks)
     found = _directory(people, seen, branches, settings.keyring)
-    return [
-        replace(task, subjects=found)
-        if any(section.match.by_name(name) for section in sections for name in _names(task)) or _is_archive(task)
-        else task
-        for task in tasks
-    ]
+    return [replace(task, subjects=found) if _may_be_of_many(task, sections) else task for task in tasks]
 
 
-def _names(task: Task) -> Iterable[str]:
-    """Return how a file is called, and how without the suffix of what it is packed in."""
+def _may_be_of_many(task: Task, sections: Sequence[FieldSection]) -> bool:
+    """Tell whether a file may be a table of many subjects, packed or not, or an archive with some."""
     name = task.items[0].name
-    return name, name.rpartition(".")[0]
-
-
-def _is_archive(task: Task) -> bool:
-    return called_archive(task.items[0].name)
+    names = (name, name.rpartition(".")[0])
+    return any(
+        subject_column(section, own=task.person is not None)
+        for section in sections
+        if called_archive(name) or any(map(section.match.by_name, names))
+    )
 
 
 def _directory(
