@@ -25,7 +25,8 @@ class Fixed:
     Raises
     ------
     Malformed
-        Nothing is in it, or a line has letters between two columns of the first lines.
+        Nothing is in it; a line has letters where no column of the first lines is, or none of the header: part of a
+        cell may be there, of which a rule would take the rest.
     """
 
     def __init__(self, text: str) -> None:
@@ -36,6 +37,9 @@ class Fixed:
         self._slots = self._columns()
         self.names: Sequence[str] = [self._cell(0, number) for number in range(len(self._slots))]
         self.rows = len(self._lines) - 1
+        if not all(self.names):
+            at = self._slots[self.names.index("")][0] + 1
+            raise Malformed(f"letters stand at place {at} of a line, and no column of the header does")
 
     def column(self, number: int) -> Texts:
         """Return the texts of a column, one for each row."""
