@@ -24,6 +24,7 @@ from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
+from tests.desk import plain
 
 TODAY = date.today()  # noqa: DTZ011 -- increment-datetime-min-relative was made in local time
 Json = dict[str, Any]
@@ -346,8 +347,11 @@ def test_property(case: Case, tmp_path: Path) -> None:
     check_property(case, tmp_path)
 
 
-def test_nested_archive_is_refused(tmp_path: Path) -> None:
-    assert is_refused(by_id(NESTED), tmp_path)
+def test_nested_archive_is_opened(tmp_path: Path) -> None:
+    (data,) = run(by_id(NESTED), tmp_path).files.values()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert sum(name.endswith(".zip") for name in archive.namelist()) == 1
+    assert b"Doe^Jane" not in plain(data)
 
 
 @pytest.mark.parametrize("case_id", PROPERTY_DEFECTS)
