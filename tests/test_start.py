@@ -22,6 +22,7 @@ TABLE = {"fw_gear_deid.formats.dicom", "fw_gear_deid.formats.dicom.sniff"} | {
     f"fw_gear_deid.formats.{name}"
     for name in (
         *("json_text", "later", "plain", "row", "spans"),
+        *("tables", "cells", "fixed"),
         *("nifti", "nifti.document", "nifti.layout", "nifti.mrs"),
     )
 }

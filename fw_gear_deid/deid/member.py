@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fw_gear_deid.deid import dataset, document, pair
+from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
@@ -324,7 +325,8 @@ def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -
 
 def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
-    edited = document.edit(data, section, at, ctx.follow if ctx.entities is not None else None)
+    follow = ctx.follow if ctx.entities is not None else None
+    edited = document.edit(data, section, at, follow, rows_of(section, ctx))
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -385,6 +387,16 @@ def _passed(result: bytes, passing: Passing, done: Done, ctx: Context) -> Iterat
         done.edits += (Edit("gzip header", "", "", "remove", Always.PACKED_HEADER.value, "", ""),)
     if passing.dropped:
         done.edits += (Edit("bytes behind the volume", "", "", "remove", Always.BEHIND.value, "", ""),)
+
+
+def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
+    """Return whose the rows of tables are; None where the section does not say by which column."""
+    own = ctx.person is not None
+    column = subject_column(section, own=own)
+    if not column:
+        return None
+    known = ctx.pseudonym or NO_PSEUDONYM
+    return Rows(column, ctx.subjects, ctx.keyring, known, section.unreadable, own=own)
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
