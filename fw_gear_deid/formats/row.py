@@ -28,18 +28,28 @@ class Field:
     texts : tuple of str
         None of a group.
     holds : int
-        Of a group: how many of the fields behind it are in it, at any depth. -1: it is none.
+        How many of the fields behind it are in it, at any depth, and go with it. -1: none, and it is no group.
+    stay : int
+        How many of those, the first ones, stay when it gets another value: attributes of an element.
+    is_value : bool
+        What it holds does not make it a group: actions work on its text.
     """
 
     name: str
     path: str
     texts: Texts
     holds: int = -1
+    stay: int = 0
+    is_value: bool = False
 
     @property
     def is_group(self) -> bool:
-        """Whether it has fields in it, or room for them."""
-        return self.holds >= 0
+        """Whether it has fields in it, or room for them, and can only go or become a value."""
+        return self.holds >= 0 and not self.is_value
+
+    def inside(self, number: int, *, gone: bool) -> range:
+        """Return which fields go with it, the field of a number: all in it, or those that make room for a value."""
+        return range(number + 1 + (0 if gone else self.stay), number + 1 + max(self.holds, 0))
 
 
 class Listing(Protocol):
@@ -134,6 +144,10 @@ def _quiet(options: Options, gone: Collection[str]) -> tuple[()]:
     return ()
 
 
+def _fine(options: Options) -> Mapping[str, str]:
+    return {}
+
+
 @frozen
 class Format:
     """A row of the table.
@@ -164,6 +178,13 @@ class Format:
         Keys of the actions that it can carry out; empty: all.
     stays : callable
         Options and names that rules take away → what ``profile check`` warns of: what stays and may tell whose it is.
+    amiss : callable
+        Options that only this format has, as far as a section sets them → option → what is wrong with it, or with its
+        absence, as an error of the profile says it.
+    makes : bool
+        ``replace-with`` makes a field that is absent, unless an entry says otherwise.
+    loose : bool
+        Dates may be spelt in other ways than the format says; they are written as it says.
     special : bool
         The section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
     """
@@ -180,6 +201,9 @@ class Format:
     wrong: Callable[[str], str] = _right
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
+    amiss: Callable[[Options], Mapping[str, str]] = _fine
+    makes: bool = True
+    loose: bool = False
     special: bool = False
 
     @property
