@@ -17,6 +17,7 @@ _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _SUFFIXES = (
     ".dicom.zip", ".dcm.zip", ".nii.gz", ".tar.gz", ".dcm", ".dicom", ".ima", ".zip", ".tar", ".tgz", ".gz", ".nii",
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".xml", ".json", ".csv", ".tsv", ".txt",
+    ".mhd", ".mha", ".nrrd", ".nhdr", ".gii", ".par", ".spar", ".rda",
 )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ class Scan:
         self.records: list[Record] = []
         self.others: list[str] = []
         self.where = len(self.file.text)
+        self._near = -1  # how many records there are, where the last one stands right before
         for block in self._blocks():
             self._take(block)
             if len(self.records) + len(self.others) > _MOST:
@@ -179,6 +180,7 @@ class Scan:
         if self._kind.records:
             self._value(record, block[1:])
         self.records.append(record)
+        self._near = len(self.records)
 
     def _value(self, record: Record, behind: list[_Line]) -> None:
         """Find the value of a record that may go on in further lines, behind its shape."""
@@ -206,9 +208,12 @@ class Scan:
         self.others += [line.text for line in block]
         before = self.records[-1] if self.records else None
         line = block[0].text
-        if before is not None and not before.comment and not line.startswith(_SIGNS):
+        if line.startswith(_SIGNS):
+            self._near = -1
+        elif before is not None and not before.comment:
             says_nothing = not before.text or _SHAPE.fullmatch(before.text) is not None
-            before.followed |= says_nothing or line[:1] in (" ", "\t")
+            is_folded = self._near == len(self.records) and line[:1] in (" ", "\t")
+            before.followed |= says_nothing or is_folded
 
     def _check_names(self) -> None:
         names: set[str] = set()

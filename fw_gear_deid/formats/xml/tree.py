@@ -11,7 +11,7 @@ from lxml import etree
 from fw_gear_deid.formats.row import Field
 from fw_gear_deid.model.errors import Malformed, Unfit
 
-_PREFIX = re.compile(r"(?<![\w.:-])([^\W\d][\w.-]*):(?=[\w*])")
+_PREFIX = re.compile(r"(?<![\w.-])([^\W\d][\w.-]*):(?=[\w*])")
 _LITERAL = re.compile(r"\"[^\"]*\"|'[^']*'")
 _DECLARES = re.compile(rb"<\0{0,3}!\0{0,3}E\0{0,3}N\0{0,3}T\0{0,3}I\0{0,3}T\0{0,3}Y")
 
