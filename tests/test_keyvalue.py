@@ -193,6 +193,7 @@ def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         ("delimiter: '', fields: [{name: A, remove: true}]", "a regular expression for what stands between"),
         ("delimiter: '(', fields: [{name: A, remove: true}]", "not a regular expression"),
         ("delimiter: ' *', fields: [{name: A, remove: true}]", "matches where nothing stands"),
+        ("delimiter: '=', encoding: rot13, fields: [{name: A, remove: true}]", "not an encoding"),
         ("delimiter: '=', encoding: DOE, fields: [{name: A, remove: true}]", "not an encoding"),
         ("delimiter: '=', fields: [{name: ' ', remove: true}]", "a key is text in one line"),
         ("delimiter: '=', fields: [{regex: '.*', remove: true}]", "go by name"),

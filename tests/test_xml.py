@@ -285,6 +285,24 @@ def test_hostile_documents_are_refused_in_little_memory(name: str) -> None:
     assert "ZZBOMB" not in str(caught.value)
 
 
+def test_many_elements_far_down_are_refused_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fw_gear_deid.formats.xml.scan._SPELLED", 2_000_000)
+    deep = b"".join(b"<%s%d>" % (b"e" * 100, number) for number in range(400))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unfit, match="places cannot be told"):
+            run(deep + b"<a/>" * 1000, section(("//n", REMOVE)))
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_comment_goes_though_the_text_stays() -> None:
+    assert run(b"<r><a>X<!-- DOE --></a></r>", section(("//a", X))) == b"<r><a>X</a></r>"
+    assert run(b"<r><a>X<b>DOE</b></a></r>", section(("//a", X))) == b"<r><a>X</a></r>"
+    assert run(b"<r><a>X<!-- DOE --></a></r>", section(("//a", {"keep": True}))) == b"<r><a>X<!-- DOE --></a></r>"
+
+
 def test_too_many_elements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fw_gear_deid.formats.xml.scan._NODES", 100)
     with pytest.raises(Unfit, match="more than 100 elements"):

@@ -5,7 +5,6 @@ Its readers are imported when a file comes: every start reads the table of forma
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable, Mapping, Sequence
 
 from fw_gear_deid.formats.row import Codec, Document, Format, Listing, Options
@@ -54,8 +53,8 @@ def _amiss(options: Options) -> Mapping[str, str]:
         except BadPattern as error:
             found["delimiter"] = str(error)
     try:
-        codecs.lookup(encoding)
-    except LookupError:
+        "a".encode(encoding)
+    except (LookupError, UnicodeError):
         found["encoding"] = "not an encoding that is known"
     return found
 

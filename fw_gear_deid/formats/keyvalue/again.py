@@ -19,10 +19,10 @@ class Again:
     def __init__(self, data: bytes, options: Options) -> None:
         self._delimiter = Pattern(str(options.get("delimiter") or ""))
         self._kind = kind_of(data)
-        encoding = str(options.get("encoding") or "utf-8")
-        wide = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else encoding
+        marks = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb": "utf-8-sig"}
+        encoding = marks.get(data[:2], str(options.get("encoding") or "utf-8"))
         try:
-            text = b"".join(self._header(data)).decode(wide).removeprefix("\ufeff")
+            text = b"".join(self._header(data)).decode(encoding)
         except (UnicodeDecodeError, LookupError):
             raise Malformed("it is no text to a second reader") from None
         with io.StringIO(text, newline=None) as lines:

@@ -36,6 +36,7 @@ class Document:
             step = "@" + self._scan.file.text[node.start : node.inner - 1].partition("=")[0].strip()
         above = self._paths[node.parent] if node.parent >= 0 else ""
         path = f"{above}/{step}" + (f"[{node.nth}]" if node.nth else "")
+        self._scan.spell(path)
         self._paths.append(path)
         holds, is_value = node.holds or -1, node.kind == ELEMENT and not node.elements
         return Field(node.name, path, (node.text,), holds, node.attributes, is_value)

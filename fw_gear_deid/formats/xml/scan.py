@@ -14,7 +14,7 @@ from fw_gear_deid.formats.xml.entities import PREDEFINED, Entities
 from fw_gear_deid.model.errors import Malformed, Unfit
 
 ELEMENT, ATTRIBUTE, COMMENT, INSTRUCTION = "element", "attribute", "comment", "instruction"
-_DEPTH, _NODES = 500, 1_000_000
+_DEPTH, _NODES, _SPELLED = 500, 1_000_000, 200_000_000
 _S = "[ \t\r\n]"
 _NAME = r"[^ \t\r\n<>/=&\"'?!\[\]();,|]++"
 _QUOTED = r"(?:\"[^\"]*+\"|'[^']*+')"
@@ -125,6 +125,7 @@ class Scan:
         self._text = self.file.text
         self._returns = "\r" in self._text
         self._names: dict[tuple[str, str], str] = {}
+        self._spelled = 0
         self._open = [_Open(-1, "")]
         self._root = -1
         self._document()
@@ -132,6 +133,17 @@ class Scan:
     def wrong(self, at: int, what: str) -> Malformed:
         """Return the error for what is amiss at a letter."""
         return Malformed(f"it is no XML: {what} in line {self._text.count(chr(10), 0, at) + 1}")
+
+    def spell(self, path: str) -> None:
+        """Count the letters of a path.
+
+        Raises
+        ------
+        Malformed
+        """
+        self._spelled += len(path)
+        if self._spelled > _SPELLED:
+            raise Malformed("its elements are so many, so deep in each other, that their places cannot be told")
 
     def _document(self) -> None:
         found = _DECLARATION.match(self._text)
@@ -277,7 +289,11 @@ class Scan:
 
     def _named(self, above: str, step: str) -> str:
         """Return a path by names, one text for all that have it."""
-        return self._names.setdefault((above, step), f"{above}/{step}")
+        found = self._names.get((above, step))
+        if found is None:
+            found = self._names[above, step] = f"{above}/{step}"
+            self.spell(found)
+        return found
 
     def _lines(self, raw: str) -> str:
         """Return text with the line ends that a reader sees (XML 1.0 §2.11)."""

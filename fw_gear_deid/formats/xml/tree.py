@@ -115,7 +115,10 @@ class Tree:
 
     def _named(self, above: str, step: str) -> str:
         """Return a path by names, one text for all that have it."""
-        return self._names.setdefault((above, step), f"{above}/{step}")
+        found = self._names.get((above, step))
+        if found is None:
+            found = self._names[above, step] = f"{above}/{step}"
+        return found
 
     def _nodes(self) -> Iterator[etree._Element]:
         """Yield what stands in the document and is no text, in its order."""
