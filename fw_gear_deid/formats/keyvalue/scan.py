@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fw_gear_deid.formats.keyvalue.kinds import LISTS, META_IMAGE_END, kind_of, size_of
+from fw_gear_deid.formats.keyvalue.kinds import JCAMP, LISTS, META_IMAGE_END, kind_of, size_of
 from fw_gear_deid.formats.keyvalue.volume import check as check_data
 from fw_gear_deid.formats.row import Options
 from fw_gear_deid.formats.spans import Text
@@ -111,8 +111,6 @@ class Scan:
         self._near = -1  # how many records there are, where the last one stands right before
         for block in self._blocks():
             self._take(block)
-            if len(self.records) + len(self.others) > _MOST:
-                raise Unfit(f"more than {_MOST} lines")
         self._check_names()
         self._find_place()
         if self.data:
@@ -124,6 +122,8 @@ class Scan:
             found = _LINE.match(self.file.text, at)
             assert found is not None  # noqa: S101 -- any text has a line
             number += 1
+            if number > _MOST:
+                raise Unfit(f"more than {_MOST} lines")
             yield _Line(number, at, found.end(1), found.end(), found[1])
             at = found.end()
 
@@ -225,7 +225,7 @@ class Scan:
     def _find_place(self) -> None:
         """Find where a new line goes: behind the last key before the one that ends the header."""
         for number, record in enumerate(self.records):
-            if record.name in (META_IMAGE_END, f"{self._kind.records}END"):
+            if record.name == META_IMAGE_END or (self._kind is JCAMP and record.name == "##END"):
                 self.where = self.where if number else record.start
                 return
             if not record.comment or not number:
