@@ -21,16 +21,18 @@ DEAR = {
 TABLE = {
     f"fw_gear_deid.formats.{name}"
     for name in (
+        "cells",
         "dicom",
         "dicom.sniff",
+        "fixed",
         "json_text",
+        "keyvalue",
         "later",
         "plain",
         "row",
         "spans",
         "tables",
-        "cells",
-        "fixed",
+        "xml",
     )
 }
 SCRIPT = """

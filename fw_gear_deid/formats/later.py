@@ -14,7 +14,4 @@ FORMATS = (
     Format("tiff", "picture", ("*.tif", "*.tiff", "*.TIF", "*.TIFF"),
            lambda head: head.startswith((b"II*\0", b"MM\0*")), options={"remove-private-tags": "bool"}),
     Format("nifti", "NIfTI volume", ("*.nii", "*.nii.gz"), lambda head: head[344:348] in _NIFTI),
-    Format("xml", "", ("*.XML", "*.xml"), lambda head: head.startswith(b"<?xml ")),
-    Format("key-value-text-file", patterns=("*.MHD", "*.mhd"),
-           options={"delimiter": "str", "encoding": "str", "ignore-bad-lines": "bool"}),
 )  # fmt: skip
