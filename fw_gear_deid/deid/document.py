@@ -72,7 +72,7 @@ class Edited:
             one = self.document.fields[number]
             if isinstance(now, Gone) and empty is not None and empty(one.texts):
                 continue
-            if number not in self._last or (now == one.texts and not one.is_group):
+            if number not in self._last or (now == one.texts and one.holds <= one.stay):
                 continue
             if one.cells:
                 yield from columns.edits_of(one, now, self._last[number], self._told.get(number, {}), self._lost)
@@ -147,21 +147,17 @@ class Edited:
             if self._is_group(number):
                 self._carry_out_on_group(number, rule)
             elif not isinstance(now, Gone):
-                self._put(number, self._result(number, now, rule), rule.action.key, rule.label)
+                whole = isinstance(rule.action, Replace)
+                self._put(number, self._result(number, now, rule), rule.action.key, rule.label, whole=whole)
         name = rule.selector.path if isinstance(rule.selector, KeyAt) else ""
         if name in self.made:
             self._remake(name, self._result(name, self.made[name], rule), rule)
-        elif not places and rule.insert and name and isinstance(rule.action, Replace) and self._makes:
+        elif not places and rule.insert and name and isinstance(rule.action, Replace):
             absent = () if self._height is None else ("",) * self._height
             self._remake(name, self._result(name, absent, rule), rule)
         elif not places:
             return
         self.matched.add(rule.index)
-
-    @property
-    def _makes(self) -> bool:
-        """Whether fields of the format can be made."""
-        return codec_of(self.section).empty is None
 
     def _result(self, place: int | str, now: Texts, rule: KeyRule) -> Texts | Gone:
         """Return what a rule makes of a field, or of one that was made; of a column, of each of its cells."""
@@ -200,19 +196,20 @@ class Edited:
         if isinstance(rule.action, Remove):
             self._put(number, REMOVE, rule.action.key, rule.label)
         elif isinstance(rule.action, Replace) and by_name:
-            self._put(number, rule.action.values, rule.action.key, rule.label)
+            self._put(number, rule.action.values, rule.action.key, rule.label, whole=True)
         elif by_name and not isinstance(rule.action, Keep):
             raise Unfit(f"{self.document.fields[number].path} is a group; name the fields in it")
-        else:
-            return
-        for inside in range(number + 1, number + 1 + self.document.fields[number].holds):
-            self.texts[inside] = REMOVE
-            self._last.pop(inside, None)
 
-    def _put(self, number: int, result: Texts | Gone, action: str, rule: str) -> None:
-        if result != self._now(number):
-            self.texts[number] = result
-            self._last[number] = action, rule
+    def _put(self, number: int, result: Texts | Gone, action: str, rule: str, *, whole: bool = False) -> None:
+        """Give a field other texts; what is in it goes. ``whole``: also where its own text is the same."""
+        inside = self.document.fields[number].inside(number, gone=isinstance(result, Gone))
+        if result == self._now(number) and not (whole and inside):
+            return
+        self.texts[number] = result
+        self._last[number] = action, rule
+        for one in inside:
+            self.texts[one] = REMOVE
+            self._last.pop(one, None)
 
     def _remake(self, name: str, result: Texts | Gone, rule: KeyRule) -> None:
         if isinstance(result, Gone):

@@ -18,6 +18,7 @@ _SUFFIXES = (
     ".dicom.zip", ".dcm.zip", ".nii.gz", ".tar.gz", ".dcm", ".dicom", ".ima", ".zip", ".tar", ".tgz", ".gz", ".nii",
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".xml", ".json", ".csv", ".tsv", ".txt", ".bval", ".bvec", ".hdr.gz",
     ".img.gz", ".hdr", ".img", ".mhd", ".mha", ".raw", ".zraw", ".nrrd", ".nhdr", ".par", ".rec",
+    ".gii", ".spar", ".rda",
 )  # fmt: skip
 
 

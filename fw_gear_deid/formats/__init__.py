@@ -5,7 +5,7 @@ A file belongs to the first format that its content speaks of, else to the first
 
 from __future__ import annotations
 
-from fw_gear_deid.formats import json_text, later, nifti, plain, tables
+from fw_gear_deid.formats import json_text, keyvalue, later, nifti, plain, tables, xml
 from fw_gear_deid.formats.dicom import sniff as dicom
 from fw_gear_deid.formats.row import Format
 
@@ -14,7 +14,9 @@ TABLE = (
     json_text.FORMAT,
     nifti.FORMAT,
     *later.FORMATS,
+    xml.FORMAT,
     *tables.FORMATS,
+    keyvalue.FORMAT,
     plain.ZIP,
     plain.FILENAME,
 )

@@ -11,7 +11,4 @@ FORMATS = (
            options={"remove-private-chunks": "bool"}),
     Format("tiff", "picture", ("*.tif", "*.tiff", "*.TIF", "*.TIFF"),
            lambda head: head.startswith((b"II*\0", b"MM\0*")), options={"remove-private-tags": "bool"}),
-    Format("xml", "", ("*.XML", "*.xml"), lambda head: head.startswith(b"<?xml ")),
-    Format("key-value-text-file", patterns=("*.MHD", "*.mhd"),
-           options={"delimiter": "str", "encoding": "str", "ignore-bad-lines": "bool"}),
 )  # fmt: skip

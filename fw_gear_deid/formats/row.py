@@ -30,10 +30,14 @@ class Field:
     texts : tuple of str
         None of a group.
     holds : int
-        Of a group: how many of the fields behind it are in it, at any depth. -1: it is none.
+        How many of the fields behind it are in it, at any depth, and go with it. -1: none, and it is no group.
     cells : bool
         It is a column of a table, its texts those of the rows: what a rule does, it does to each. All fields of a
         table are columns, of as many rows.
+    stay : int
+        How many of those, the first ones, stay when it gets another value: attributes of an element.
+    is_value : bool
+        What it holds does not make it a group: actions work on its text.
     """
 
     name: str
@@ -41,11 +45,17 @@ class Field:
     texts: Texts
     holds: int = -1
     cells: bool = False
+    stay: int = 0
+    is_value: bool = False
 
     @property
     def is_group(self) -> bool:
-        """Whether it has fields in it, or room for them."""
-        return self.holds >= 0
+        """Whether it has fields in it, or room for them, and can only go or become a value."""
+        return self.holds >= 0 and not self.is_value
+
+    def inside(self, number: int, *, gone: bool) -> range:
+        """Return which fields go with it, the field of a number: all in it, or those that make room for a value."""
+        return range(number + 1 + (0 if gone else self.stay), number + 1 + max(self.holds, 0))
 
 
 class Listing(Protocol):
@@ -222,6 +232,10 @@ class Format:
         Keys of the actions that it can carry out; empty: all.
     stays : callable
         Options and names that rules take away → what ``profile check`` warns of: what stays and may tell whose it is.
+    makes : bool
+        ``replace-with`` makes a field that is absent, unless an entry says otherwise.
+    free_dates : bool
+        Dates may be spelt in other ways than the format says; they are written as it says.
     special : bool
         The section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
     """
@@ -240,6 +254,8 @@ class Format:
     amiss: Callable[[Options], Mapping[str, str]] = _well
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
+    makes: bool = True
+    free_dates: bool = False
     special: bool = False
 
     @property

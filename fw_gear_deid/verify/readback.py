@@ -81,16 +81,15 @@ def _should(source: Listing, changes: Changes, number: int) -> Texts:
 
 
 def _within(source: Listing, changes: Changes) -> set[int]:
-    """Return the fields in groups that went, or became a value; all of them must be said to have gone.
+    """Return the fields in what went, or became a value; all of them must be said to have gone.
 
     Raises
     ------
     Unfit
     """
     found: set[int] = set()
-    for number in changes.texts:
-        if source.fields[number].is_group:
-            found.update(range(number + 1, number + 1 + source.fields[number].holds))
+    for number, texts in changes.texts.items():
+        found.update(source.fields[number].inside(number, gone=isinstance(texts, Gone)))
     if any(changes.texts.get(number) is not REMOVE for number in found):
         raise fails("a group goes and a field in it does not")
     return found

@@ -91,6 +91,7 @@ FORMAT = Format(
     options={KEEP: "bool"},
     codec=Codec(Document, _again, 64 << 20, _beside, _risks, reach, _is_empty, _PAIR),
     wrong=_wrong,
+    makes=False,
     stays=_stays,
 )
 
