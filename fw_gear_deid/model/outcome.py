@@ -26,6 +26,7 @@ class Always(Enum):
     TAR_HEADERS = "always: owners, times and other header fields of a tar archive"
     PACKED_HEADER = "always: header of a packed file, with its name and time"
     MEMBER_DROPPED = "always: member that no section takes"
+    PICTURE_END = "always: bytes behind the end of a picture"
     NAME = "always: name carries an identifier"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
