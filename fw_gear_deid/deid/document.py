@@ -234,8 +234,9 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     if [(one.name, one.texts) for one in source.fields] != [(o.name, o.texts) for o in edited.document.fields]:
         raise Malformed("two readers of its format find different fields in it")
     readback.check(source, codec.again(result, options), edited.changes, promises)
-    fields = edited.document.fields
-    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.texts.items())
+    fields, gone = edited.document.fields, edited.document.gone  # an option takes a place, not a value wherever it is
+    ruled = ((at, now) for at, now in edited.texts.items() if at not in gone)
+    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in ruled)
     stay = (one for at, one in enumerate(fields) if at not in edited.ruled and at not in edited.texts)
     residue.check(changed, codec.beside(result, options), stay)
 

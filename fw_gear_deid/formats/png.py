@@ -149,7 +149,7 @@ def _said(kind: str, content: bytes) -> Iterator[tuple[str, bytes]]:
     match kind:
         case "tEXt":
             yield from ((kind, keyword), (kind, rest))
-        case "zTXt" | "iCCP":
+        case "zTXt":
             yield from ((kind, keyword), (kind, _unpacked(rest[1:])))
         case "iTXt":
             language, _, behind = rest[2:].partition(b"\0")
@@ -179,9 +179,9 @@ def _profile(text: bytes) -> bytes:
 
 
 def beside(data: bytes, options: Options) -> Iterator[tuple[str, bytes]]:
-    """Yield what the chunks of a file say, unpacked."""
+    """Yield what the chunks of a file say, unpacked; a colour profile tells of who makes screens."""
     for one in chunks(data):
-        if one.type in _PICTURE | _NUMBERS:
+        if one.type in _PICTURE | _NUMBERS | {"iCCP"}:
             continue
         for place, said in _said(one.type, one.content):
             yield place, said

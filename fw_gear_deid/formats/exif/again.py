@@ -72,7 +72,7 @@ class Reader:
         self._images_at: list[tuple[int, int]] = []
         self._packages: list[tuple[str, bytes]] = []
         at, number = self._int(4, 4), 0
-        while at:
+        while at and (not number or self._is_there(at)):
             end = self._directory(at, {0: "0th", 1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th"))
             at, number = self._int(end, 4) if end + 4 <= len(block) else 0, number + 1
         if not number:
@@ -99,6 +99,9 @@ class Reader:
 
     def _int(self, at: int, width: int, *, signed: bool = False) -> int:
         return int.from_bytes(self._block[at : at + width], self._order, signed=signed)
+
+    def _is_there(self, at: int) -> bool:
+        return at >= 8 and at + 2 <= len(self._block)
 
     def _claim(self, at: int, end: int, *more: bytearray) -> None:
         for mask in (self.claimed, *more):
@@ -144,7 +147,7 @@ class Reader:
             width = _WIDTHS[kind]
             for at in range(0, len(value), width):
                 start = int.from_bytes(value[at : at + width], self._order)
-                if start:
+                if self._is_there(start):
                     self._directory(start, _BELOW[tag])
             holds = len(self.found) - number - 1
             self.found[number] = Found(name, name_of(name, tag), _NAMES[kind], (), holds, ())

@@ -1,7 +1,7 @@
 """An EXIF block, open: its directories, their entries, and where the values of these stand (TIFF 6.0 §2).
 
-Directories that point at each other, stand in each other or reach past the end are damage. A value past the end is one
-only for who is to change it: readers pass it over, and makers' tools write such.
+Directories that point at each other, stand in each other or reach past the end are damage. A pointer out of the block
+is none: no reader finds anything there. A value past the end is damage only for who is to change it: tools write such.
 """
 
 from __future__ import annotations
@@ -141,9 +141,10 @@ class Block:
                 yield self.data[start:end]
 
     def uses(self, entries: Sequence[Entry], mask: bytearray) -> None:
-        """Mark the bytes that values and pictures of some entries take."""
+        """Mark the bytes outside of directories that values and pictures of some entries take."""
         for entry in entries:
-            for start, end in (entry.value, *entry.images):
+            values = () if entry.is_inside else (entry.value,)
+            for start, end in (*values, *entry.images):
                 mask[start:end] = b"\1" * len(mask[start:end])
 
     def gaps(self) -> Iterator[bytes]:
@@ -172,15 +173,18 @@ class Block:
         first = last = self._directory("0th", at)
         for number in range(1, _DIRECTORIES + 1):
             at = self._number(last.end) if last.end + 4 <= len(self.data) else 0
-            if not at:
+            if not self._is_there(at):
                 break
             last.follows = self._directory(f"{number}{_ENDS.get(number, 'th')}", at)
             last = last.follows
         return first
 
+    def _is_there(self, at: int) -> bool:
+        return 8 <= at <= len(self.data) - 2
+
     def _directory(self, name: str, at: int) -> Directory:
         data = self.data
-        if not 8 <= at <= len(data) - 2:
+        if not self._is_there(at):
             raise Malformed("an EXIF directory stands outside of its block")
         (count,) = struct.unpack_from(self.order + "H", data, at)
         span = at, at + 2 + 12 * count
@@ -195,7 +199,7 @@ class Block:
         self.directories.append(found)
         for entry in found.entries:
             if entry.is_pointer:
-                entry.below = [self._directory(BELOW[entry.tag], start) for start in self._pointed(entry) if start]
+                entry.below = [self._directory(BELOW[entry.tag], start) for start in self._pointed(entry)]
         for entry in found.entries:
             entry.images = list(self._images(entry, found))
         return found
@@ -213,7 +217,7 @@ class Block:
     def _pointed(self, entry: Entry) -> list[int]:
         if not entry.is_whole or entry.type not in _POINTERS or (entry.count != 1 and entry.tag != SUB):
             raise Malformed(f"EXIF {entry.directory} {entry.name} points at no directory")
-        return self._numbers(entry)
+        return list(filter(self._is_there, self._numbers(entry)))
 
     def _numbers(self, entry: Entry) -> list[int]:
         code = "H" if entry.type == 3 else "I"

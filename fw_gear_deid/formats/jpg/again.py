@@ -136,13 +136,16 @@ class Again:
 
 
 def beside(data: bytes, options: Options) -> Iterator[tuple[str, bytes]]:
-    """Yield what stands in a file beside its fields, and in the thumbnails of its EXIF blocks."""
+    """Yield what stands in a file beside its fields, and in the thumbnails of its EXIF blocks.
+
+    Colour profiles are left out: their texts are of those who make software and screens, and say so in common words.
+    """
     for kind, content, _ in pieces(data):
         if kind == "EXIF":
             yield from beside_tags(content[6:])
         elif kind in ("JFIF", "Adobe"):
             yield f"{kind} segment", content[12:]
-        elif kind != "picture":
+        elif kind not in ("picture", "ICC profile"):
             yield kind, content
 
 
@@ -159,7 +162,7 @@ def beside_tags(block: bytes) -> Iterator[tuple[str, bytes]]:
         except Malformed:
             inside = [("bytes of a damaged thumbnail", picture, b"")]
         for kind, content, _ in inside:
-            if kind not in ("picture", "JFIF", "Adobe"):
+            if kind not in ("picture", "JFIF", "Adobe", "ICC profile"):
                 yield f"{kind} of a thumbnail", content
 
 
