@@ -42,6 +42,8 @@ _AS_SPELT = {name.lower(): name for name in PUBLIC}
 _TYPE = re.compile(r"[A-Za-z]{4}")
 _BEHIND = "bytes behind the picture"
 _LONGEST = (1 << 31) - 1
+_MOST = 1 << 17
+"""Chunks of a file; writers divide image data in pieces of 8 kB and more."""
 _UNPACKED = 16 << 20
 """Bytes that the text of one chunk may have."""
 _WHO = re.compile(rb"author|artist|creator|owner|patient|subject|name|mrn|operator|physician", re.IGNORECASE)
@@ -80,6 +82,8 @@ def chunks(data: bytes) -> list[Chunk]:
             raise Malformed("a PNG chunk has no type")
         if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise Malformed(f"the sum of a PNG chunk is wrong ({kind})")
+        if len(found) >= _MOST:
+            raise Malformed(f"more than {_MOST} PNG chunks")
         found.append(Chunk(kind, at, end, data[at + 8 : end - 4]))
         at = end
     if found[0].type != "IHDR" or len(found[0].content) != 13 or not any(one.type == "IDAT" for one in found):
@@ -275,7 +279,7 @@ FORMAT = Format(
     ("*.png", "*.PNG"),
     lambda head: head.startswith(BEGINS),
     options={"remove-private-chunks": "bool"},
-    codec=Codec(Document, Again, beside=beside, risks=risks),
+    codec=Codec(Document, Again, most=1 << 29, beside=beside, risks=risks),
     wrong=_wrong,
     actions=frozenset({"keep", "remove"}),
     stays=_stays,

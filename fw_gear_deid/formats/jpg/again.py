@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
@@ -13,6 +14,7 @@ from fw_gear_deid.model.errors import Malformed
 
 _ALONE = {0xD8, 0xD9, *range(0xD0, 0xD8)}
 _SHOWN = {*range(0xC0, 0xE0), 0xF7, 0xF8} - {0xC8}
+_CODE = re.compile(rb"\xff[^\x00-\xbf\xff]")
 _PIECE = tuple[str, bytes, bytes]
 """What it holds, its content, and all of it."""
 _POSITION = {"GPSLatitude", "GPSLongitude", "GPSDestLatitude", "GPSDestLongitude"}
@@ -55,15 +57,13 @@ def pieces(data: bytes) -> Iterator[_PIECE]:
 
 def _marker(data: bytes, at: int, *, scanned: bool) -> tuple[int, int]:
     """Return where the next marker begins, with its fill bytes, and its second byte."""
-    start = data.find(b"\xff", at)
-    while start >= 0:
-        end = start
-        while data[end : end + 1] == b"\xff":
-            end += 1
-        code = data[end] if end < len(data) else 0
-        if 0xC0 <= code <= 0xFE and not (scanned and 0xD0 <= code <= 0xD7):
+    for found in _CODE.finditer(data, at):
+        code = found[0][1]
+        if not (scanned and 0xD0 <= code <= 0xD7):
+            start = found.start()
+            while start > at and data[start - 1] == 0xFF:
+                start -= 1
             return start, code
-        start = data.find(b"\xff", end)
     raise Malformed("a JPEG image without an end, to a second reader")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from fw_gear_deid.model.errors import Malformed
 from fw_gear_deid.model.frozen import frozen
@@ -19,8 +20,10 @@ APP0, APP1, APP2, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
 DECODES = frozenset({*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD8, 0xE0), 0xF7, 0xF8, SCAN})
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _RESTARTS = range(0xD0, 0xD8)
-_MARKER = re.compile(rb"\xff+([\xc0-\xfe])")
-_BEHIND_SCAN = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")  # FF 00 is a value, and FF 01 to 7F one of JPEG-LS
+_MARKER = re.compile(rb"\xff([\xc0-\xfe])")
+_BEHIND_SCAN = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")  # FF 00 is a value, and FF 01 to 7F one of JPEG-LS
+_MOST = 10_000
+"""Segments of a file; a progressive one with many notes has some hundred."""
 
 
 @frozen
@@ -53,7 +56,9 @@ def segments(data: bytes) -> list[Segment]:
     """
     if not data.startswith(b"\xff\xd8"):
         raise Malformed("it is no JPEG")
-    found = [Segment(SOI, 0, 2, 2), *_pieces(data)]
+    found = [Segment(SOI, 0, 2, 2), *islice(_pieces(data), _MOST)]
+    if found[-1].code != EOI:
+        raise Malformed(f"more than {_MOST} JPEG segments")
     codes = {one.code for one in found}
     if SOS not in codes or not codes & _FRAMES:
         raise Malformed("it is a JPEG without an image")
@@ -68,13 +73,14 @@ def _pieces(data: bytes) -> Iterator[Segment]:
         marker = (_BEHIND_SCAN if after_scan else _MARKER).search(data, at)
         if marker is None:
             raise Malformed("the JPEG image has no end: it is cut")
-        if marker.start() > at:
-            yield Segment(SCAN if after_scan else STRAY, at, marker.start(), at)
+        start = len(data[at : marker.start()].rstrip(b"\xff")) + at  # with its fill bytes
+        if start > at:
+            yield Segment(SCAN if after_scan else STRAY, at, start, at)
         code, body = marker[1][0], marker.end()
         if code == SOI:
             raise Malformed("a JPEG image begins within another")
         if code == EOI:
-            yield Segment(EOI, marker.start(), body, body)
+            yield Segment(EOI, start, body, body)
             return
         at, after_scan = body, False
         if code not in _RESTARTS:
@@ -82,4 +88,4 @@ def _pieces(data: bytes) -> Iterator[Segment]:
             if at < body + 2 or at > len(data):
                 raise Malformed("a JPEG segment runs past the end")
             body, after_scan = body + 2, code == SOS
-        yield Segment(code, marker.start(), at, body)
+        yield Segment(code, start, at, body)
