@@ -96,14 +96,13 @@ def edits_of(trail: Trail) -> list[tuple[str, Edit]]:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder by relative path."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".fw-gear-deid"  # what DEST tells of itself
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
 def folders(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
+    return {path for path in found if not path.startswith(".fw-gear-deid")}  # what DEST tells of itself
 
 
 def plain(data: bytes) -> bytes:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.member import Done, deidentify_member, takes
 from fw_gear_deid.deid.names import NoTemplate
+from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.sort import Found, coming, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.deid.trail import Scribe
@@ -18,7 +20,8 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit, Released, Skipped, Trail
 from fw_gear_deid.model.portable import same_name_key, sanitize
-from fw_gear_deid.profile.compiled import ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, ZipSection
+from fw_gear_deid.verify.known import Known
 
 
 @frozen
@@ -83,7 +86,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         bytes_out=size,
         sha256=digest.hexdigest(),
         unmatched=ctx.profile.without(done.matched),
-        sections=frozenset({done.section}),
+        sections=done.sections,
         risks=done.risks,
     )
     scribe = Scribe(ctx.originals)
@@ -127,9 +130,25 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     released = replace(
         _released(out, name, len(sources), size),
         unmatched=ctx.profile.without(matched),
-        sections=frozenset({done.section}),
+        sections=done.sections,
     )
     return Result(released, sorting, ruled, scribe.end())
+
+
+def taught(source: Path, name: str, ctx: Context) -> Context:
+    """Return a context in which names are held against what goes from a companion, too.
+
+    What is wrong with it, the work on it tells.
+    """
+    known = ctx.beside or Known()
+    own = replace(ctx, notes=Notes(), watch=Watch(), shares=None, beside=None)
+    try:
+        found = sort(source, name, ctx.profile)
+        if isinstance(found.section, DicomSection | FieldSection):
+            deidentify_member(coming(source, found), found.name, own).teach(known)
+    except Unfit:
+        return ctx
+    return replace(ctx, beside=known)
 
 
 def _series_name(uid: str, ctx: Context, member: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
@@ -11,7 +11,7 @@ from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Listing
 from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
-from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
 from fw_gear_deid.verify import readback, residue
@@ -64,6 +64,12 @@ class Edited:
             rows.append(Edit(name, "", "", *self._last[name], "", shown(now)))
         return tuple(rows)
 
+    def by_rules(self) -> Iterator[tuple[int, Texts | Gone]]:
+        """Yield the fields that were changed by something else than names that they follow."""
+        for number, now in self.texts.items():
+            if self._last.get(number, ("", ""))[1] != Always.BIDS.value:
+                yield number, now
+
     def read(self, selector: AnySelector) -> str | None:
         """Return the text of a field as it stands now; None where it is absent or empty."""
         found = [shown(self._now(number)) for number in self._there(selector)]
@@ -80,6 +86,15 @@ class Edited:
                 self._carry_out(rule)
             except Unfit as error:
                 raise type(error)(f"{rule.label} {rule.action.key}: {error}") from None
+
+    def follow(self, replaced: Callable[[str], str]) -> None:
+        """Let texts that stay follow names that were replaced elsewhere."""
+        for number, one in enumerate(self.document.fields):
+            now = self._now(number)
+            if isinstance(now, Gone) or one.is_group:
+                continue
+            if (new := tuple(map(replaced, now))) != now:
+                self._put(number, new, "replace-with", Always.BIDS.value)
 
     def _carry_out(self, rule: KeyRule) -> None:
         places = self._there(rule.selector)
@@ -176,13 +191,15 @@ def codec_of(section: FieldSection) -> Codec:
     return codec
 
 
-def edit(data: bytes, section: FieldSection, at: At) -> Edited:
+def edit(data: bytes, section: FieldSection, at: At, follow: Callable[[str], str] | None = None) -> Edited:
     """Carry out a section on a file.
 
     Parameters
     ----------
     at : At
         Surroundings of its values, but for its fields.
+    follow : callable, optional
+        Text that rules leave → the same with names in it that were replaced elsewhere.
 
     Raises
     ------
@@ -193,6 +210,8 @@ def edit(data: bytes, section: FieldSection, at: At) -> Edited:
     references = dict(section.references)
     edited.at = replace(at, read=lambda name: edited.read(references[name]) or "")
     edited.run()
+    if follow is not None:
+        edited.follow(follow)
     return edited
 
 
@@ -234,9 +253,8 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     if [(one.name, one.texts) for one in source.fields] != [(o.name, o.texts) for o in edited.document.fields]:
         raise Malformed("two readers of its format find different fields in it")
     readback.check(source, codec.again(result, options), edited.changes, promises)
-    fields, gone = edited.document.fields, edited.document.gone  # an option takes a place, not a value wherever it is
-    ruled = ((at, now) for at, now in edited.texts.items() if at not in gone)
-    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in ruled)
+    fields = edited.document.fields
+    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.by_rules())
     stay = (one for at, one in enumerate(fields) if at not in edited.ruled and at not in edited.texts)
     residue.check(changed, codec.beside(result, options), stay)
 

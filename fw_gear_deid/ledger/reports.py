@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fw_gear_deid.ledger.state import Made, Row
-from fw_gear_deid.model.audit import AUDIT_COLUMNS, LINE_END, first
+from fw_gear_deid.model.audit import AUDIT_COLUMNS, LINE_END, first, unpacked
 from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, kind_of
@@ -24,7 +24,6 @@ FILES_COLUMNS = (
     "risks",
 )  # fmt: skip
 
-_PIECE, _FEED = 1 << 16, 1 << 12  # bytes of an audit that are made at once, and bytes that they are made of
 _DAMAGED = "the ledger cannot be read (an audit in it is damaged)"
 _NOTHING = Made("", "", False, "", "", "", "", "", 0)
 
@@ -45,30 +44,11 @@ def lines_of(file: str, packed: bytes) -> Iterator[str]:
         They are damaged.
     """
     head = first(file)
-    for text in _unpacked(packed):
-        yield head + text[: -len(LINE_END)].replace(LINE_END, LINE_END + head) + LINE_END
-
-
-def _unpacked(packed: bytes) -> Iterator[str]:
-    """Yield whole lines; ``packed`` is one piece of zlib's after the other."""
-    at, feed, rest = 0, b"", b""
-    while feed or at < len(packed):
-        unpacker = zlib.decompressobj()
-        while not unpacker.eof:
-            if not feed:
-                feed = packed[at : at + _FEED]
-                at += len(feed)
-            try:
-                piece = unpacker.decompress(feed, _PIECE)
-            except zlib.error:
-                raise StopRun(_DAMAGED) from None
-            feed = unpacker.unconsumed_tail
-            if not (piece or feed or unpacker.eof or at < len(packed)):
-                raise StopRun(_DAMAGED)  # cut
-            whole, end, rest = (rest + piece).rpartition(LINE_END.encode())
-            if end:
-                yield (whole + end).decode()
-        feed = unpacker.unused_data
+    try:
+        for text in unpacked(packed):
+            yield head + text[: -len(LINE_END)].replace(LINE_END, LINE_END + head) + LINE_END
+    except zlib.error:
+        raise StopRun(_DAMAGED) from None
 
 
 @dataclass(frozen=True, slots=True)

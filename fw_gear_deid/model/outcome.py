@@ -28,6 +28,7 @@ class Always(Enum):
     MEMBER_DROPPED = "always: member that no section takes"
     PICTURE_END = "always: bytes behind the end of a picture"
     NAME = "always: name carries an identifier"
+    BIDS = "always: names follow the labels of a BIDS tree"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
     CONTAINER = "always: container metadata without a rule"
