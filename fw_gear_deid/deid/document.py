@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
@@ -15,6 +15,9 @@ from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
 from fw_gear_deid.verify import readback, residue
+
+_FOLLOW = (Always.BIDS.value, Always.COPY.value)
+"""What happens to a field because of what rules did to others."""
 
 
 @dataclass(slots=True)
@@ -65,10 +68,23 @@ class Edited:
         return tuple(rows)
 
     def by_rules(self) -> Iterator[tuple[int, Texts | Gone]]:
-        """Yield the fields that were changed by something else than names that they follow."""
+        """Yield the fields that were changed by something else than options, habits and names that they follow."""
         for number, now in self.texts.items():
-            if self._last.get(number, ("", ""))[1] != Always.BIDS.value:
+            if number not in self.document.gone and self._last.get(number, ("", ""))[1] not in _FOLLOW:
                 yield number, now
+
+    def changed(self) -> Iterator[tuple[str, str, str]]:
+        """Yield name, text before and after of the fields that rules changed."""
+        for number, now in self.by_rules():
+            one = self.document.fields[number]
+            yield one.name, shown(one.texts), shown(now)
+
+    def drop_copies(self, loose: Mapping[int, Sequence[bytes]]) -> None:
+        """Take away what nobody needs and what tells a value that a rule took away."""
+        taken = residue.Taken(self.changed()) if loose else None
+        for number, pieces in loose.items():
+            if taken is not None and number not in self.texts and any(map(taken.stand_in, pieces)):
+                self._put(number, REMOVE, "remove", Always.COPY.value)
 
     def read(self, selector: AnySelector) -> str | None:
         """Return the text of a field as it stands now; None where it is absent or empty."""
@@ -212,6 +228,7 @@ def edit(data: bytes, section: FieldSection, at: At, follow: Callable[[str], str
     edited.run()
     if follow is not None:
         edited.follow(follow)
+    edited.drop_copies(codec_of(section).loose(edited.document))
     return edited
 
 
@@ -253,10 +270,8 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     if [(one.name, one.texts) for one in source.fields] != [(o.name, o.texts) for o in edited.document.fields]:
         raise Malformed("two readers of its format find different fields in it")
     readback.check(source, codec.again(result, options), edited.changes, promises)
-    fields = edited.document.fields
-    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.by_rules())
-    stay = (one for at, one in enumerate(fields) if at not in edited.ruled and at not in edited.texts)
-    residue.check(changed, codec.beside(result, options), stay)
+    stay = (one for at, one in enumerate(edited.document.fields) if at not in edited.ruled and at not in edited.texts)
+    residue.check(edited.changed(), codec.beside(result, options), stay)
 
 
 def shown(texts: Texts | Gone) -> str:

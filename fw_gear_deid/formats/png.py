@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from fw_gear_deid.formats.row import Changes, Codec, Field, Format, Options, Splice
+from fw_gear_deid.formats.row import Document as Opened
 from fw_gear_deid.model.action import Gone
 from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -111,6 +112,17 @@ class Document:
         spelt = _AS_SPELT.get(name.lower(), name)
         return [number for number, one in enumerate(self._chunks) if one.type == spelt]
 
+    def loose(self) -> dict[int, list[bytes]]:
+        """Return what chunks say that the picture does without; of one that cannot be unpacked, as it stands there."""
+        found = {}
+        for number, one in enumerate(self._chunks):
+            if one.type in _TEXTS or one.type == "eXIf" or one.type not in PUBLIC:
+                try:
+                    found[number] = [said for _, said in _spoken(one)]
+                except Malformed:
+                    found[number] = [one.content]
+        return found
+
     def splices(self, changes: Changes) -> Sequence[Splice]:
         """Return the chunks that go.
 
@@ -185,12 +197,15 @@ def _profile(text: bytes) -> bytes:
 def beside(data: bytes, options: Options) -> Iterator[tuple[str, bytes]]:
     """Yield what the chunks of a file say, unpacked; a colour profile tells of who makes screens."""
     for one in chunks(data):
-        if one.type in _PICTURE | _NUMBERS | {"iCCP"}:
-            continue
-        for place, said in _said(one.type, one.content):
-            yield place, said
-            if one.type in _TEXTS and (profile := _profile(said)):
-                yield f"raw profile in {place}", profile
+        if one.type not in _PICTURE | _NUMBERS | {"iCCP"}:
+            yield from _spoken(one)
+
+
+def _spoken(chunk: Chunk) -> Iterator[tuple[str, bytes]]:
+    for place, said in _said(chunk.type, chunk.content):
+        yield place, said
+        if chunk.type in _TEXTS and (profile := _profile(said)):
+            yield f"raw profile in {place}", profile
 
 
 def risks(data: bytes, options: Options) -> Sequence[str]:
@@ -258,6 +273,10 @@ class Again:
         self.fields.append(Field(*_told(kind, content)))
 
 
+def _loose(document: Opened) -> Mapping[int, Sequence[bytes]]:
+    return document.loose() if isinstance(document, Document) else {}
+
+
 def _wrong(name: str) -> str:
     if _TYPE.fullmatch(name):
         return ""
@@ -279,7 +298,7 @@ FORMAT = Format(
     ("*.png", "*.PNG"),
     lambda head: head.startswith(BEGINS),
     options={"remove-private-chunks": "bool"},
-    codec=Codec(Document, Again, most=1 << 29, beside=beside, risks=risks),
+    codec=Codec(Document, Again, most=1 << 29, beside=beside, risks=risks, loose=_loose),
     wrong=_wrong,
     actions=frozenset({"keep", "remove"}),
     stays=_stays,

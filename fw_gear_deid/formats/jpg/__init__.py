@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fw_gear_deid.formats.row import Codec, Document, Format, Listing, Options
 
@@ -37,6 +37,12 @@ def _risks(data: bytes, options: Options) -> Sequence[str]:
     return risks(data, options)
 
 
+def _loose(document: Document) -> Mapping[int, Sequence[bytes]]:
+    from fw_gear_deid.formats.jpg.document import Document as Opened
+
+    return document.loose() if isinstance(document, Opened) else {}
+
+
 def _wrong(name: str) -> str:
     from fw_gear_deid.formats.exif.tags import wrong
 
@@ -65,7 +71,7 @@ FORMAT = Format(
     lambda head: head.startswith(b"\xff\xd8\xff"),
     options={"remove-exif": "bool", "remove-gps": "bool"},
     defaults={"date-format": "%Y:%m:%d", "datetime-format": "%Y:%m:%d %H:%M:%S"},
-    codec=Codec(_open, _again, most=_MOST, beside=_beside, risks=_risks),
+    codec=Codec(_open, _again, most=_MOST, beside=_beside, risks=_risks, loose=_loose),
     wrong=_wrong,
     stays=_stays,
 )

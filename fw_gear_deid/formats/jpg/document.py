@@ -22,6 +22,7 @@ from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.outcome import Always
 
 _POSITION = (b"GPSLatitude", b"GPSLongitude", b"GPSDestLatitude", b"GPSCoordinates")
+"""What an XMP packet calls the position; such a packet goes with ``remove-gps``."""
 _LONGEST = 65535
 
 
@@ -61,6 +62,11 @@ class Document:
         """Return the fields of a tag, in whatever directory."""
         return sorted(number for tag in named(name) for number in self._tags.get((space(tag.home), tag.number), ()))
 
+    def loose(self) -> dict[int, list[bytes]]:
+        """Return what the segments say that the picture does without."""
+        told = (one for one in self._parts if one.number >= 0 and one.block is None and one.kind not in kinds.SHOWS)
+        return {one.number: [self._content(one)] for one in told}
+
     def splices(self, changes: Changes) -> Sequence[Splice]:
         """Return what is to be done to the bytes.
 
@@ -68,8 +74,6 @@ class Document:
         ------
         Unfit
         """
-        if self._no_place and not self._bare:
-            self._make_sure_of_place()
         made = [(_tag_of(name), texts) for name, texts in changes.made.items()]
         into = next((one for one in self._parts if one.block is not None and self._is_left(one, changes)), None)
         found = []
@@ -93,6 +97,9 @@ class Document:
             self.gone[number] = why
         return number
 
+    def _content(self, part: _Part) -> bytes:
+        return self._data[part.segment.body : part.segment.end]
+
     def _add_picture(self) -> None:
         """Add what must never change: all that it takes to decode the image, and the headers that tell its colours."""
         picture = sha256()
@@ -105,8 +112,10 @@ class Document:
         self._add(Field(f"{kinds.PICTURE} {picture.hexdigest()}", kinds.PICTURE, ()))
 
     def _add_segment(self, part: _Part) -> int:
-        content = self._data[part.segment.body : part.segment.end]
+        content = self._content(part)
         why = "remove-exif" if self._bare and part.kind not in kinds.SHOWS else ""
+        if self._no_place and part.kind == kinds.XMP and any(word in content for word in _POSITION):
+            why = why or "remove-gps"
         name = f"{part.kind} {sha256(content).hexdigest()}"
         return self._add(Field(name, part.kind, (f"<{len(content)} bytes>",)), why)
 
@@ -147,12 +156,6 @@ class Document:
         return block if block.entries else None
 
     # -- changes -----------------------------------------------------------------------------------------
-
-    def _make_sure_of_place(self) -> None:
-        for part in self._parts:
-            content = self._data[part.segment.body : part.segment.end] if part.kind == kinds.XMP else b""
-            if any(word in content for word in _POSITION):
-                raise Unfit("its XMP packet tells the position that remove-gps takes, too; remove-exif takes both")
 
     def _numbers(self, part: _Part) -> range:
         assert part.block is not None  # noqa: S101 -- asked of blocks alone
