@@ -113,9 +113,13 @@ class Again:
         fields[0] = Field(f"picture {picture.hexdigest()}", "", ())
 
     def find(self, name: str) -> Sequence[int]:
-        """Return which of the fields a name points at."""
+        """Return which of the fields a name of the profile, or a field's own, points at."""
         names = {(space(one.home), one.name) for one in named(name)}
-        return [number for number, directory, tag in self._tags if (space(directory), tag) in names]
+        return [
+            number
+            for number, directory, tag in self._tags
+            if (space(directory), tag) in names or self.fields[number].name == name
+        ]
 
     def _add(self, kind: str, content: bytes) -> None:
         self.fields.append(Field(f"{kind} {sha256(content).hexdigest()}", "", (f"<{len(content)} bytes>",)))
