@@ -176,7 +176,7 @@ def test_actions_work_where_a_type_can_hold_the_result(
     name = NAMES.get(tag, "Make")
     fields = {"name": name, **action}
     if expect is None:
-        with pytest.raises(Unfit, match="the new one is none; remove it instead") as caught:
+        with pytest.raises(Unfit, match="the new one is none: remove it instead") as caught:
             jpg(source, fields)
         assert "70000" not in str(caught.value)
         return

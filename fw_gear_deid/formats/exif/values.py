@@ -100,7 +100,8 @@ def raw_of(directory: str, tag: int, kind: int, texts: Texts, order: str, before
         raw = b""
     if not raw or texts_of(directory, tag, kind, raw, order) != texts:
         where = f"{directory} {name_of(directory, tag)}"
-        raise Unfit(f"EXIF {where} holds values of type {TYPES[kind][0]}, and the new one is none; remove it instead")
+        what = f"EXIF {where} holds values of type {TYPES[kind][0]}, and the new one is none"
+        raise Unfit(f"{what}: remove it instead, and set replace-with-insert to false where it may be absent")
     return raw
 
 
