@@ -321,6 +321,19 @@ def test_many_directories_are_refused() -> None:
         jpg(jpeg(exif(bytes(block))), {"name": "Artist", "remove": True})
 
 
+def test_values_that_share_a_block_many_times_are_refused() -> None:
+    """Each would be read, and told, and hashed: of a file of 64 kB there would come gigabytes."""
+    rows = 2000
+    pictures_ = struct.pack("<HHII", 273, 4, 8000, 30) + struct.pack("<HHII", 279, 4, 8000, 30)
+    for entries in (
+        struct.pack("<HHII", 270, 2, 40000, 8) * rows,
+        struct.pack("<HHII", 273, 4, 4000, 40) * rows + pictures_,
+    ):
+        block = b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries) // 12) + entries + bytes(4 + 16000 + 24000)
+        with pytest.raises(Unfit, match="values of an EXIF block stand in each other"):
+            jpg(jpeg(exif(block[:65000])), {"name": "Artist", "remove": True})
+
+
 def test_a_block_too_long_for_its_segment() -> None:
     source = jpeg(exif(tiff({271: (2, "A"), 37500: (7, bytes(65480))})))
     with pytest.raises(Unfit, match="longer than a JPEG segment"):

@@ -47,6 +47,8 @@ _MOST = 1 << 17
 """Chunks of a file; writers divide image data in pieces of 8 kB and more."""
 _UNPACKED = 16 << 20
 """Bytes that the text of one chunk may have."""
+_BLOCK = 1 << 20
+"""Bytes of an EXIF block that is looked into; cameras write a hundredth of it."""
 _WHO = re.compile(rb"author|artist|creator|owner|patient|subject|name|mrn|operator|physician", re.IGNORECASE)
 """Keywords of texts that tell of somebody."""
 _HEX = re.compile(rb"\s*[a-z0-9]+\s+(\d+)\s+([0-9a-fA-F\s]*)")
@@ -219,7 +221,7 @@ def _risks(chunk: Chunk) -> Iterator[str]:
         from fw_gear_deid.formats.jpg.again import risks_of_tags
 
         try:
-            yield from risks_of_tags(chunk.content)
+            yield from risks_of_tags(chunk.content) if len(chunk.content) < _BLOCK else ("EXIF",)
         except Malformed:
             yield "damaged EXIF"
     elif chunk.type in _TEXTS and keyword == b"xml:com.adobe.xmp":

@@ -25,7 +25,8 @@ _NAMES = {kind: name for kind, (name, _) in _TYPES.items()}
 _BELOW = {0x8769: "Exif", 0x8825: "GPS", 0xA005: "Interop", 0x014A: "Sub"}
 _LENGTHS = {0x0111: 0x0117, 0x0144: 0x0145, 0x0201: 0x0202}
 _RAW = {0x02BC, 0x83BB, 0x8649, 0x8773}
-_MOST = 64
+_MOST, _MOST_PICTURES, _TIMES = 64, 4096, 8
+_NO_BACKSLASH = bytes.maketrans(b"\\", b"/")
 
 
 @frozen
@@ -67,7 +68,7 @@ class Reader:
         self.claimed = bytearray(len(block))
         self._directories = bytearray(len(block))
         self._claim(0, 8, self._directories)
-        self._count = 0
+        self._count = self._sum = 0
         self.found: list[Found] = []
         self._images_at: list[tuple[int, int]] = []
         self._packages: list[tuple[str, bytes]] = []
@@ -125,6 +126,8 @@ class Reader:
     def _entry(self, row: int, name: str, rows: range) -> None:
         tag, kind, count = self._int(row, 2), self._int(row + 2, 2), self._int(row + 4, 4)
         value = self._value(row)
+        if value is not None and len(value) > 4:
+            self._add(len(value))
         own = name in ("GPS", "Interop")
         pointer = tag in _BELOW and not own
         texts: tuple[str, ...] = ()
@@ -152,6 +155,11 @@ class Reader:
             holds = len(self.found) - number - 1
             self.found[number] = Found(name, name_of(name, tag), _NAMES[kind], (), holds, ())
 
+    def _add(self, size: int) -> None:
+        self._sum += size
+        if self._sum > _TIMES * len(self._block) or len(self._images_at) > _MOST_PICTURES:
+            raise Malformed("values of an EXIF block stand in each other, to a second reader")
+
     def _value(self, row: int) -> bytes | None:
         size = _WIDTHS.get(self._int(row + 2, 2), 0) * self._int(row + 4, 4)
         if not size:
@@ -176,6 +184,7 @@ class Reader:
             if start < len(self._block):
                 self._claim(start, start + size)
                 self._images_at.append((start, start + size))
+                self._add(min(size, len(self._block) - start))
                 yield sha256(self._block[start : start + size]).hexdigest()
 
     def _is_odd(self, row: int) -> bool:
@@ -223,4 +232,4 @@ def _read(raw: bytes) -> str:
     try:
         return str(raw, "utf-8")
     except UnicodeDecodeError:
-        return "".join(map(chr, raw))
+        return "".join(map(chr, raw.translate(_NO_BACKSLASH)))

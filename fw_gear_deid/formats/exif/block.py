@@ -23,6 +23,9 @@ _POINTERS = (3, 4, 13)
 _DIRECTORIES = 64
 """So many a block may have; cameras write five."""
 Span = tuple[int, int]
+_OVERLAP = 8
+"""Values and pictures together take at most so many times their block's length; in a block that is whole, once."""
+_PICTURES = 4096
 CUT = ("<cut>",)
 """What a value says that is not there, or of a type that nobody knows: whatever a rule makes of it is refused."""
 
@@ -121,6 +124,7 @@ class Block:
         self.order = ORDERS[data[:4]]
         self.directories: list[Directory] = []
         self.solid: list[Span] = [(0, 8)]
+        self._taken = self._pictures = 0
         self.first = self._chain(self._number(4))
         self.entries = list(_in_order(self.first))
 
@@ -201,8 +205,16 @@ class Block:
             if entry.is_pointer:
                 entry.below = [self._directory(BELOW[entry.tag], start) for start in self._pointed(entry)]
         for entry in found.entries:
-            entry.images = list(self._images(entry, found))
+            for image in self._images(entry, found):
+                self._count(image)
+                self._pictures += 1
+                entry.images.append(image)
         return found
+
+    def _count(self, span: Span) -> None:
+        self._taken += span[1] - span[0]
+        if self._taken > _OVERLAP * len(self.data) or self._pictures > _PICTURES:
+            raise Malformed("values of an EXIF block stand in each other")
 
     def _entry(self, directory: str, at: int) -> Entry:
         tag, kind, count, start = struct.unpack_from(self.order + "HHII", self.data, at)
@@ -210,6 +222,8 @@ class Block:
         if size <= 4:
             return Entry(directory, tag, kind, count, at, (at + 8, at + 8 + (size or 4)), kind in SIZES and count > 0)
         is_whole = start + size <= len(self.data)
+        if is_whole:
+            self._count((start, start + size))
         return Entry(
             directory, tag, kind, count, at, (start, start + size) if is_whole else (at + 8, at + 12), is_whole
         )

@@ -52,11 +52,11 @@ def texts_of(directory: str, tag: int, kind: int, raw: bytes, order: str) -> Tex
 
 
 def _plain(raw: bytes) -> str:
-    """Return bytes as UTF-8 where they are, else letter by letter."""
+    """Return bytes as UTF-8 where they are, else letter by letter; a backslash would part several values."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        return raw.decode("latin-1")
+        return raw.decode("latin-1").replace("\\", "/")
 
 
 def _coded(charset: bytes, raw: bytes, order: str) -> str:

@@ -60,7 +60,7 @@ def _stays(options: Options, gone: Collection[str]) -> Sequence[str]:
     if not names & {"jpeginterchangeformat", "jpegifoffset"}:
         left.append("the thumbnail (JPEGInterchangeFormat)")
     if left:
-        told.append(f"{', '.join(left)} stay and may tell whose it is: name them, or see remove-exif")
+        told.append(f"left as they are, and may tell whose it is: {', '.join(left)}; name them, or see remove-exif")
     return told
 
 
