@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
@@ -79,11 +79,12 @@ class Edited:
             one = self.document.fields[number]
             yield one.name, shown(one.texts), shown(now)
 
-    def drop_copies(self, loose: Mapping[int, Sequence[bytes]]) -> None:
+    def drop_copies(self) -> None:
         """Take away what nobody needs and what tells a value that a rule took away."""
-        taken = residue.Taken(self.changed()) if loose else None
-        for number, pieces in loose.items():
-            if taken is not None and number not in self.texts and any(map(taken.stand_in, pieces)):
+        changed = list(self.changed())
+        taken = residue.Taken(changed)
+        for number, pieces in codec_of(self.section).loose(self.document).items() if changed else ():
+            if number not in self.texts and any(map(taken.stand_in, pieces)):
                 self._put(number, REMOVE, "remove", Always.COPY.value)
 
     def read(self, selector: AnySelector) -> str | None:
@@ -228,7 +229,7 @@ def edit(data: bytes, section: FieldSection, at: At, follow: Callable[[str], str
     edited.run()
     if follow is not None:
         edited.follow(follow)
-    edited.drop_copies(codec_of(section).loose(edited.document))
+    edited.drop_copies()
     return edited
 
 
