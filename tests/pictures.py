@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fw_gear_deid.formats.exif.tags import name_of, named
+
 Tags = Mapping[int, tuple[int, Any]]
 """Number of a tag → its type and value: text, bytes, numbers, pairs of numbers, or ``Tags`` in a directory of its own."""
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -135,3 +137,42 @@ def png(*before: bytes, after: Sequence[bytes] = (), tail: bytes = b"") -> bytes
     data = zlib.compress(b"\0\7")
     pieces = (chunk(b"IHDR", IHDR), *before, chunk(b"IDAT", data[:4]), chunk(b"IDAT", data[4:]), *after, chunk(b"IEND"))
     return b"\x89PNG\r\n\x1a\n" + b"".join(pieces) + tail
+
+
+def photo(fields: Mapping[str, str]) -> bytes:
+    """Return a JPEG file with some tags of text, by their names, and a comment."""
+    tags: dict[str, dict[int, Any]] = {"0th": {}, "Exif": {}, "GPS": {}}
+    pieces = [seg(0xFE, text.encode()) for name, text in fields.items() if name == "comment"]
+    for name, text in fields.items():
+        if name != "comment":
+            tag = named(name)[-1]
+            tags[tag.home][tag.number] = tag.type, text
+    below = {34665: (4, tags["Exif"]), 34853: (4, tags["GPS"])}
+    return jpeg(exif(tiff(tags["0th"] | {tag: value for tag, value in below.items() if value[1]})), *pieces)
+
+
+def photo_fields(data: bytes) -> dict[str, str]:
+    """Return the tags and comments of such a file."""
+    found = {
+        name_of(where, tag): raw.rstrip(b"\0").decode()
+        for block in blocks(data)
+        for (where, tag), (_, raw) in tags_of(block).items()
+    }
+    comments = data.partition(b"\xff\xfe")[2]
+    return found | ({"comment": comments[2 : int.from_bytes(comments[:2], "big")].decode()} if comments else {})
+
+
+def chunked(fields: Mapping[str, str]) -> bytes:
+    """Return a PNG file with some chunks of text, by their types."""
+    return png(*(chunk(name.encode(), text.replace("=", "\0").encode()) for name, text in fields.items()))
+
+
+def chunk_fields(data: bytes) -> dict[str, str]:
+    """Return the chunks of text of such a file."""
+    found, at = {}, 8
+    while at < len(data):
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8].decode()
+        if name not in ("IHDR", "IDAT", "IEND"):
+            found[name] = data[at + 8 : at + 8 + size].replace(b"\0", b"=").decode()
+        at += 12 + size
+    return found
