@@ -199,13 +199,15 @@ def written(data: bytes, edited: Edited) -> bytes:
     ------
     Unfit
     """
-    pieces, at = [], 0
+    view = memoryview(data)  # a file may be half of what is in memory: no piece of it is copied before all are joined
+    pieces: list[bytes | memoryview] = []
+    at = 0
     for start, end, new in edited.document.splices(edited.changes):
         if not at <= start <= end <= len(data):
             raise Malformed("its fields stand in each other")
-        pieces += [data[at:start], new]
+        pieces += [view[at:start], new]
         at = end
-    return b"".join((*pieces, data[at:]))
+    return b"".join((*pieces, view[at:]))
 
 
 def check(data: bytes, result: bytes, edited: Edited) -> None:

@@ -12,8 +12,6 @@ FORMATS = (
            options={"remove-exif": "bool", "remove-gps": "bool"}),
     Format("png", "picture", ("*.png", "*.PNG"), lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
            options={"remove-private-chunks": "bool"}),
-    Format("tiff", "picture", ("*.tif", "*.tiff", "*.TIF", "*.TIFF"),
-           lambda head: head.startswith((b"II*\0", b"MM\0*")), options={"remove-private-tags": "bool"}),
     Format("nifti", "NIfTI volume", ("*.nii", "*.nii.gz"), lambda head: head[344:348] in _NIFTI),
     Format("xml", "", ("*.XML", "*.xml"), lambda head: head.startswith(b"<?xml ")),
     Format("csv", patterns=("*.csv", "*.CSV"), options=_TABLE),  # the reference's lacks the star and matches nothing

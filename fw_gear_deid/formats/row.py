@@ -130,6 +130,10 @@ def _right(name: str) -> str:
     return ""
 
 
+def _never(name: str) -> bool:
+    return False
+
+
 def _quiet(options: Options, gone: Collection[str]) -> tuple[()]:
     return ()
 
@@ -160,6 +164,8 @@ class Format:
         Its fields may be named by ``regex``, too.
     wrong : callable
         A ``name`` of the profile → what is wrong with it, as an error of the profile says it; empty when it may stand.
+    fixed : callable
+        A ``name`` of the profile → whether the field can only be kept: without it nobody can read the file.
     actions : frozenset of str
         Keys of the actions that it can carry out; empty: all.
     stays : callable
@@ -178,6 +184,7 @@ class Format:
     codec: Codec | None = None
     regex: bool = False
     wrong: Callable[[str], str] = _right
+    fixed: Callable[[str], bool] = _never
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
     special: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.formats import Format
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, FileMatch, KeyRule
@@ -43,6 +44,9 @@ def parse_fields(section: Section, row: Format, match: FileMatch, first: int) ->
         if row.actions and entry.action.key not in row.actions:
             can = ", ".join(sorted(row.actions))
             section.problems.error(entry.line, entry.column, entry.where, f"{row.key} fields can take: {can}")
+        if row.fixed(entry.name) and not ACTIONS[entry.action.key].keeps:
+            what = f"without {entry.name} nobody can read the file: it can only be kept"
+            section.problems.error(entry.line, entry.column, entry.where, what)
     rules = tuple(
         KeyRule(entry.selector, entry.action, entry.name, entry.label, index, entry.insert)
         for index, entry in enumerate(execution_order(entries), first)
