@@ -28,8 +28,10 @@ _PACKETS = (700, 33723, 34377, 34675, 37724, 50839)
 _CODED = {("", 37510), ("GPS", 27), ("GPS", 28)}
 _CONTROL = frozenset(map(chr, (*range(9), 11, 12, *range(14, 32), 127)))
 _MOST, _DEEP = 1024, 9
-Row = tuple[int, int, bytes]
-"""Tag, type, and the bytes of the value."""
+Row = tuple[int, int, int, int]
+"""Tag, type, and where the value begins and ends."""
+
+_ABSENT = 0, 0, 0, 0
 
 
 class Again:
@@ -48,6 +50,7 @@ class Again:
         self._spans: list[tuple[int, int]] = [(0, 16 if self._big or data[8:10] == b"CR" else 8)]
         self.fields: list[Field] = []
         self._tags: dict[names.Tag, list[int]] = {}
+        self._known: dict[tuple[int, int, int, names.Tag], Texts] = {}
         pages = list(self._chain(self._int(self._wide, self._wide)))
         for number, rows in enumerate(pages):
             here = self._open("page")
@@ -79,8 +82,9 @@ class Again:
     def _rows(self, at: int, *, linked: bool) -> tuple[list[Row], int]:
         """Return the entries of a directory, and where the next one is."""
         head, long = (8, 20) if self._big else (2, 12)
-        start, rows = at, []
+        rows: list[Row] = []
         count, at = self._int(at, head), at + head
+        self._spans.append((at - head, at))
         if at + count * long > len(self._data):
             raise Malformed("it ends too early for a second reader")
         for here in range(at, at + count * long, long):
@@ -88,15 +92,18 @@ class Again:
             size, place = _SIZE.get(kind, 0) * many, here + 4 + self._wide
             if kind not in _SIZE:
                 size = self._wide
-            elif size > self._wide:
+            if size > self._wide:
                 place = self._int(place, self._wide)
+                self._spans.append((here, here + long))
                 self._spans.append((place, place + size))
+            else:
+                self._spans.append((here, place + size))
             if place + size > len(self._data):
                 raise Malformed("a value is outside of the file to a second reader")
-            rows.append((tag, kind, self._data[place : place + size]))
+            rows.append((tag, kind, place, place + size))
         at += count * long
         after = self._int(at, self._wide) if linked else 0
-        self._spans.append((start, at + self._wide if linked else at))
+        self._spans.append((at, at + self._wide if linked else at))
         return rows, after
 
     def _open(self, name: str) -> int:
@@ -111,13 +118,13 @@ class Again:
         if depth > _DEEP:
             raise Malformed("its directories are too deep for a second reader")
         group = role if role in ("GPS", "Interop") else ""
-        for tag, kind, raw in rows:
+        for tag, kind, start, end in rows:
             number = len(self.fields)
             self._tags.setdefault((group, tag), []).append(number)
             name = names.name_of(group, tag)
-            below = self._below(tag, kind, raw)
+            below = self._below(tag, kind, self._data[start:end]) if self._points(tag, kind) else []
             if not below:
-                self.fields.append(Field(name, "", self._texts(raw, kind, (group, tag))))
+                self.fields.append(Field(name, "", self._told(start, end, kind, (group, tag))))
                 continue
             self._open(name)
             for one in below:
@@ -125,10 +132,11 @@ class Again:
             self._shut(number)
         self._picture(rows, pages)
 
+    def _points(self, tag: int, kind: int) -> bool:
+        return kind in _WHOLE and (tag in _BLOCKS or tag == _IFDS or kind in _PLACES)
+
     def _below(self, tag: int, kind: int, raw: bytes) -> list[list[Row]]:
         """Return the directories that an entry points at, and those that they are chained to."""
-        if kind not in _WHOLE or not (tag in _BLOCKS or tag == _IFDS or kind in _PLACES):
-            return []
         queue = [at for at in self._numbers(raw, kind) if at]
         found: list[list[Row]] = []
         told = {0, *queue}
@@ -146,12 +154,12 @@ class Again:
             told.setdefault(one[0], one)
 
         def numbers(tag: int) -> Sequence[int]:
-            _, kind, raw = told.get(tag, (0, 0, b""))
-            return self._numbers(raw, kind) if kind in _WHOLE else ()
+            _, kind, start, end = told.get(tag, _ABSENT)
+            return self._numbers(self._data[start:end], kind) if kind in _WHOLE else ()
 
         found = picture.pixels(numbers, self._data, "a directory")
-        _, kind, raw = told.get(270, (0, 0, b""))
-        description = "\n".join(self._texts(raw, kind, ("", 270))) if kind and pages else ""
+        _, kind, start, end = told.get(270, _ABSENT)
+        description = "\n".join(self._told(start, end, kind, ("", 270))) if kind and pages else ""
         follow = picture.following(description, numbers)
         if follow > max(1, pages):
             found.sure += picture.rest_of(follow, found, numbers, len(self._data))
@@ -179,6 +187,15 @@ class Again:
         if self._order != byteorder:
             found.byteswap()
         return found
+
+    def _told(self, start: int, end: int, kind: int, tag: names.Tag) -> Texts:
+        """Return the texts of a value; of one that many point at, always the same."""
+        key = start, end, kind, tag
+        if end - start <= self._wide:
+            return self._texts(self._data[start:end], kind, tag)
+        if key not in self._known:
+            self._known[key] = self._texts(self._data[start:end], kind, tag)
+        return self._known[key]
 
     def _texts(self, raw: bytes, kind: int, tag: names.Tag) -> Texts:
         if kind not in _SIZE:

@@ -11,12 +11,13 @@ from fw_gear_deid.formats.tiff.ranges import Span
 from fw_gear_deid.formats.tiff.wire import Directory, Entry
 from fw_gear_deid.formats.tiff.write import Writer
 from fw_gear_deid.model.action import Gone, Texts
-from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.errors import Malformed, Unfit
 
 UNUSED = "unused bytes"
 _PRIVATE = 32768
 _DESCRIPTION, _LENS, _DNG = 270, 65421, 50706
 _MACRO = ("-1",)
+_PIECES, _TIMES = 2_000_000, 4
 
 
 class Tiff:
@@ -34,9 +35,14 @@ class Tiff:
         self._told: dict[tuple[int, int, int, names.Tag], Texts] = {}
         self._pixels: dict[int, Pixels] = {}
         self._following = 1
+        pieces = pictures = 0
         for one in self._directories():
             picture.own_places([entry.tag for entry in one.entries])
             self._pixels[one.at] = picture.pixels(self._numbers(one), data, one.place)
+            pieces += len(self._pixels[one.at].sure)
+            pictures += sum(end - start for start, end in ranges.union(self._pixels[one.at].sure))
+            if pieces > _PIECES or pictures > _TIMES * len(data):
+                raise Malformed(f"{one.place}: pictures stand in each other, or in too many pieces")
         self._add_following()
         self.fields: list[Field] = []
         self._named: dict[names.Tag, list[int]] = {}
@@ -60,7 +66,8 @@ class Tiff:
         """Yield the bytes that something points at."""
         yield 0, self._file.layout.head
         for one in self._directories():
-            yield from one.spans(self._file.layout.width)
+            yield from one.used(self._file.layout.width)
+            yield from ((entry.start, entry.end) for entry in one.entries if not entry.inline)
             yield from self._pixels[one.at].sure
             yield from self._pixels[one.at].perhaps
 
@@ -124,7 +131,8 @@ class Tiff:
 
     def _leave(self, options: Options) -> None:
         """Note what goes whatever the rules say: pages with labels, and private tags where the profile wants it."""
-        for number in slides.labels([self._look(page) for page in self._file.pages]):
+        subs = [self._look(one) for one in self._directories() if one.role == wire.SUB]
+        for number in slides.labels([self._look(page) for page in self._file.pages], subs):
             self._go(self._file.pages[number].number, slides.WHY)
         if not options.get(PRIVATE):
             return

@@ -7,7 +7,7 @@ line of the description or by the subfile type, Hamamatsu by tag 65421, Ventana 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -16,7 +16,8 @@ WHY = "label or macro page"
 _NAMED = re.compile(r"^[ \t]*(?:label|macro)(?:[ _]?image)?[ \t]*(?:\d+[ \t]*x[ \t]*\d+.*)?\r?$", re.I | re.M)
 _APERIO = re.compile(r"\s*Aperio\b")
 _VENTANA = re.compile(r"\s*Label[ _]Image\s*$")
-_DESCRIPTION_MAX = 1 << 24
+_DESCRIPTION_MAX = 1 << 26  # letters
+_WORDS = ("label", "macro", "leica-microsystems")
 _REDUCED, _MACRO = 1, 9
 _SHAPE = 0.1  # by how much the shapes of a picture and its reduced copy may differ
 _BY_PLACE = (
@@ -57,34 +58,57 @@ class Look:
     camera: bool
 
 
-def labels(pages: Sequence[Look]) -> list[int]:
+def labels(pages: Sequence[Look], subs: Sequence[Look] = ()) -> list[int]:
     """Return which pages show a label.
+
+    Parameters
+    ----------
+    pages, subs : sequence of Look
+        Pages, and the sub-images of all of them.
 
     Raises
     ------
     Unfit
         A page may be one, or one cannot go alone.
     """
-    for page in pages:
-        for pattern, vendor in _BY_PLACE:
-            if len(page.text) > _DESCRIPTION_MAX or pattern.search(page.text):
-                raise Unfit(f"a slide ({vendor}) with an overview or label that cannot be taken out alone")
-    found = [number for number, page in enumerate(pages) if _is_label(page)]
+    named = _named({page.text for page in (*pages, *subs)})
+    if any(_is_macro(page) or page.text in named for page in subs):
+        raise Unfit("a sub-image is called label or macro; take it out, or describe it otherwise")
+    found = {number for number, page in enumerate(pages) if _is_macro(page) or page.text in named}
     slide = any(_is_marked(page) for page in pages)
     if found and not slide:
-        raise Unfit(f"page {found[0] + 1} is called label or macro; take it out, or describe it otherwise")
+        raise Unfit(f"page {min(found) + 1} is called label or macro; take it out, or describe it otherwise")
     for number, page in enumerate(pages):
         if number in found or not number or page.tiled or page.camera or page.subfile != _REDUCED:
             continue
         if slide and not page.text.strip():
-            found.append(number)  # Aperio GT 450: no description, and the type of a reduced picture
+            found.add(number)  # Aperio GT 450: no description, and the type of a reduced picture
         elif not _is_like(page, pages[0]):
             raise Unfit(f"page {number + 1} is a reduced picture of another shape than the first page: perhaps a label")
     return sorted(found)
 
 
-def _is_label(page: Look) -> bool:
-    return _is_macro(page) or bool(_NAMED.search(page.text))
+def _named(texts: Collection[str]) -> set[str]:
+    """Return the descriptions that call a page label or macro.
+
+    Raises
+    ------
+    Unfit
+        One is of a slide whose label cannot go alone.
+    """
+    found = set()
+    for text in texts:
+        if len(text) > _DESCRIPTION_MAX:
+            raise Unfit("a description that is larger than any")
+        low = text.lower()
+        if not any(word in low for word in _WORDS):
+            continue
+        for pattern, vendor in _BY_PLACE:
+            if pattern.search(text):
+                raise Unfit(f"a slide ({vendor}) with an overview or label that cannot be taken out alone")
+        if _NAMED.search(text):
+            found.add(text)
+    return found
 
 
 def _is_macro(page: Look) -> bool:

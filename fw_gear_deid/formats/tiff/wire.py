@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fw_gear_deid.formats.tiff import names
+from fw_gear_deid.formats.tiff.ranges import Span
 from fw_gear_deid.model.errors import Malformed
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -21,6 +22,9 @@ _WHOLE = {3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q", 1: "B"}
 _IFDS = (13, 18)
 _DEEP = 8
 _MANY = 1_000_000
+"""Tags of a file, and numbers of one value that are looked at."""
+_TIMES = 4
+"""How often, on the whole, values may be longer than the file: a few stand in each other without harm."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class Entry:
         Where its value stands, and its bytes.
     inline : bool
         It stands in the entry.
+    slack : int
+        Bytes behind it in the entry, where they are no zeros.
     below : list of Directory
         What it points at.
     number : int
@@ -47,8 +53,14 @@ class Entry:
     start: int
     size: int
     inline: bool
+    slack: int = 0
     below: list[Directory] = field(default_factory=list)
     number: int = -1
+
+    @property
+    def end(self) -> int:
+        """Of the value."""
+        return self.start + self.size
 
     @property
     def points(self) -> bool:
@@ -95,12 +107,21 @@ class Directory:
             for one in entry.below:
                 yield from one.within()
 
-    def spans(self, width: int) -> Iterator[tuple[int, int]]:
+    def spans(self, width: int) -> Iterator[Span]:
         """Yield its bytes, and those of its values elsewhere; ``width`` of a place."""
         yield self.at, self.end + (width if self.link else 0)
         for entry in self.entries:
             if not entry.inline:
-                yield entry.start, entry.start + entry.size
+                yield entry.start, entry.end
+
+    def used(self, width: int) -> Iterator[Span]:
+        """Yield its bytes but for those that a short value leaves over in its entry."""
+        at = self.at
+        for entry in self.entries:
+            if entry.slack:
+                yield at, entry.end
+                at = entry.end + entry.slack
+        yield at, self.end + (width if self.link else 0)
 
     def entry(self, tag: int) -> Entry | None:
         """Return the first entry of a tag."""
@@ -197,7 +218,9 @@ class Layout:
         if kind not in SIZES:
             return Entry(tag, kind, at, inside, self.width, True)  # a reader passes over it (TIFF 6.0 §2)
         if size <= self.width:
-            return Entry(tag, kind, at, inside, size, True)
+            end = inside + self.width
+            slack = end - inside - size if data.count(0, inside + size, end) != end - inside - size else 0
+            return Entry(tag, kind, at, inside, size, True, slack)
         start = self.place(data, inside)
         if start < self.head or start + size > len(data):
             raise Malformed(f"{place}: the value of tag {tag} is outside of the file")
@@ -224,6 +247,7 @@ class File:
         self._data = data
         self._seen: dict[int, int] = {}
         self._entries = 0
+        self._values: set[Span] = set()
         self.pages: list[Directory] = []
         at = self.layout.place(data, self.layout.first)
         while at:
@@ -241,7 +265,14 @@ class File:
     def numbers(self, directory: Directory, tag: int) -> tuple[int, ...]:
         """Return the whole numbers of a tag; nothing where it is absent."""
         found = directory.entry(tag)
-        return () if found is None or found.kind not in SIZES else self.layout.numbers(self.raw(found), found.kind)
+        return () if found is None else self._whole(found)
+
+    def _whole(self, entry: Entry) -> tuple[int, ...]:
+        if entry.kind not in SIZES:
+            return ()
+        if entry.size > _MANY * SIZES[entry.kind]:
+            raise Malformed(f"tag {entry.tag} has more than {_MANY} numbers")
+        return self.layout.numbers(self.raw(entry), entry.kind)
 
     def _directory(self, at: int, role: str, place: str, deep: int) -> Directory:
         if at in self._seen:
@@ -253,8 +284,9 @@ class File:
         self._entries += len(found.entries)
         if self._entries > _MANY:
             raise Malformed(f"it has more than {_MANY} tags")
+        self._values.update((entry.start, entry.end) for entry in found.entries if not entry.inline)
         for entry in found.entries:
-            if entry.points and entry.kind in SIZES:
+            if entry.points:
                 entry.below = self._below(entry, place, deep + 1)
         return found
 
@@ -262,7 +294,7 @@ class File:
         """Read what an entry points at: blocks, or sub-images and those that they are chained to."""
         role = POINTS.get(entry.tag, SUB)
         named = place + " " + (role if role != SUB else names.name_of(names.MAIN, entry.tag))
-        waiting = [at for at in self.layout.numbers(self.raw(entry), entry.kind) if at]
+        waiting = [at for at in self._whole(entry) if at]
         told = {0, *waiting}
         found: list[Directory] = []
         for number, at in enumerate(waiting, 1):  # it grows
@@ -274,7 +306,9 @@ class File:
         return found
 
     def _apart(self) -> None:
-        """Make sure that no directory stands in another."""
+        """Make sure that no directory stands in another, nor that many values do."""
+        if sum(end - start for start, end in self._values) > _TIMES * len(self._data):
+            raise Malformed("many values of it stand in each other")
         last = 0
         for at, end in sorted(self._seen.items()):
             if at < last:

@@ -129,14 +129,15 @@ class Writer:
         below: list[Directory] = []
         for entry in directory.entries:
             new = self._changes.texts.get(entry.number)
-            span = () if entry.inline else ((entry.start, entry.start + entry.size),)
+            span = () if entry.inline else ((entry.start, entry.end),)
             if isinstance(new, Gone):
                 self._freed += span
                 for one in entry.below:
                     self._free(one)
                 found.changed = True
             elif new is None or new == self._fields[entry.number].texts:
-                found.entries.append(_Value(entry.tag, self._data[entry.at : entry.at + self._layout.entry_size]))
+                old = self._data[entry.at : entry.at + self._layout.entry_size - entry.slack] + bytes(entry.slack)
+                found.entries.append(_Value(entry.tag, old))
                 self._stay += span
                 below += entry.below
             else:
@@ -145,6 +146,7 @@ class Writer:
                 found.changed = True
         pixels = self._pixels[directory.at]
         self._firm += pixels.sure
+        self._stay += pixels.sure
         self._perhaps += pixels.perhaps
         yield found
         for one in below:
@@ -157,7 +159,7 @@ class Writer:
             raise Unfit(f"{path} points at tags of its own: it can be kept or removed, or name them")
         kind, raw = self._raw(texts, entry.kind, (directory.group, entry.tag), path)
         found = _Value(entry.tag, kind=kind, raw=raw)
-        span = entry.start, entry.start + entry.size
+        span = entry.start, entry.end
         if not entry.inline and self._layout.width < len(raw) <= entry.size and span not in self._crowded:
             found.start = entry.start
             self._stay.append((entry.start, entry.start + len(raw)))
@@ -202,14 +204,14 @@ class Writer:
             return
         one.at = source.at
         kept = one.at, one.at + one.size + (layout.width if source.link else 0)
-        self._stay.append(kept)
         self._firm.append(kept)
+        self._stay += (kept,) if one.changed else source.used(layout.width)
 
     def _blank(self) -> list[Splice]:
         """Return zeros for all that nothing points at; what stands at the end of the file is left out."""
         freed = ranges.union(self._freed)
         perhaps = ranges.minus(ranges.union(self._perhaps), freed)
-        used = ranges.union((*self._stay, *self._firm, *perhaps))
+        used = ranges.union((*self._stay, *perhaps))
         unused = ranges.not_blank(self._data, ranges.minus([(0, len(self._data))], used))
         found: list[Splice] = []
         for start, end in unused:
