@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
@@ -11,10 +11,10 @@ from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Listing
 from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
-from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
-from fw_gear_deid.verify import readback
+from fw_gear_deid.verify import readback, residue
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class Edited:
         Name of a field that was absent → its texts.
     matched : set of int
         Rules that found something.
+    ruled : set of int
+        Fields that a rule named.
     """
 
     section: FieldSection
@@ -39,6 +41,7 @@ class Edited:
     texts: dict[int, Texts | Gone] = field(default_factory=dict)
     made: dict[str, Texts] = field(default_factory=dict)
     matched: set[int] = field(default_factory=set)
+    ruled: set[int] = field(default_factory=set)
     _last: dict[int | str, tuple[str, str]] = field(default_factory=dict)
     """Field, or name of one that was made → action and rule that changed it last."""
 
@@ -61,6 +64,12 @@ class Edited:
             rows.append(Edit(name, "", "", *self._last[name], "", shown(now)))
         return tuple(rows)
 
+    def by_rules(self) -> Iterator[tuple[int, Texts | Gone]]:
+        """Yield the fields that were changed by something else than names that they follow."""
+        for number, now in self.texts.items():
+            if self._last.get(number, ("", ""))[1] != Always.BIDS.value:
+                yield number, now
+
     def read(self, selector: AnySelector) -> str | None:
         """Return the text of a field as it stands now; None where it is absent or empty."""
         found = [shown(self._now(number)) for number in self._there(selector)]
@@ -78,8 +87,18 @@ class Edited:
             except Unfit as error:
                 raise type(error)(f"{rule.label} {rule.action.key}: {error}") from None
 
+    def follow(self, replaced: Callable[[str], str]) -> None:
+        """Let texts that stay follow names that were replaced elsewhere."""
+        for number, one in enumerate(self.document.fields):
+            now = self._now(number)
+            if isinstance(now, Gone) or one.is_group:
+                continue
+            if (new := tuple(map(replaced, now))) != now:
+                self._put(number, new, "replace-with", Always.BIDS.value)
+
     def _carry_out(self, rule: KeyRule) -> None:
         places = self._there(rule.selector)
+        self.ruled.update(places)
         for number in places:
             now = self._now(number)
             if self._is_group(number):
@@ -172,13 +191,15 @@ def codec_of(section: FieldSection) -> Codec:
     return codec
 
 
-def edit(data: bytes, section: FieldSection, at: At) -> Edited:
+def edit(data: bytes, section: FieldSection, at: At, follow: Callable[[str], str] | None = None) -> Edited:
     """Carry out a section on a file.
 
     Parameters
     ----------
     at : At
         Surroundings of its values, but for its fields.
+    follow : callable, optional
+        Text that rules leave → the same with names in it that were replaced elsewhere.
 
     Raises
     ------
@@ -189,6 +210,8 @@ def edit(data: bytes, section: FieldSection, at: At) -> Edited:
     references = dict(section.references)
     edited.at = replace(at, read=lambda name: edited.read(references[name]) or "")
     edited.run()
+    if follow is not None:
+        edited.follow(follow)
     return edited
 
 
@@ -232,6 +255,10 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
     if [(one.name, one.texts) for one in source.fields] != [(o.name, o.texts) for o in edited.document.fields]:
         raise Malformed("two readers of its format find different fields in it")
     readback.check(source, codec.again(result, options), edited.changes, promises)
+    fields = edited.document.fields
+    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.by_rules())
+    stay = (one for at, one in enumerate(fields) if at not in edited.ruled and at not in edited.texts)
+    residue.check(changed, codec.beside(result, options), stay)
 
 
 def shown(texts: Texts | Gone) -> str:

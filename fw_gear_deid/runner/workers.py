@@ -14,13 +14,14 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey, taught
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.shares import Shares, make_share
 from fw_gear_deid.deid.sort import is_nobodys
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.bids import Entities
 from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Failed, Ids, Outcome, Refused, Skipped, Trail, Trouble
@@ -50,6 +51,8 @@ class Settings:
     """Refuse a file of another person than it stands for; else warn of it."""
     small: bool = False
     """Take the time for the fewest bytes."""
+    strict_rules: bool = False
+    """Refuse a file in which a rule of its section finds nothing."""
 
 
 @frozen
@@ -81,6 +84,10 @@ class Task:
         What tells a loose file's visit from others of its person.
     row : int
         Row of the mapping that the first look found; 0 when it is not known.
+    entities : Entities or None
+        Labels of a tree in the layout of BIDS.
+    beside : tuple of Item
+        Companions: files of one stem in one folder. What rules take away in one, no name of another may carry.
     shares : int
         How many workers make its members beforehand; 0 for a file that is done at once.
     share : int
@@ -99,6 +106,8 @@ class Task:
     by_id: bool = False
     visit: str = ""
     row: int = 0
+    entities: Entities | None = None
+    beside: tuple[Item, ...] = ()
     shares: int = 0
     share: int = 0
 
@@ -179,6 +188,7 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         try:
             ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
+            ctx = _taught(settings, task, ctx, inbox)
             done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _are_still(settings.source, task, paths):
@@ -190,6 +200,15 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         for number in range(task.shares):
             for path in _part(settings, task, number):
                 path.unlink(missing_ok=True)
+
+
+def _taught(settings: Settings, task: Task, ctx: Context, inbox: Path) -> Context:
+    """Let the companions of a file teach what its name may not carry."""
+    for number, item in enumerate(task.beside):
+        folder = inbox / str(number)
+        ctx = taught(settings.source.fetch(item, folder), item.name, ctx)
+        _clear(folder)
+    return ctx
 
 
 def share(settings: Settings, task: Task) -> bool:
@@ -272,6 +291,8 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         watch,
         small=settings.small,
         originals=settings.originals,
+        entities=task.entities,
+        strict_rules=settings.strict_rules,
     )
 
 

@@ -81,6 +81,14 @@ class Known:
         self._components.update(components)
         self._days.update(days)
 
+    def merge(self, other: Known) -> None:
+        """Remember what another one does."""
+        for length, texts in other._inside.items():
+            self._inside.setdefault(length, set()).update(texts)
+        self._components |= other._components
+        self._days |= other._days
+        self.tells_whose |= other.tells_whose
+
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
         return any(self._is_in(spelt) for spelt in _readings(text))
