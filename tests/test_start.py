@@ -19,7 +19,8 @@ DEAR = {
 }  # fmt: skip
 """Modules that take their time, and that nothing on the way to one file needs."""
 TABLE = {
-    f"fw_gear_deid.formats.{name}" for name in ("dicom", "dicom.sniff", "json_text", "later", "plain", "row", "spans")
+    f"fw_gear_deid.formats.{name}"
+    for name in ("dicom", "dicom.sniff", "json_text", "later", "plain", "row", "spans", "tiff")
 }
 SCRIPT = """
 import sys

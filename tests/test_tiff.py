@@ -82,20 +82,20 @@ def test_rule_works_wherever_its_tag_stands(order: str, big: bool) -> None:
          "page 1 SubIFDs 1 ImageDescription", "page 1 EXIF DateTimeOriginal", "page 1 GPS GPSDateStamp",
          "page 1 EXIF Interop InteropIndex"), None,
     )  # fmt: skip
-    for needle in (b"DOE^", b"DOE, a", b"DOE below", b"R98"):
+    for needle in (b"DOE^", b"WHAT", b"SMITH", b"ROE", b"R98"):
         assert needle in data and needle not in result
-    assert b"DOE was here" in result
+    assert b"somebody was here" in result
 
 
 @pytest.mark.parametrize(("order", "big"), KINDS)
 def test_private_tags_go_with_what_they_point_at(order: str, big: bool) -> None:
     data = rich(order, big)
     result = run(data, section(remove_private_tags=True))
-    for needle in (b"DOE was here", b"2021:03:04 10:11:12\0\0", b"maker", b"N\0\0\0", b"DOE private", b"\x1c\2\x50"):
+    for needle in (b"somebody", b"maker", b"2021:03:04\0", b"ours private", b"\x1c\2\x50"):
         assert needle not in result
     assert not [path for path in values(result) if "EXIF" in path or "GPS" in path or path.split()[-1].isdecimal()]
     assert changed(data, result).keys() <= {path for path in values(data) if path not in values(result)}
-    assert b"DOE^JANE" in result and b"<x>DOE</x>" in result, "XMP is no private tag"
+    assert b"DOE^JANE" in result and b"<x>packet</x>" in result, "XMP is no private tag"
 
 
 @pytest.mark.parametrize("block", ["ExifIFD", "GPSInfoIFD", "SubIFDs", "InteroperabilityIFD"])
@@ -261,7 +261,9 @@ def test_unused_bytes_are_blank_and_told() -> None:
     result = run(data)
     assert result == data.replace(b"ZZGAP of an editor", bytes(18))[:-6]
     edited = document.edit(data, KEEP, AROUND)
-    assert [(edit.path, edit.rule) for edit in edited.edits] == [("unused bytes", "unused bytes")]
+    assert [(edit.path, edit.rule) for edit in edited.edits] == [
+        ("unused bytes", "always: bytes of a picture file that nothing points at")
+    ]
     assert run(result) == result, "a second run finds nothing"
 
 
@@ -315,23 +317,23 @@ def test_absent_tag_of_a_block_is_not_made() -> None:
 
 
 def test_value_of_two_tags_stays_for_the_one_that_stays() -> None:
-    data = tiff(page(t315=(2, "DOE^JANE"), t33432=(2, Where(315, count=9))))
-    assert data.count(b"DOE^JANE") == 1
-    result = run(data, gone("Artist"))
-    assert values(result)["page 1 Copyright"] == ("DOE^JANE",)
-    for rules in (gone("Artist", "Copyright"), section(*({"name": n, "replace-with": "X"} for n in ("Artist", "Copyright")))):  # fmt: skip
-        assert b"DOE" not in run(data, rules)
-    result = run(data, section({"name": "Artist", "replace-with": "AB^CDEF"}))
-    assert changed(data, result) == {"page 1 Artist": ("AB^CDEF",)}
+    data = tiff(page(t305=(2, "ABCDEFGH"), t316=(2, Where(305, count=9))))
+    assert data.count(b"ABCDEFGH") == 1
+    result = run(data, gone("Software"))
+    assert values(result)["page 1 HostComputer"] == ("ABCDEFGH",)
+    for rules in (gone("Software", "HostComputer"), section(*({"name": n, "replace-with": "X"} for n in ("Software", "HostComputer")))):  # fmt: skip
+        assert b"CDE" not in run(data, rules)
+    result = run(data, section({"name": "Software", "replace-with": "QRSTUVW"}))
+    assert changed(data, result) == {"page 1 Software": ("QRSTUVW",)}
 
 
 def test_value_within_another() -> None:
-    data = tiff(page(t315=(2, "DOE^JANE"), t33432=(2, Where(315, 4, 5))))
-    assert values(data)["page 1 Copyright"] == ("JANE",)
-    assert changed(data, run(data, gone("Artist"))) == {"page 1 Artist": None}
-    assert changed(data, run(data, gone("Copyright"))) == {"page 1 Copyright": None}
-    assert changed(data, run(data, section({"name": "Copyright", "replace-with": "ROE!"}))) == {
-        "page 1 Copyright": ("ROE!",)
+    data = tiff(page(t305=(2, "ABCDEFGH"), t316=(2, Where(305, 4, 5))))
+    assert values(data)["page 1 HostComputer"] == ("EFGH",)
+    assert changed(data, run(data, gone("Software"))) == {"page 1 Software": None}
+    assert changed(data, run(data, gone("HostComputer"))) == {"page 1 HostComputer": None}
+    assert changed(data, run(data, section({"name": "HostComputer", "replace-with": "ROE!"}))) == {
+        "page 1 HostComputer": ("ROE!",)
     }
 
 
@@ -423,7 +425,7 @@ def test_label_and_macro_go_with_their_pixels(order: str, big: bool) -> None:
     listed = Again(result).fields
     assert [one.name for one in listed].count("page") == 2
     rows = document.edit(data, KEEP, AROUND).edits
-    assert {row.rule for row in rows} == {"label or macro page"}
+    assert {row.rule for row in rows} == {"always: label and macro pages of a slide"}
     assert {"page 3", "page 4"} <= {row.path for row in rows}
 
 
@@ -532,7 +534,7 @@ def test_what_stays_is_told() -> None:
 
 def test_packets_are_beside() -> None:
     assert {place: raw[:7] for place, raw in aside.beside(rich())} == {
-        "page 1 XMP": b"<x>DOE<", "page 1 EXIF maker note": b"\1\2maker", "page 1 EXIF UserComment": b"ASCII\0\0",
+        "page 1 XMP": b"<x>pack", "page 1 IPTC": b"\x1c\2P\0\4IP", "page 1 EXIF maker note": b"\1\2maker", "page 1 EXIF UserComment": b"ASCII\0\0",
     }  # fmt: skip
     icc = tiff(page(t34675=(7, b"profile of DOE"), t347=(7, b"JPEG tables of a picture")))
     assert list(aside.beside(icc)) == [("page 1 ICC profile", b"profile of DOE")]
@@ -646,7 +648,7 @@ def test_mutations_are_refused_or_come_out_checked(seed: int) -> None:
         {"name": "Artist", "replace-with": LONG}, {"name": "ImageDescription", "remove": True}, {"name": "XMP", "hash": True},
         remove_private_tags=bool(seed % 2),
     )  # fmt: skip
-    came = 0
+    came, told = 0, []
     for _ in range(250):
         data = bytearray(rich(*KINDS[seed]))
         for _ in range(pick.choice((1, 1, 2, 5))):
@@ -666,8 +668,9 @@ def test_mutations_are_refused_or_come_out_checked(seed: int) -> None:
             run(bytes(data), rules)
             came += 1
         except Unfit as error:
-            assert "DOE" not in str(error)
+            told.append(str(error))
     assert came > 10
+    assert not [text for text in told if "DOE" in text or "WHAT" in text]
 
 
 # -- the check ----------------------------------------------------------------------------------------------

@@ -123,17 +123,17 @@ def tiled(tiles: list[bytes], side: int = 16, **tags: Any) -> Tags:
 
 def rich(order: str = "<", big: bool = False) -> bytes:
     """Return two pages with everything: texts, rationals, a sub-image, EXIF, GPS, Interop, XMP, tiles, private tags."""
-    sub = page(b"\x31" * 8, t254=(4, 1), t270=(2, "DOE below"), t315=(2, "DOE^SUB"))
+    sub = page(b"\x31" * 8, t254=(4, 1), t270=(2, "WHAT below"), t315=(2, "SMITH^JOHN"))
     exif = {
-        36867: (2, "2021:03:04 10:11:12"), 37500: (7, b"\1\2maker of DOE\0\xff\xfe"), 33434: (5, [(1, 60)]),
-        37510: (7, b"ASCII\0\0\0DOE was here"), 40965: (4, Below([{1: (2, "R98"), 2: (7, b"0100")}])),
+        36867: (2, "2021:03:04 10:11:12"), 37500: (7, b"\1\2maker of things\0\xff\xfe"), 33434: (5, [(1, 60)]),
+        37510: (7, b"ASCII\0\0\0somebody was here"), 40965: (4, Below([{1: (2, "R98"), 2: (7, b"0100")}])),
     }  # fmt: skip
     gps = {0: (1, [2, 3, 0, 0]), 1: (2, "N"), 2: (5, [(50, 1), (51, 1), (453561, 10000)]), 29: (2, "2021:03:04")}
     first = page(
-        t270=(2, "DOE, a long description that does not fit"), t282=(5, [(144, 2)]), t283=(5, [(72, 1)] if big else At(282, count=1)), t305=(2, "soft"),
-        t306=(2, "2021:03:04 10:11:12"), t315=(2, "DOE^JANE"), t330=(4, Below([sub])), t700=(1, b"<x>DOE</x>"),
-        t34665=(4, Below([exif])), t34853=(4, Below([gps])), t40093=(1, "DOE\0".encode("utf-16-le")),
-        t33723=(7, b"\x1c\2\x50\0\3DOE"), t65000=(12, [0.5, 2.0]), t65001=(2, "DOE private"),
+        t270=(2, "WHAT, a long description that does not fit"), t282=(5, [(144, 2)]), t283=(5, [(72, 1)] if big else At(282, count=1)), t305=(2, "soft"),
+        t306=(2, "2021:03:04 10:11:12"), t315=(2, "DOE^JANE"), t330=(4, Below([sub])), t700=(1, b"<x>packet</x>"),
+        t34665=(4, Below([exif])), t34853=(4, Below([gps])), t40093=(1, "WIDE\0".encode("utf-16-le")),
+        t33723=(7, b"\x1c\2\x50\0\4IPTC"), t65000=(12, [0.5, 2.0]), t65001=(2, "ours private"),
     )  # fmt: skip
-    second = tiled([b"\x41" * 256, b"\x42" * 256], t315=(2, "DOE"), t306=(2, "2021:03:05 10:11:12"))
+    second = tiled([b"\x41" * 256, b"\x42" * 256], t315=(2, "ROE"), t306=(2, "2021:03:05 10:11:12"))
     return tiff(first, second, order=order, big=big)

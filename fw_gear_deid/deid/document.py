@@ -11,7 +11,7 @@ from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Listing
 from fw_gear_deid.model.action import REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import ALWAYS, Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
 from fw_gear_deid.verify import readback, residue
@@ -65,9 +65,9 @@ class Edited:
         return tuple(rows)
 
     def by_rules(self) -> Iterator[tuple[int, Texts | Gone]]:
-        """Yield the fields that were changed by something else than names that they follow."""
+        """Yield the fields that were changed by rules and options, not by names that they follow or by habit."""
         for number, now in self.texts.items():
-            if self._last.get(number, ("", ""))[1] != Always.BIDS.value:
+            if not self._last.get(number, ("", ""))[1].startswith(ALWAYS):
                 yield number, now
 
     def read(self, selector: AnySelector) -> str | None:

@@ -27,6 +27,8 @@ class Always(Enum):
     PACKED_HEADER = "always: header of a packed file, with its name and time"
     MEMBER_DROPPED = "always: member that no section takes"
     NAME = "always: name carries an identifier"
+    UNUSED = "always: bytes of a picture file that nothing points at"
+    SLIDE_LABEL = "always: label and macro pages of a slide"
     BIDS = "always: names follow the labels of a BIDS tree"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
@@ -35,6 +37,8 @@ class Always(Enum):
     CONTAINER_LABEL = "always: a label that the platform takes"
 
 
+ALWAYS = "always: "
+"""Begins each of them."""
 REPAIRED = "repaired: "
 """Begins the audit's ``rule`` where odd bytes were made plain before the rules ran."""
 

@@ -12,6 +12,7 @@ from fw_gear_deid.formats.tiff.wire import Directory, Entry
 from fw_gear_deid.formats.tiff.write import Writer
 from fw_gear_deid.model.action import Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
+from fw_gear_deid.model.outcome import Always
 
 UNUSED = "unused bytes"
 _PRIVATE = 32768
@@ -52,7 +53,7 @@ class Tiff:
         self._leave(options)
         unused = ranges.minus([(0, len(data))], ranges.union(self._everything()))
         if next(ranges.not_blank(data, unused), None) is not None:
-            self.gone[len(self.fields)] = UNUSED
+            self.gone[len(self.fields)] = Always.UNUSED.value
             self.fields.append(Field(UNUSED, UNUSED, ()))
 
     def _directories(self) -> Iterator[Directory]:
@@ -133,7 +134,7 @@ class Tiff:
         """Note what goes whatever the rules say: pages with labels, and private tags where the profile wants it."""
         subs = [self._look(one) for one in self._directories() if one.role == wire.SUB]
         for number in slides.labels([self._look(page) for page in self._file.pages], subs):
-            self._go(self._file.pages[number].number, slides.WHY)
+            self._go(self._file.pages[number].number, Always.SLIDE_LABEL.value)
         if not options.get(PRIVATE):
             return
         for directory in self._directories():

@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 
-WHY = "label or macro page"
 _NAMED = re.compile(r"^[ \t]*(?:label|macro)(?:[ _]?image)?[ \t]*(?:\d+[ \t]*x[ \t]*\d+.*)?\r?$", re.I | re.M)
 _APERIO = re.compile(r"\s*Aperio\b")
 _VENTANA = re.compile(r"\s*Label[ _]Image\s*$")

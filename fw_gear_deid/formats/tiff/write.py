@@ -157,6 +157,8 @@ class Writer:
         path = self._fields[entry.number].path
         if entry.points:
             raise Unfit(f"{path} points at tags of its own: it can be kept or removed, or name them")
+        if directory.group == names.MAIN and entry.tag in names.FIXED:
+            raise Unfit(f"{path} is needed to read the picture: it can only be kept")
         kind, raw = self._raw(texts, entry.kind, (directory.group, entry.tag), path)
         found = _Value(entry.tag, kind=kind, raw=raw)
         span = entry.start, entry.end
