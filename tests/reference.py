@@ -13,6 +13,7 @@ from typing import Any
 
 import pydicom
 import yaml
+from PIL import Image, TiffTags
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -22,6 +23,8 @@ from fw_gear_deid.formats import TABLE as FORMATS
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.language.schema import SECTIONS
 from fw_gear_deid.profile.parse import parse_profile
+from tests.tiff_files import page as page_of
+from tests.tiff_files import tiff
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
@@ -39,7 +42,7 @@ def examples() -> dict[str, list[Example]]:
 def ran(example: Example) -> tuple[Any, str]:
     """Return what an example comes out as, in the form of its ``after``, and under which name."""
     name = example.get("archive") or example.get("file") or "1.dcm"
-    data = _bytes(example["before"])
+    data = _tiff(example["before"]) if name.endswith(".tif") else _bytes(example["before"])
     if "archive" in example:
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w") as archive:
@@ -56,7 +59,19 @@ def ran(example: Example) -> tuple[Any, str]:
         with zipfile.ZipFile(io.BytesIO(result)) as archive:
             (written,) = archive.namelist()
             result = archive.read(written)
-    return _texts(example["before"], result), written
+    return _tags(result) if name.endswith(".tif") else _texts(example["before"], result), written
+
+
+def _tiff(before: Mapping[str, str]) -> bytes:
+    """Return a TIFF file of a page with texts by the names of their tags."""
+    tags = {number: info.name for number, info in TiffTags.TAGS_V2.items()}
+    return tiff(page_of(**{f"t{number}": (2, before[name]) for number, name in tags.items() if name in before}))
+
+
+def _tags(result: bytes) -> dict[str, str]:
+    with Image.open(io.BytesIO(result)) as opened:
+        found = {TiffTags.lookup(number).name: value for number, value in opened.getexif().items()}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def _bytes(before: str | Mapping[str, Any]) -> bytes:

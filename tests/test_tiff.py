@@ -98,6 +98,14 @@ def test_private_tags_go_with_what_they_point_at(order: str, big: bool) -> None:
     assert b"DOE^JANE" in result and b"<x>packet</x>" in result, "XMP is no private tag"
 
 
+def test_private_tags_that_tell_how_to_decode_stay() -> None:
+    data = tiff(page(t50674=(4, [4, 0]), t32997=(4, 1), t32998=(2, "DOE"), t65000=(3, 7)))
+    assert changed(data, run(data, section(remove_private_tags=True))) == {
+        "page 1 TileDepth": None,
+        "page 1 65000": None,
+    }
+
+
 @pytest.mark.parametrize("block", ["ExifIFD", "GPSInfoIFD", "SubIFDs", "InteroperabilityIFD"])
 def test_block_goes_as_a_whole(block: str) -> None:
     data = rich()

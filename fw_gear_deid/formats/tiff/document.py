@@ -19,6 +19,7 @@ _PRIVATE = 32768
 _DESCRIPTION, _LENS, _DNG = 270, 65421, 50706
 _MACRO = ("-1",)
 _PIECES, _TIMES = 2_000_000, 4
+_FEW = 16  # bytes
 
 
 class Tiff:
@@ -139,7 +140,7 @@ class Tiff:
             return
         for directory in self._directories():
             for entry in directory.entries:
-                if entry.tag >= _PRIVATE:
+                if entry.tag >= _PRIVATE and not _is_needed(entry):
                     self._go(entry.number, PRIVATE)
 
     def _go(self, number: int, why: str) -> None:
@@ -186,3 +187,8 @@ class Tiff:
             raise Unfit(
                 "its description tells of pictures that nothing else tells of: change the words around it alone"
             )
+
+
+def _is_needed(entry: Entry) -> bool:
+    """Tell whether a tag of a few numbers says how to decode (LERC, volumes), though it is a private one."""
+    return entry.tag in names.FIXED and entry.kind in (3, 4) and entry.size <= _FEW
