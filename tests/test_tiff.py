@@ -548,6 +548,15 @@ def test_packets_are_beside() -> None:
     assert list(aside.beside(icc)) == [("page 1 ICC profile", b"profile of DOE")]
 
 
+def test_large_packets_are_searched_by_their_lines() -> None:
+    raw = random.Random(1).randbytes(1 << 21) + b"\1" + "SMITH John".encode("utf-16-le") + b"\0\1Roe of the ward\0"
+    data = tiff(page(t37500=(7, raw)))
+    ((_, lines),) = aside.beside(data)
+    assert len(lines) < len(raw) // 10 and lines.endswith(b"SMITH John\nRoe of the ward")
+    text = b"<x>" + b"a long packet " * 10000 + b"</x>"
+    assert dict(aside.beside(tiff(page(t700=(1, text))))) == {"page 1 XMP": text}
+
+
 def test_risks_are_told_once() -> None:
     assert aside.risks(rich()) == ("XMP", "IPTC", "EXIF", "GPS position", "maker note")
     assert "slide description" in aside.risks(run(aperio()))
