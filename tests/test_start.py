@@ -20,7 +20,19 @@ DEAR = {
 """Modules that take their time, and that nothing on the way to one file needs."""
 TABLE = {
     f"fw_gear_deid.formats.{name}"
-    for name in ("dicom", "dicom.sniff", "json_text", "later", "plain", "row", "spans", "tiff")
+    for name in (
+        "dicom",
+        "dicom.sniff",
+        "json_text",
+        "later",
+        "plain",
+        "row",
+        "spans",
+        "tables",
+        "tiff",
+        "cells",
+        "fixed",
+    )
 }
 SCRIPT = """
 import sys

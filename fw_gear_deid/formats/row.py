@@ -13,6 +13,8 @@ Options = Mapping[str, str | bool | float]
 """Options of a section that only this format has, as far as the profile sets them."""
 Splice = tuple[int, int, bytes]
 """From where to where bytes go, and what comes there."""
+NO_VALUE = frozenset({"n/a", "N/A"})
+"""What a cell of a table says where there is no value (BIDS): it tells nobody, so it is not digested."""
 
 
 @frozen
@@ -29,12 +31,16 @@ class Field:
         None of a group.
     holds : int
         Of a group: how many of the fields behind it are in it, at any depth. -1: it is none.
+    cells : bool
+        It is a column of a table, its texts those of the rows: what a rule does, it does to each. All fields of a
+        table are columns, of as many rows.
     """
 
     name: str
     path: str
     texts: Texts
     holds: int = -1
+    cells: bool = False
 
     @property
     def is_group(self) -> bool:
@@ -64,11 +70,18 @@ class Changes:
     texts : mapping of int to texts or REMOVE
         Field → its new texts, or that it goes.
     made : mapping of str to texts
-        ``name`` of a field that was absent → its texts.
+        ``name`` of a field that was absent → its texts; of a column one for each row.
+    lost : collection of int
+        Of a table: rows that go.
     """
 
     texts: Mapping[int, Texts | Gone]
     made: Mapping[str, Texts]
+    lost: Collection[int] = ()
+
+    def left(self, texts: Texts) -> Texts:
+        """Return the texts of a column without the rows that go."""
+        return tuple(text for row, text in enumerate(texts) if row not in self.lost) if self.lost else texts
 
 
 class Document(Listing, Protocol):
@@ -79,7 +92,7 @@ class Document(Listing, Protocol):
         """Return the fields that go whatever the rules say, each with the option or the habit that wants it."""
         ...
 
-    def splices(self, changes: Changes) -> Sequence[Splice]:
+    def splices(self, changes: Changes) -> Iterable[Splice]:
         """Return what is to be done to the bytes, in their order; all others stay as they are.
 
         Raises
@@ -134,6 +147,10 @@ def _never(name: str) -> bool:
     return False
 
 
+def _well(options: Options) -> Mapping[str, str]:
+    return {}
+
+
 def _quiet(options: Options, gone: Collection[str]) -> tuple[()]:
     return ()
 
@@ -156,6 +173,8 @@ class Format:
         First bytes of a file → that it is none, whatever its name.
     options : mapping of str to str
         Option that only this section has → its type, as in ``profile/language/schema.py``.
+    ours : frozenset of str
+        Those of them that other engines do not know.
     defaults : mapping of str to str
         Options of actions whose default differs from that for DICOM, such as ``date-format``.
     codec : Codec, optional
@@ -166,6 +185,9 @@ class Format:
         A ``name`` of the profile → what is wrong with it, as an error of the profile says it; empty when it may stand.
     fixed : callable
         A ``name`` of the profile → whether the field can only be kept: without it nobody can read the file.
+    amiss : callable
+        Options that the section sets → those with a value that they cannot have, or that are missing, each with what
+        is wrong, as an error of the profile says it.
     actions : frozenset of str
         Keys of the actions that it can carry out; empty: all.
     stays : callable
@@ -180,11 +202,13 @@ class Format:
     sniff: Callable[[bytes], bool] = _no
     denies: Callable[[bytes], bool] = _no
     options: Mapping[str, str] = field(default_factory=dict)
+    ours: frozenset[str] = frozenset()
     defaults: Mapping[str, str] = field(default_factory=dict)
     codec: Codec | None = None
     regex: bool = False
     wrong: Callable[[str], str] = _right
     fixed: Callable[[str], bool] = _never
+    amiss: Callable[[Options], Mapping[str, str]] = _well
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
     special: bool = False

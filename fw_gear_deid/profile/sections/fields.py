@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import ACTIONS, unreadable
 from fw_gear_deid.formats import Format
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, FileMatch, KeyRule
@@ -34,6 +34,7 @@ def parse_fields(section: Section, row: Format, match: FileMatch, first: int) ->
         if section.options.get(key) is not None:
             section.complain(key, "not supported by this version; take it out")
     entries, options = parse_entries(section), options_of(section, row)
+    _check_options(section, row, options)
     if not entries and not any(options.values()) and not section.problems.fatal:
         at, what = (
             section.options,
@@ -56,7 +57,20 @@ def parse_fields(section: Section, row: Format, match: FileMatch, first: int) ->
         name: found for entry in entries for name, found in entry.references.items() if isinstance(found, KeyAt)
     }
     filenames = parse_filenames(section, "filenames", elements=False)
-    return FieldSection(match, rules, filenames, options, tuple(references.items()))
+    way = section.text(unreadable.KEY, unreadable.REFUSE)
+    return FieldSection(match, rules, filenames, options, tuple(references.items()), way)
+
+
+def _check_options(section: Section, row: Format, options: dict[str, str | bool | float]) -> None:
+    """Complain about values that options of the format cannot have, and about what it cannot do without."""
+    at = section.options
+    for option, wrong in row.amiss(options).items():
+        if option not in options:
+            section.problems.error(at.line, at.column, section.key, f"no '{option}': {wrong}")
+        elif not section.is_unknown(option):
+            section.complain(option, wrong)
+    if not row.patterns and at.get("file-filter") is None:
+        section.problems.error(at.line, at.column, section.key, "no 'file-filter': nothing else tells its files")
 
 
 def named(section: Section, row: Format) -> Section:
