@@ -17,7 +17,7 @@ from xml.etree import ElementTree as etree
 
 import pydicom
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageSequence
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series
 from fw_gear_deid.formats import BUILT
@@ -328,6 +328,7 @@ def of(match: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", [pytest.param(one, id=one["id"]) for one in chosen])
 
 
+PAGES = "image-tiff-multipage"  # decided otherwise: every page is processed
 OTHERWISE = {  # an error of the reference; decided otherwise: addressed
     "json-list-top": {"a.json": b"[{}]"},
     "xml-attribute": {
@@ -335,6 +336,12 @@ OTHERWISE = {  # an error of the reference; decided otherwise: addressed
         b"<p><name>Roe<b>in</b>tail PHI</name></p><!-- Doe --></r>"
     },
 }
+
+
+def gone_from_pages(data: bytes, tag: int) -> list[bool]:
+    """Tell of each page of a TIFF file whether it lacks a tag."""
+    with Image.open(io.BytesIO(data)) as opened:
+        return [tag not in frame.getexif() for frame in ImageSequence.Iterator(opened)]
 
 
 @of("exact")
@@ -345,6 +352,10 @@ def test_exact(case: Case, tmp_path: Path) -> None:
         return
     if case["id"] in OTHERWISE:
         assert run(case, tmp_path).files == OTHERWISE[case["id"]]
+        return
+    if case["id"] == PAGES:
+        (data,) = run(case, tmp_path).files.values()
+        assert gone_from_pages(data, 315) == [True, True]
         return
     if "error" in expected:
         assert is_refused(case, tmp_path)
