@@ -14,6 +14,7 @@ from typing import Any
 import pydicom
 import yaml
 from nibabel.nifti1 import Nifti1Header
+from PIL import Image, TiffTags
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -23,13 +24,47 @@ from fw_gear_deid.formats import TABLE as FORMATS
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.language.schema import SECTIONS
 from fw_gear_deid.profile.parse import parse_profile
+from tests import pictures
 from tests.nifti_files import volume
+from tests.tiff_files import page as page_of
+from tests.tiff_files import tiff
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
 FOLDER = ROOT / "tests" / "vectors" / "examples"
 KEYS = {"title", "text", "profile", "file", "archive", "before", "after", "written"}
 Example = dict[str, Any]
+
+
+def _tiff(before: Mapping[str, str]) -> bytes:
+    """Return a TIFF file of a page with texts by the names of their tags."""
+    tags = {number: info.name for number, info in TiffTags.TAGS_V2.items()}
+    return tiff(page_of(**{f"t{number}": (2, before[name]) for number, name in tags.items() if name in before}))
+
+
+def _tags(result: bytes) -> dict[str, str]:
+    with Image.open(io.BytesIO(result)) as opened:
+        found = {TiffTags.lookup(number).name: value for number, value in opened.getexif().items()}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def _volume(before: Mapping[str, str]) -> bytes:
+    """Return a NIfTI file with texts by the names of its fields."""
+    return volume(**{name: text.encode() for name, text in before.items()})
+
+
+def _header(result: bytes) -> dict[str, str]:
+    header = Nifti1Header(result[:348])
+    return {name: header[name].item().decode() for name in ("descrip", "aux_file", "db_name", "intent_name")}
+
+
+PICTURES = {
+    ".jpg": (pictures.photo, pictures.photo_fields),
+    ".png": (pictures.chunked, pictures.chunk_fields),
+    ".tif": (_tiff, _tags),
+    ".nii": (_volume, _header),
+}
+"""Ending of a name → how a file is made of what an example shows, and what is shown of it."""
 _BASE = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "SOPInstanceUID": "1.2.3.4.5"}
 
 
@@ -41,7 +76,11 @@ def examples() -> dict[str, list[Example]]:
 def ran(example: Example) -> tuple[Any, str]:
     """Return what an example comes out as, in the form of its ``after``, and under which name."""
     name = example.get("archive") or example.get("file") or "1.dcm"
-    data = volume(**_raw(example["before"])) if name.endswith(".nii") else _bytes(example["before"])
+    data = (
+        PICTURES[Path(name).suffix][0](example["before"])
+        if Path(name).suffix in PICTURES
+        else _bytes(example["before"])
+    )
     if "archive" in example:
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w") as archive:
@@ -58,14 +97,9 @@ def ran(example: Example) -> tuple[Any, str]:
         with zipfile.ZipFile(io.BytesIO(result)) as archive:
             (written,) = archive.namelist()
             result = archive.read(written)
-    if name.endswith(".nii"):
-        header = Nifti1Header(result[:348])
-        return {field: header[field].item().decode() for field in example["before"]}, written
+    if Path(name).suffix in PICTURES:
+        return PICTURES[Path(name).suffix][1](result), written
     return _texts(example["before"], result), written
-
-
-def _raw(before: Mapping[str, str]) -> dict[str, bytes]:
-    return {field: text.encode() for field, text in before.items()}
 
 
 def _bytes(before: str | Mapping[str, Any]) -> bytes:
@@ -128,12 +162,14 @@ A profile is a YAML mapping: a section for each kind of file, in it `fields`, a 
 `regex-sub` before all others.
 """
 _NOT_YET = {"alter_pixels", "alter-pixels", "secret-key", "force-nonce"}
+_WORDS = {".jpg": "tag", ".png": "chunk", ".nii": "field"}
 _TITLES = {
     "1-fields": "Where: DICOM",
     "2-actions": "What",
     "3-names": "Names, other files, archives",
     "4-formats": "Other kinds of files",
-    "5-volumes": "Volumes",
+    "5-pictures": "Pictures",
+    "6-volumes": "Volumes",
 }
 
 
@@ -188,7 +224,7 @@ def _example(one: Example) -> Iterator[str]:
             yield text.rstrip("\n")
             yield "```\n"
     else:
-        yield f"| {'field' if one.get('file', '').endswith('.nii') else 'element'} | before | after |"
+        yield f"| {_WORDS.get(Path(one.get('file', '')).suffix, 'element')} | before | after |"
         yield "|---|---|---|"
         for name in dict.fromkeys((*one["before"], *one["after"])):
             cells = [_cell(one[when][name]) if name in one[when] else "" for when in ("before", "after")]

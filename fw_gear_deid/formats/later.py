@@ -4,11 +4,4 @@ from __future__ import annotations
 
 from fw_gear_deid.formats.row import Format
 
-FORMATS = (
-    Format("jpg", "picture", ("*.jpg", "*.jpeg", "*.JPG", "*.JPEG"), lambda head: head.startswith(b"\xff\xd8\xff"),
-           options={"remove-exif": "bool", "remove-gps": "bool"}),
-    Format("png", "picture", ("*.png", "*.PNG"), lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
-           options={"remove-private-chunks": "bool"}),
-    Format("tiff", "picture", ("*.tif", "*.tiff", "*.TIF", "*.TIFF"),
-           lambda head: head.startswith((b"II*\0", b"MM\0*")), options={"remove-private-tags": "bool"}),
-)  # fmt: skip
+FORMATS: tuple[Format, ...] = ()

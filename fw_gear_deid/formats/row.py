@@ -117,6 +117,10 @@ def _nothing(data: bytes, options: Options) -> tuple[()]:
     return ()
 
 
+def _none(document: Document) -> Mapping[int, Sequence[bytes]]:
+    return {}
+
+
 ALL = -1
 """Of a ``reach``: as many as there are."""
 
@@ -161,6 +165,9 @@ class Codec:
     risks : callable
         Bytes, options → words for what is in a result and may tell whose it is though no rule names it, such as
         ``GPS position``; each once.
+    loose : callable
+        A document → fields that say something nobody needs to read the rest, such as comments and packages, with what
+        they say: one that tells a value that a rule took away goes, too.
     reach : callable, optional
         First bytes of a file, ``HEAD`` of them where there are as many → how many of its beginning ``open`` takes, and
         how many follow that pass through as they are and are never in memory at once; what follows these is dropped.
@@ -176,6 +183,7 @@ class Codec:
     most: int = 1 << 30
     beside: Callable[[bytes, Options], Iterable[tuple[str, bytes]]] = _nothing
     risks: Callable[[bytes, Options], Sequence[str]] = _nothing
+    loose: Callable[[Document], Mapping[int, Sequence[bytes]]] = _none
     reach: Callable[[bytes], tuple[int, int]] | None = None
     empty: Callable[[Texts], bool] | None = None
     pair: Pair | None = None
@@ -187,6 +195,10 @@ def _no(head: bytes) -> bool:
 
 def _right(name: str) -> str:
     return ""
+
+
+def _never(name: str) -> bool:
+    return False
 
 
 def _well(options: Options) -> Mapping[str, str]:
@@ -225,6 +237,8 @@ class Format:
         Its fields may be named by ``regex``, too.
     wrong : callable
         A ``name`` of the profile → what is wrong with it, as an error of the profile says it; empty when it may stand.
+    fixed : callable
+        A ``name`` of the profile → whether the field can only be kept: without it nobody can read the file.
     amiss : callable
         Options that the section sets → those with a value that they cannot have, or that are missing, each with what
         is wrong, as an error of the profile says it.
@@ -251,6 +265,7 @@ class Format:
     codec: Codec | None = None
     regex: bool = False
     wrong: Callable[[str], str] = _right
+    fixed: Callable[[str], bool] = _never
     amiss: Callable[[Options], Mapping[str, str]] = _well
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet

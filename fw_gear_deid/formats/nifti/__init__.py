@@ -89,7 +89,7 @@ FORMAT = Format(
     ),
     is_nifti,
     options={KEEP: "bool"},
-    codec=Codec(Document, _again, 64 << 20, _beside, _risks, reach, _is_empty, _PAIR),
+    codec=Codec(Document, _again, 64 << 20, _beside, _risks, reach=reach, empty=_is_empty, pair=_PAIR),
     wrong=_wrong,
     makes=False,
     stays=_stays,
