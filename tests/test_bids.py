@@ -167,3 +167,30 @@ def test_labels_are_replaced(text: str, expected: str) -> None:
     entities = Entities({"sub-1": "sub-X", "sub-1/ses-a": "ses-Y"}, "sub-1")
     assert entities.replaced(text, lambda key: f"new({key})") == expected
     assert Entities({}, "").replaced("ses-1", str) == "ses-1"
+
+
+def test_pseudonyms_that_rules_write_stay(desk: Desk) -> None:
+    """They are labels of the destination already, and not of somebody without a folder."""
+    rules = PROFILE.replace("name: PatientName", "name: PatientComments") + "".join(
+        f"{key}:\n  fields:\n    - {{name: {name}, replace-with: '{{{{ subject.pseudonym }}}}', replace-with-insert: false}}\n"
+        for key, name in (("json", "PatientID"), ("tsv", "participant_id"))
+    )
+    desk.rules(rules)
+    listed = "participant_id\tx\nsub-ZZA\tsub-ZZA/anat\nsub-ZZB\tn/a\n"
+    desk.put({
+        "sub-ZZA/anat/sub-ZZA_T1w.json": '{"PatientID": "1", "n": 1}',
+        "sub-ZZA/anat/sub-ZZA_x.tsv": "participant_id\nsub-ZZA\n",
+        "sub-ZZB/anat/sub-ZZB_T1w.json": '{"PatientID": "2", "n": 2}',
+        "participants.tsv": listed,
+    })  # fmt: skip
+    assert desk.run().code == 0, desk.reasons()
+    there = desk.there()
+    one = {
+        data["n"]: data["PatientID"]
+        for name, text in there.items()
+        if name.endswith("json")
+        for data in [json.loads(text)]
+    }
+    assert there["participants.tsv"].decode() == f"participant_id\tx\n{one[1]}\t{one[1]}/anat\n{one[2]}\tn/a\n"
+    assert {name.split("/")[0] for name in there} == {*one.values(), "participants.tsv"}
+    assert there[f"{one[1]}/anat/{one[1]}_x.tsv"].decode() == f"participant_id\n{one[1]}\n"

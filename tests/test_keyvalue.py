@@ -189,7 +189,7 @@ def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("fields: [{name: A, remove: true}]", "needs 'delimiter'"),
+        ("fields: [{name: A, remove: true}]", "no 'delimiter'"),
         ("delimiter: '', fields: [{name: A, remove: true}]", "a regular expression for what stands between"),
         ("delimiter: '(', fields: [{name: A, remove: true}]", "not a regular expression"),
         ("delimiter: ' *', fields: [{name: A, remove: true}]", "matches where nothing stands"),

@@ -20,7 +20,20 @@ DEAR = {
 """Modules that take their time, and that nothing on the way to one file needs."""
 TABLE = {
     f"fw_gear_deid.formats.{name}"
-    for name in ("dicom", "dicom.sniff", "json_text", "keyvalue", "later", "plain", "row", "spans", "xml")
+    for name in (
+        "dicom",
+        "dicom.sniff",
+        "json_text",
+        "keyvalue",
+        "later",
+        "plain",
+        "row",
+        "spans",
+        "tables",
+        "cells",
+        "fixed",
+        "xml",
+    )
 }
 SCRIPT = """
 import sys

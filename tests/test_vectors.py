@@ -26,6 +26,7 @@ from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
+from tests.desk import plain
 
 TODAY = date.today()  # noqa: DTZ011 -- increment-datetime-min-relative was made in local time
 Json = dict[str, Any]
@@ -90,7 +91,9 @@ class Right:
 
 
 NO_OUTPUT = None
-RIGHT: dict[str, Wrong | Right | None] = {
+RIGHT: dict[str, Wrong | Right | bytes | None] = {
+    "table-default-filter": b"id,dob\n1,19541215\n2,\n",
+    "table-tsv": b"id\n1\n",
     "remove-keep-remove-sop": Right(
         {"00080018": ["1.2.826.0.977170.112145.195254.914318.121045.251968.632652"]},
         name="1.2.826.0.977170.112145.195254.914318.121045.251968.632652.MR.dcm",
@@ -377,8 +380,11 @@ def test_property(case: Case, tmp_path: Path) -> None:
     check_property(case, tmp_path)
 
 
-def test_nested_archive_is_refused(tmp_path: Path) -> None:
-    assert is_refused(by_id(NESTED), tmp_path)
+def test_nested_archive_is_opened(tmp_path: Path) -> None:
+    (data,) = run(by_id(NESTED), tmp_path).files.values()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert sum(name.endswith(".zip") for name in archive.namelist()) == 1
+    assert b"Doe^Jane" not in plain(data)
 
 
 @pytest.mark.parametrize("case_id", PROPERTY_DEFECTS)
@@ -423,7 +429,9 @@ def test_defect(case: Case, tmp_path: Path) -> None:
         assert right in str(caught.value)
         return
     ran = run_told_once(case, tmp_path)
-    if right is NO_OUTPUT:
+    if isinstance(right, bytes):
+        assert list(ran.files.values()) == [right]
+    elif right is NO_OUTPUT:
         assert not ran.files
         assert ran.refused or ran.skipped
     else:

@@ -15,7 +15,7 @@ from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.sort import Found, coming, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.deid.trail import Scribe
-from fw_gear_deid.formats.archive import methods, zips
+from fw_gear_deid.formats.archive import called_archive, methods, zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit, Released, Skipped, Trail
@@ -186,5 +186,6 @@ def _released(
 
 
 __all__ = [
-    "Context", "Done", "Result", "deidentify", "deidentify_series", "files", "first_ids", "sort", "survey", "takes",
+    "Context", "Done", "Result", "called_archive", "deidentify", "deidentify_series", "files", "first_ids", "sort",
+    "survey", "takes",
 ]  # fmt: skip

@@ -50,6 +50,10 @@ class Context:
         Let what is told of a change have the value before it.
     strict_rules : bool
         A file in which a rule of its section finds nothing is refused.
+    subjects : mapping of str to str
+        What the subjects of the run are found by that tables name, sealed → text of the person; as ``columns.Rows``.
+    pseudonym : str
+        Text of ``subject.pseudonym`` that the profile was filled with; empty for none.
     entities : Entities or None
         Labels of a tree in the layout of BIDS, which names and texts of its files follow.
     beside : Known or None
@@ -75,6 +79,8 @@ class Context:
     small: bool = False
     originals: bool = False
     strict_rules: bool = False
+    subjects: Mapping[str, str] = field(default_factory=dict)
+    pseudonym: str = ""
     entities: Entities | None = None
     beside: Known | None = None
     depth: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.deid import dataset, document
+from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
@@ -293,7 +294,8 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         raise Unfit(f"it is larger than {section.match.key} files are read")
     data = source.all()
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
-    edited = document.edit(data, section, at, ctx.follow if ctx.entities is not None else None)
+    follow = ctx.follow if ctx.entities is not None else None
+    edited = document.edit(data, section, at, follow, rows_of(section, ctx))
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -315,6 +317,16 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
     done.kept = frozenset({done.name})
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
+    """Return whose the rows of tables are; None where the section does not say by which column."""
+    own = ctx.person is not None
+    column = subject_column(section, own=own)
+    if not column:
+        return None
+    known = ctx.pseudonym or NO_PSEUDONYM
+    return Rows(column, ctx.subjects, ctx.keyring, known, section.unreadable, own=own)
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:

@@ -5,7 +5,7 @@ A file belongs to the first format that its content speaks of, else to the first
 
 from __future__ import annotations
 
-from fw_gear_deid.formats import json_text, keyvalue, later, plain, xml
+from fw_gear_deid.formats import json_text, keyvalue, later, plain, tables, xml
 from fw_gear_deid.formats.dicom import sniff as dicom
 from fw_gear_deid.formats.row import Format
 
@@ -14,6 +14,7 @@ TABLE = (
     json_text.FORMAT,
     *later.FORMATS,
     xml.FORMAT,
+    *tables.FORMATS,
     keyvalue.FORMAT,
     plain.ZIP,
     plain.FILENAME,

@@ -13,6 +13,8 @@ Options = Mapping[str, str | bool | float]
 """Options of a section that only this format has, as far as the profile sets them."""
 Splice = tuple[int, int, bytes]
 """From where to where bytes go, and what comes there."""
+NO_VALUE = frozenset({"n/a", "N/A"})
+"""What a cell of a table says where there is no value (BIDS): it tells nobody, so it is not digested."""
 
 
 @frozen
@@ -33,6 +35,9 @@ class Field:
         How many of those, the first ones, stay when it gets another value: attributes of an element.
     is_value : bool
         What it holds does not make it a group: actions work on its text.
+    cells : bool
+        It is a column of a table, its texts those of the rows: what a rule does, it does to each. All fields of a
+        table are columns, of as many rows.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Field:
     holds: int = -1
     stay: int = 0
     is_value: bool = False
+    cells: bool = False
 
     @property
     def is_group(self) -> bool:
@@ -74,11 +80,18 @@ class Changes:
     texts : mapping of int to texts or REMOVE
         Field → its new texts, or that it goes.
     made : mapping of str to texts
-        ``name`` of a field that was absent → its texts.
+        ``name`` of a field that was absent → its texts; of a column one for each row.
+    lost : collection of int
+        Of a table: rows that go.
     """
 
     texts: Mapping[int, Texts | Gone]
     made: Mapping[str, Texts]
+    lost: Collection[int] = ()
+
+    def left(self, texts: Texts) -> Texts:
+        """Return the texts of a column without the rows that go."""
+        return tuple(text for row, text in enumerate(texts) if row not in self.lost) if self.lost else texts
 
 
 class Document(Listing, Protocol):
@@ -89,7 +102,7 @@ class Document(Listing, Protocol):
         """Return the fields that go whatever the rules say, each with the option or the habit that wants it."""
         ...
 
-    def splices(self, changes: Changes) -> Sequence[Splice]:
+    def splices(self, changes: Changes) -> Iterable[Splice]:
         """Return what is to be done to the bytes, in their order; all others stay as they are.
 
         Raises
@@ -140,12 +153,12 @@ def _right(name: str) -> str:
     return ""
 
 
+def _well(options: Options) -> Mapping[str, str]:
+    return {}
+
+
 def _quiet(options: Options, gone: Collection[str]) -> tuple[()]:
     return ()
-
-
-def _fine(options: Options) -> Mapping[str, str]:
-    return {}
 
 
 @frozen
@@ -166,6 +179,8 @@ class Format:
         First bytes of a file → that it is none, whatever its name.
     options : mapping of str to str
         Option that only this section has → its type, as in ``profile/language/schema.py``.
+    ours : frozenset of str
+        Those of them that other engines do not know.
     defaults : mapping of str to str
         Options of actions whose default differs from that for DICOM, such as ``date-format``.
     codec : Codec, optional
@@ -174,13 +189,13 @@ class Format:
         Its fields may be named by ``regex``, too.
     wrong : callable
         A ``name`` of the profile → what is wrong with it, as an error of the profile says it; empty when it may stand.
+    amiss : callable
+        Options that the section sets → those with a value that they cannot have, or that are missing, each with what
+        is wrong, as an error of the profile says it.
     actions : frozenset of str
         Keys of the actions that it can carry out; empty: all.
     stays : callable
         Options and names that rules take away → what ``profile check`` warns of: what stays and may tell whose it is.
-    amiss : callable
-        Options that only this format has, as far as a section sets them → option → what is wrong with it, or with its
-        absence, as an error of the profile says it.
     makes : bool
         ``replace-with`` makes a field that is absent, unless an entry says otherwise.
     loose : bool
@@ -195,13 +210,14 @@ class Format:
     sniff: Callable[[bytes], bool] = _no
     denies: Callable[[bytes], bool] = _no
     options: Mapping[str, str] = field(default_factory=dict)
+    ours: frozenset[str] = frozenset()
     defaults: Mapping[str, str] = field(default_factory=dict)
     codec: Codec | None = None
     regex: bool = False
     wrong: Callable[[str], str] = _right
+    amiss: Callable[[Options], Mapping[str, str]] = _well
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
-    amiss: Callable[[Options], Mapping[str, str]] = _fine
     makes: bool = True
     loose: bool = False
     special: bool = False

@@ -99,6 +99,9 @@ class Entities:
         def one(found: re.Match[str]) -> str:
             subject, session = found["subject"], found["session"] or found["alone"]
             is_known = (subject or self.subject) in self.labels
+            own = subject or f"{self.subject}/{session}"
+            if own not in self.labels and (subject or session) in self.labels.values():
+                return found.group()  # a label of the destination already: a rule has put it there
             if not is_known and not _is_name(text, found):
                 return found.group()
             new = label(subject) if subject else ""

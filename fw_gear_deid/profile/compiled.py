@@ -222,6 +222,8 @@ class FieldSection:
         Those that only this format has, as far as the profile sets them.
     references : tuple of (str, KeyAt)
         Other fields that regex-sub reads: name as written → where.
+    unreadable : str
+        ``on-unreadable`` of the section.
     """
 
     match: FileMatch
@@ -229,6 +231,7 @@ class FieldSection:
     filenames: tuple[NameTemplate, ...]
     options: Options
     references: tuple[tuple[str, KeyAt], ...]
+    unreadable: str = "refuse"
 
 
 @frozen

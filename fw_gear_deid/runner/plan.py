@@ -497,4 +497,6 @@ def version_of(task: Task) -> str:
     listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in files)))
     if task.entities is not None:
         listed += "".join(f"\n{key} {label}" for key, label in sorted(task.entities.labels.items()))
+    if task.subjects:
+        listed += "".join(f"\n{key} {text}" for key, text in sorted(task.subjects.items()))
     return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

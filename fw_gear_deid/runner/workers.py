@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey, taught
+from fw_gear_deid.deid.columns import is_table
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.shares import Shares, make_share
-from fw_gear_deid.deid.sort import is_nobodys
+from fw_gear_deid.deid.sort import is_nobodys, sort
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.bids import Entities
@@ -92,6 +93,9 @@ class Task:
         How many workers make its members beforehand; 0 for a file that is done at once.
     share : int
         Which of these shares this is about.
+    subjects : mapping of str to str
+        What the subjects of the run are found by that a table names, sealed → text of the person; empty where the item
+        is no such table.
     """
 
     number: int
@@ -110,6 +114,7 @@ class Task:
     beside: tuple[Item, ...] = ()
     shares: int = 0
     share: int = 0
+    subjects: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
@@ -274,7 +279,9 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
     book = settings.profiles
     ids = first_ids(path, task.items[0].name, book.base) if book.by_header else {}
     # what no section takes needs no values: the work on it says that it is left out
-    profile = book.base if ids is None else _profile(settings, task, path, ids)
+    section = sort(path, task.items[0].name, book.base).section if task.subjects else None
+    known = pseudonyms_of(task, section, settings.keyring)
+    profile = book.base if ids is None else _profile(settings, task, path, ids, known)
     notes.row = book.lookup.row(task.labels, ids) if book.lookup is not None and ids is not None else None
     if task.row and notes.row != task.row:
         raise Unfit(f"its {book.by_header}, by which the mapping goes, is not the one that was noted of it")
@@ -293,14 +300,25 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         originals=settings.originals,
         entities=task.entities,
         strict_rules=settings.strict_rules,
+        subjects=task.subjects,
+        pseudonym=known.get("subject.pseudonym", ""),
     )
 
 
-def _profile(settings: Settings, task: Task, path: Path, ids: Mapping[str, str]) -> Profile:
+def pseudonyms_of(task: Task, section: object, keyring: Keyring) -> Mapping[str, str]:
+    """Return the values of the variables that need no mapping; in a table of many subjects one stands for theirs."""
+    if task.pseudonyms or not is_table(section):
+        return task.pseudonyms
+    return {"subject.pseudonym": keyring.subject("whose the row is")}
+
+
+def _profile(
+    settings: Settings, task: Task, path: Path, ids: Mapping[str, str], pseudonyms: Mapping[str, str]
+) -> Profile:
     """Return the profile for a file; what is wrong with the file itself goes before values that it lacks."""
     book, name = settings.profiles, task.items[0].name
     try:
-        return book.for_file(task.labels, ids, task.pseudonyms)
+        return book.for_file(task.labels, ids, pseudonyms)
     except Unfit:
         if see(path, name, book, settings.keyring, whole=True).kind == "other" and is_nobodys(path, name, book.base):
             return book.base

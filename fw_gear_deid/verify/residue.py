@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from fw_gear_deid.formats.row import Field
+from fw_gear_deid.model.action import Gone, Texts
 from fw_gear_deid.model.dictionary import keyword_of, public_vr, tag_of
 from fw_gear_deid.verify import fails
-from fw_gear_deid.verify.known import Known
+from fw_gear_deid.verify.known import Known, plainly
 
 _IDENTIFIERS = frozenset({
     "PatientID", "OtherPatientIDs", "AccessionNumber", "IssuerOfPatientID", "PatientAddress", "PatientTelephoneNumbers",
@@ -29,6 +31,8 @@ _WHAT = re.compile(
 _NUMBER = re.compile(r"[-+]?\d{0,5}(\.\d{0,20})?([eE][-+]?\d{1,3})?")
 """One that may stand anywhere."""
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
+_LEAST, _LONGEST = 3, 400
+"""Letters of the shortest and of the longest text that tells somebody, where the other cells of a row are looked at."""
 _RUN = re.compile(rb"(?:[\t\x20-\x7e\x80-\xff]{3,})|(?:(?:[\x20-\x7e]\x00){2,})|(?:(?:\x00[\x20-\x7e]){2,})")
 _TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]*")
 
@@ -83,6 +87,51 @@ def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, b
     for one in stay if is_told else ():
         if any(somebody.told_by(text) for text in one.texts):
             raise fails(f"a name or id that a rule took away stands in {one.path}, too: name a rule for that")
+
+
+def check_rows(changed: Iterable[tuple[Field, Texts | Gone]], stay: Iterable[Field]) -> None:
+    """Make sure that no row of a table tells in another column the name or identifier that a rule took from it.
+
+    What stands in other rows is of others: in a long table some name is somebody's word.
+
+    Parameters
+    ----------
+    changed : iterable
+        Columns as they came, and their texts after, or that they went.
+    stay : iterable of Field
+        Columns that no rule named.
+
+    Raises
+    ------
+    Unfit
+    """
+    somebody = [(one.texts, now) for one, now in changed if is_somebodys(one.name)]
+    for one in stay if somebody else ():
+        for row, text in enumerate(one.texts):
+            plain = plainly(text) if text and not _NUMBER.fullmatch(text) else ""
+            if len(plain) >= _LEAST and any(_tells(text, plain, before[row], now, row) for before, now in somebody):
+                what = f"a name or id that a rule took away stands in {one.path}, row {row + 1}, too"
+                raise fails(f"{what}: name a rule for that column")
+
+
+def _tells(text: str, plain: str, before: str, now: Texts | Gone, row: int) -> bool:
+    """Tell whether a cell tells what another one told before."""
+    if not before or (not isinstance(now, Gone) and now[row] == before) or len(before) > _LONGEST:
+        return False
+    # what shares no run of letters has no part of it
+    if not any(one in plain for one in _runs(before)):
+        return False
+    known = Known()
+    known.add(before, "")
+    return known.told_by(text)
+
+
+@lru_cache(maxsize=1024)  # rows of one person follow one another
+def _runs(text: str) -> tuple[str, ...]:
+    """Return what one of has to be in a text that tells this one."""
+    parts = (plainly(one)[:_LEAST] for one in re.split(r"[\W_]+", text))
+    found = tuple(one for one in parts if len(one) >= _LEAST)
+    return found or (plainly(text)[:_LEAST],)
 
 
 def texts_of(data: bytes) -> Iterator[str]:

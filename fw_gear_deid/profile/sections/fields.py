@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from fw_gear_deid.actions import IncrementDate, IncrementDatetime
+from fw_gear_deid.actions import IncrementDate, IncrementDatetime, unreadable
 from fw_gear_deid.formats import Format
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
@@ -57,17 +56,20 @@ def parse_fields(section: Section, row: Format, match: FileMatch, first: int) ->
         name: found for entry in entries for name, found in entry.references.items() if isinstance(found, KeyAt)
     }
     filenames = parse_filenames(section, "filenames", elements=False)
-    return FieldSection(match, rules, filenames, options, tuple(references.items()))
+    way = section.text(unreadable.KEY, unreadable.REFUSE)
+    return FieldSection(match, rules, filenames, options, tuple(references.items()), way)
 
 
-def _check_options(section: Section, row: Format, options: Mapping[str, str | bool | float]) -> None:
-    """Complain about options that the format cannot work with; a variable that has no value yet is none of them."""
+def _check_options(section: Section, row: Format, options: dict[str, str | bool | float]) -> None:
+    """Complain about values that options of the format cannot have, and about what it cannot do without."""
+    at = section.options
     for option, wrong in row.amiss(options).items():
-        if section.options.get(option) is None:
-            at = section.options
-            section.problems.error(at.line, at.column, section.key, f"needs {option!r}: {wrong}")
+        if option not in options:
+            section.problems.error(at.line, at.column, section.key, f"no '{option}': {wrong}")
         elif not section.is_unknown(option):
             section.complain(option, wrong)
+    if not row.patterns and at.get("file-filter") is None:
+        section.problems.error(at.line, at.column, section.key, "no 'file-filter': nothing else tells its files")
 
 
 def _of(entry: Entry, row: Format) -> Action:
