@@ -21,8 +21,10 @@ DEAR = {
 TABLE = {
     f"fw_gear_deid.formats.{name}"
     for name in (
+        "cells",
         "dicom",
         "dicom.sniff",
+        "fixed",
         "json_text",
         "keyvalue",
         "later",
@@ -30,8 +32,6 @@ TABLE = {
         "row",
         "spans",
         "tables",
-        "cells",
-        "fixed",
         "xml",
     )
 }

@@ -31,22 +31,22 @@ class Field:
         None of a group.
     holds : int
         How many of the fields behind it are in it, at any depth, and go with it. -1: none, and it is no group.
+    cells : bool
+        It is a column of a table, its texts those of the rows: what a rule does, it does to each. All fields of a
+        table are columns, of as many rows.
     stay : int
         How many of those, the first ones, stay when it gets another value: attributes of an element.
     is_value : bool
         What it holds does not make it a group: actions work on its text.
-    cells : bool
-        It is a column of a table, its texts those of the rows: what a rule does, it does to each. All fields of a
-        table are columns, of as many rows.
     """
 
     name: str
     path: str
     texts: Texts
     holds: int = -1
+    cells: bool = False
     stay: int = 0
     is_value: bool = False
-    cells: bool = False
 
     @property
     def is_group(self) -> bool:
@@ -198,7 +198,7 @@ class Format:
         Options and names that rules take away → what ``profile check`` warns of: what stays and may tell whose it is.
     makes : bool
         ``replace-with`` makes a field that is absent, unless an entry says otherwise.
-    loose : bool
+    free_dates : bool
         Dates may be spelt in other ways than the format says; they are written as it says.
     special : bool
         The section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
@@ -219,7 +219,7 @@ class Format:
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
     makes: bool = True
-    loose: bool = False
+    free_dates: bool = False
     special: bool = False
 
     @property

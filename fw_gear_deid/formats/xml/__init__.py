@@ -69,5 +69,5 @@ FORMAT = Format(
     wrong=_wrong,
     stays=_stays,
     makes=False,
-    loose=True,
+    free_dates=True,
 )

@@ -39,7 +39,7 @@ class Document:
         self._scan.spell(path)
         self._paths.append(path)
         holds, is_value = node.holds or -1, node.kind == ELEMENT and not node.elements
-        return Field(node.name, path, (node.text,), holds, node.attributes, is_value)
+        return Field(node.name, path, (node.text,), holds, stay=node.attributes, is_value=is_value)
 
     def find(self, name: str) -> Sequence[int]:
         """Return which of the fields an XPath points at.

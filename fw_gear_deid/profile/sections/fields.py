@@ -74,7 +74,7 @@ def _check_options(section: Section, row: Format, options: dict[str, str | bool 
 
 def _of(entry: Entry, row: Format) -> Action:
     """Return the action of an entry as the format has it."""
-    if row.loose and isinstance(entry.action, IncrementDate | IncrementDatetime):
+    if row.free_dates and isinstance(entry.action, IncrementDate | IncrementDatetime):
         return replace(entry.action, loose=True)
     return entry.action
 
