@@ -22,12 +22,15 @@ from fw_gear_deid.formats import TABLE as FORMATS
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.language.schema import SECTIONS
 from fw_gear_deid.profile.parse import parse_profile
+from tests import pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
 FOLDER = ROOT / "tests" / "vectors" / "examples"
 KEYS = {"title", "text", "profile", "file", "archive", "before", "after", "written"}
 Example = dict[str, Any]
+PICTURES = {".jpg": (pictures.photo, pictures.photo_fields), ".png": (pictures.chunked, pictures.chunk_fields)}
+"""Ending of a name → how a file is made of what an example shows, and what is shown of it."""
 _BASE = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "SOPInstanceUID": "1.2.3.4.5"}
 
 
@@ -39,7 +42,11 @@ def examples() -> dict[str, list[Example]]:
 def ran(example: Example) -> tuple[Any, str]:
     """Return what an example comes out as, in the form of its ``after``, and under which name."""
     name = example.get("archive") or example.get("file") or "1.dcm"
-    data = _bytes(example["before"])
+    data = (
+        PICTURES[Path(name).suffix][0](example["before"])
+        if Path(name).suffix in PICTURES
+        else _bytes(example["before"])
+    )
     if "archive" in example:
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w") as archive:
@@ -56,6 +63,8 @@ def ran(example: Example) -> tuple[Any, str]:
         with zipfile.ZipFile(io.BytesIO(result)) as archive:
             (written,) = archive.namelist()
             result = archive.read(written)
+    if Path(name).suffix in PICTURES:
+        return PICTURES[Path(name).suffix][1](result), written
     return _texts(example["before"], result), written
 
 
@@ -119,11 +128,13 @@ A profile is a YAML mapping: a section for each kind of file, in it `fields`, a 
 `regex-sub` before all others.
 """
 _NOT_YET = {"alter_pixels", "alter-pixels", "secret-key", "force-nonce"}
+_WORDS = {".jpg": "tag", ".png": "chunk"}
 _TITLES = {
     "1-fields": "Where: DICOM",
     "2-actions": "What",
     "3-names": "Names, other files, archives",
     "4-formats": "Other kinds of files",
+    "5-pictures": "Pictures",
 }
 
 
@@ -178,7 +189,7 @@ def _example(one: Example) -> Iterator[str]:
             yield text.rstrip("\n")
             yield "```\n"
     else:
-        yield "| element | before | after |"
+        yield f"| {_WORDS.get(Path(one.get('file', '')).suffix, 'element')} | before | after |"
         yield "|---|---|---|"
         for name in dict.fromkeys((*one["before"], *one["after"])):
             cells = [_cell(one[when][name]) if name in one[when] else "" for when in ("before", "after")]

@@ -88,7 +88,7 @@ def test_content_is_of_one_format_at_most() -> None:
         (TAKEN.replace("{fields", "{enforce-file-filter: true, fields") + COPIES, "IM1", instance(), None),
         (TAKEN.replace("{fields", "{enforce-file-filter: true, fields") + COPIES, "a.dcm", instance(), "dicom"),
         (
-            "json: {fields: [{name: x, remove: true}]}\njpg: {fields: []}\n",
+            "json: {fields: [{name: x, remove: true}]}\njpg: {remove-exif: true}\n",
             "a.json",
             JPEG,
             "jpg",

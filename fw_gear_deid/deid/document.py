@@ -18,6 +18,9 @@ from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
 from fw_gear_deid.verify import readback, residue
 
+_FOLLOW = (Always.BIDS.value, Always.COPY.value)
+"""What happens to a field because of what rules did to others."""
+
 
 @dataclass(slots=True)
 class Edited:
@@ -91,10 +94,25 @@ class Edited:
         return len(fields[0].texts) if fields and fields[0].cells else None
 
     def by_rules(self) -> Iterator[tuple[int, Texts | Gone]]:
-        """Yield the fields that were changed by something else than names that they follow."""
+        """Yield the fields that were changed by something else than options, habits and names that they follow."""
         for number, now in self.texts.items():
-            if self._last.get(number, ("", ""))[1] != Always.BIDS.value:
+            if number not in self.document.gone and self._last.get(number, ("", ""))[1] not in _FOLLOW:
                 yield number, now
+
+    def changed(self) -> Iterator[tuple[str, str, str]]:
+        """Yield name, text before and after of the fields that rules changed."""
+        for number, now in self.by_rules():
+            one = self.document.fields[number]
+            yield one.name, shown(one.texts), shown(now)
+
+    def drop_copies(self) -> None:
+        """Take away what nobody needs and what tells a value that a rule took away."""
+        loose = codec_of(self.section).loose(self.document)
+        changed = list(self.changed()) if loose else []
+        taken = residue.Taken(changed)
+        for number, pieces in loose.items() if changed else ():
+            if number not in self.texts and any(map(taken.stand_in, pieces)):
+                self._put(number, REMOVE, "remove", Always.COPY.value)
 
     def read(self, selector: AnySelector) -> str | None:
         """Return the text of a field as it stands now; None where it is absent or empty."""
@@ -113,6 +131,8 @@ class Edited:
         """Carry out the rules, and what goes whatever they say."""
         for number, why in self.document.gone.items():
             self._put(number, REMOVE, "remove", why)
+        for number, why in self.document.gone.items():  # those in a group that goes are told as well
+            self._last[number] = "remove", why
         for rule in self.section.rules:
             try:
                 self._carry_out(rule)
@@ -292,6 +312,7 @@ def edit(
     edited.run()
     if follow is not None:
         edited.follow(follow)
+    edited.drop_copies()
     return edited
 
 
@@ -338,8 +359,7 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
         pairs = ((fields[at], now) for at, now in edited.by_rules())
         residue.check_rows(pairs, (fields[at] for at in stay))
         return
-    changed = ((fields[at].name, shown(fields[at].texts), shown(now)) for at, now in edited.by_rules())
-    residue.check(changed, codec.beside(result, options), (fields[at] for at in stay))
+    residue.check(edited.changed(), codec.beside(result, options), (fields[at] for at in stay))
 
 
 def _promise(rule: KeyRule, rows: Rows | None) -> readback.Held:

@@ -117,6 +117,10 @@ def _nothing(data: bytes, options: Options) -> tuple[()]:
     return ()
 
 
+def _none(document: Document) -> Mapping[int, Sequence[bytes]]:
+    return {}
+
+
 @frozen
 class Codec:
     """Who opens the files of a format that is read whole. Knows fields and bytes, and no rule.
@@ -136,6 +140,9 @@ class Codec:
     risks : callable
         Bytes, options → words for what is in a result and may tell whose it is though no rule names it, such as
         ``GPS position``; each once.
+    loose : callable
+        A document → fields that say something nobody needs to read the rest, such as comments and packages, with what
+        they say: one that tells a value that a rule took away goes, too.
     """
 
     open: Callable[[bytes, Options], Document]
@@ -143,6 +150,7 @@ class Codec:
     most: int = 1 << 30
     beside: Callable[[bytes, Options], Iterable[tuple[str, bytes]]] = _nothing
     risks: Callable[[bytes, Options], Sequence[str]] = _nothing
+    loose: Callable[[Document], Mapping[int, Sequence[bytes]]] = _none
 
 
 def _no(head: bytes) -> bool:

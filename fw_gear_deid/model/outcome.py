@@ -26,6 +26,8 @@ class Always(Enum):
     TAR_HEADERS = "always: owners, times and other header fields of a tar archive"
     PACKED_HEADER = "always: header of a packed file, with its name and time"
     MEMBER_DROPPED = "always: member that no section takes"
+    PICTURE_END = "always: bytes behind the end of a picture"
+    COPY = "always: a piece that tells what a rule took away"
     NAME = "always: name carries an identifier"
     BIDS = "always: names follow the labels of a BIDS tree"
     LABEL = "always: label without a rule"

@@ -55,13 +55,39 @@ def _is_persons(tag: int) -> bool:
     return public_vr(tag) == "PN" or keyword_of(tag) in _IDENTIFIERS
 
 
+class Taken:
+    """Values that rules took away.
+
+    Parameters
+    ----------
+    changed : iterable
+        Name of each field that was changed, and its texts before and after.
+    """
+
+    def __init__(self, changed: Iterable[tuple[str, str, str]]) -> None:
+        self._every, self.somebodys, self.is_told = Known(), Known(), False
+        for name, before, after in changed:
+            if not before or before == after:
+                continue
+            if is_somebodys(name):
+                self.somebodys.add(before, "")
+                self.is_told = True
+            elif _NUMBER.fullmatch(before):
+                continue
+            self._every.add(before, "")
+
+    def stand_in(self, data: bytes) -> bool:
+        """Tell whether some bytes tell one of them."""
+        return any(self._every.told_by(text) for text in texts_of(data))
+
+
 def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, bytes]], stay: Iterable[Field]) -> None:
     """Make sure that a result does not tell what rules took away.
 
     Parameters
     ----------
     changed : iterable
-        Name of each field that was changed, and its texts before and after.
+        As for ``Taken``.
     beside : iterable
         As ``formats.row.Codec.beside`` of the result.
     stay : iterable of Field
@@ -71,21 +97,12 @@ def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, b
     ------
     Unfit
     """
-    every, somebody, is_told = Known(), Known(), False
-    for name, before, after in changed:
-        if not before or before == after:
-            continue
-        if is_somebodys(name):
-            somebody.add(before, "")
-            is_told = True
-        elif _NUMBER.fullmatch(before):
-            continue
-        every.add(before, "")
+    taken = Taken(changed)
     for place, data in beside:
-        if any(every.told_by(text) for text in texts_of(data)):
+        if taken.stand_in(data):
             raise fails(f"a value that a rule took away stands in another place, too: {place}")
-    for one in stay if is_told else ():
-        if any(somebody.told_by(text) for text in one.texts):
+    for one in stay if taken.is_told else ():
+        if any(taken.somebodys.told_by(text) for text in one.texts):
             raise fails(f"a name or id that a rule took away stands in {one.path}, too: name a rule for that")
 
 
