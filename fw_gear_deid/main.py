@@ -133,6 +133,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         prune=bool(options["prune"]),
         whole=source.level == "project" and not divided and not source.file,
         strict=options["identity"] == "strict",
+        strict_rules=bool(options["strict_rules"]),
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
     )

@@ -259,10 +259,10 @@ def test_archive_of_nothing_is_another_file(bench: Bench, members: dict[str, byt
         assert done.reason.startswith("other file: an archive with no member that a section takes")
 
 
-def test_member_of_a_later_section_refuses_the_archive(bench: Bench) -> None:
-    profile = PROFILE + "xml:\n  fields:\n    - name: a\n      remove: true\n"
-    with pytest.raises(Unfit, match="member 2: the xml section"):
-        bench.deid(packed({"1": instance(), "side.xml": b"<?xml version='1.0'?><a/>"}), profile)
+def test_member_of_another_section_refuses_the_archive(bench: Bench) -> None:
+    profile = PROFILE + "xml:\n  fields:\n    - name: //b\n      remove: true\n"
+    with pytest.raises(Unfit, match="member 2: it is no XML"):
+        bench.deid(packed({"1": instance(), "side.xml": b"<?xml version='1.0'?><a>"}), profile)
 
 
 def test_filename_section_takes_members_that_are_left(bench: Bench) -> None:
@@ -419,13 +419,6 @@ def test_large_member_that_is_real_passes(bench: Bench) -> None:
                                  PixelRepresentation=0, PhotometricInterpretation="MONOCHROME2")})  # fmt: skip
     assert len(data) < 1 << 20
     assert len(bench.members(data)) == 1
-
-
-def test_nested_archives_are_not_opened(bench: Bench) -> None:
-    inner = packed({f"{MARKER}": instance(number=9)})
-    for name in ("a.zip", "b"):
-        with pytest.raises(Unfit, match="member 2: an archive or packed file inside it holds what a section"):
-            bench.deid(packed({"1": instance(), name: inner}))
 
 
 def test_link_in_an_archive_is_a_file_like_any_other(bench: Bench) -> None:

@@ -60,9 +60,9 @@ class Jitter:
             return texts
         try:
             number = self._number(texts)
+            drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
         except Unreadable as error:
             return instead(self.unreadable, error)
-        drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
         offset = whole_offset(drawn, int(self.reach)) if self.whole else (drawn / 2**255 - 1) * self.reach
         offset = offset or self.reach / 2
         # at a limit it goes the other way, where that is in

@@ -13,21 +13,13 @@ _NAMES = ("firstname", "lastname", "date_of_birth", "code", "master_code", "oper
 _COUNTS = 3  # digits of a label or code that may only count
 
 
-def lost(record: ContainerRecord, clean: CleanContainer, label: str) -> set[str]:
-    """Return names and ids of a container that do not travel; of a whole name every order is looked for.
-
-    Parameters
-    ----------
-    label : str
-        At the destination; empty where that is not known yet. The source's is lost where it is another one.
-    """
+def lost(record: ContainerRecord, clean: CleanContainer) -> set[str]:
+    """Return names and ids of a container that do not travel; of a whole name every order is looked for."""
     texts = {name: text for name in _NAMES if isinstance(text := record.fields.get(name), str) and text}
     gone = {text for name, text in texts.items() if clean.fields.get(name) != text}
     if {texts.get("firstname"), texts.get("lastname")} <= gone:
         gone.add(" ".join(filter(None, (texts.get("firstname"), texts.get("lastname")))))
-    if label and label != record.label:
-        gone.add(record.label)
-    return gone - {label}
+    return gone
 
 
 def holds(label: str, texts: Iterable[str]) -> bool:

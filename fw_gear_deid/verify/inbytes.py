@@ -46,9 +46,12 @@ class Words:
         Text → days that it names.
     is_uid : callable
         Digits of a UID → whether it is known.
+    short : bool
+        Words of two to four letters are looked for.
     """
 
-    def __init__(self, days: Callable[[str], set[date]], is_uid: Callable[[str], bool]) -> None:
+    def __init__(self, days: Callable[[str], set[date]], is_uid: Callable[[str], bool], *, short: bool = True) -> None:
+        self._least = _SHORT_MIN if short else _WORD_MIN
         self._days_of = days
         self._is_uid = is_uid
         self._words: set[bytes] = set()
@@ -77,7 +80,7 @@ class Words:
         """Add a part of a person's name, or an id, which tells by itself however short it is."""
         self.add_text(text)
         word = _plain(text)
-        if word.isascii() and word.isalpha() and _SHORT_MIN <= len(word) < _WORD_MIN and word not in NEUTRAL:
+        if word.isascii() and word.isalpha() and self._least <= len(word) < _WORD_MIN and word not in NEUTRAL:
             self._short.add(word.encode())
 
     def add_days(self, days: Iterable[date]) -> None:

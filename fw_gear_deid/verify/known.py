@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise, permutations
 
 from fw_gear_deid.model.outcome import Edit
-from fw_gear_deid.model.words import NEUTRAL, PARTICLES
+from fw_gear_deid.model.words import NEUTRAL, PARTICLES, is_neutral
 from fw_gear_deid.verify.inbytes import Words
 from fw_gear_deid.verify.letters import romanised, spelt_out, without_strokes
 
@@ -38,6 +38,8 @@ _IDS = ("PatientID", "OtherPatientIDs", "IssuerOfPatientID")
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
 _SEEN_MAX = 1000
+_TOLD_MAX = 200_000
+"""Values of one file; a table of more tells anybody's name."""
 _STANDARD_UID = "1.2.840.10008."
 _SINGLE_MIN = "\u2e80"
 """From here on a letter may be a whole word (CJK, Hangul)."""
@@ -54,6 +56,7 @@ class Known:
 
     def __init__(self) -> None:
         self.tells_whose = False
+        self._too_many = False
         self._inside: dict[int, set[str]] = {}
         self._components: set[str] = set()
         self._days: set[date] = set()
@@ -61,11 +64,19 @@ class Known:
         self._texts: dict[tuple[str, str], None] = {}
         """What is looked for in bytes, too, once somebody asks."""
         self._words: Words | None = None
+        self._short = True
 
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
+        told: set[tuple[str, str, str]] = set()  # columns of a table repeat them
         for edit in edits:
-            before = edit.before
+            before, one = edit.before, (edit.before, edit.vr, edit.keyword)
+            if one in told:
+                continue
+            if len(told) == _TOLD_MAX:
+                self._too_many = True
+                return
+            told.add(one)
             if before and before != edit.after and not (before[0] == "<" and _SIZE.fullmatch(before)):
                 self.add(before, edit.vr, edit.keyword)
 
@@ -94,8 +105,28 @@ class Known:
         self._components.update(components)
         self._days.update(days)
 
+    def merge(self, other: Known) -> None:
+        """Remember what another one does."""
+        for length, texts in other._inside.items():
+            self._inside.setdefault(length, set()).update(texts)
+        self._components |= other._components
+        self._days |= other._days
+        self._texts |= other._texts
+        self._words = None
+        self.tells_whose |= other.tells_whose
+
+    def telling(self) -> Known:
+        """Return what of it tells somebody wherever it stands: short words stand in any text."""
+        found = Known()
+        found._inside, found._days, found.tells_whose = self._inside, self._days, self.tells_whose
+        found._texts, found._short = self._texts, False
+        found._components = {one for one in self._components if _weight(one) >= _INSIDE_MIN}
+        return found
+
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
+        if self._too_many and not is_neutral(text):
+            return True
         return any(self._is_in(spelt) for spelt in _readings(text))
 
     def told_by_bytes(self, data: bytes) -> bool:
@@ -107,7 +138,7 @@ class Known:
             Any, such as the value of a private element, or a whole file that was unpacked.
         """
         if self._words is None:
-            self._words = Words(_days, self._is_uid)
+            self._words = Words(_days, self._is_uid, short=self._short)
             for text, vr in self._texts:
                 for spelt in _spellings(text):
                     for value in spelt.split("\\"):
