@@ -106,8 +106,9 @@ def instances(data: bytes) -> Iterator[bytes]:
         yield data
     elif data[:2] == b"PK":
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for name in archive.namelist():
-                yield from instances(archive.read(name))
+            for one in archive.infolist():
+                if one.file_size <= _LARGE:
+                    yield from instances(archive.read(one))
 
 
 def are_read_alike(paths: Iterable[Path]) -> None:
