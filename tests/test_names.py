@@ -395,3 +395,10 @@ def test_a_value_is_found_between_anything(value: str, before: str, after: str) 
     if sum(char.isalnum() for char in value) >= 4:
         assert known((value, "LO")).told_by(f"{before}-{value}-{after}")
         assert known((value, "LO")).told_by(f"{before} {value.upper()} {after}")
+
+
+@pytest.mark.parametrize("text", ["\ud800 roe", "Ž\udcff\ud800roe", "\udc00", "Roe\ud83d"])
+def test_halves_of_characters_are_no_trouble(text: str) -> None:
+    """JSON may hold them: they stand for no byte."""
+    assert known(("Roe^\ud800Ž\udcff", "PN"), (text, "LO")).told_by(text) == (len(text) > 1)
+    assert known(("Roe^J", "PN")).told_by(text) == ("roe" in text.casefold())

@@ -341,9 +341,13 @@ def _spellings(text: str) -> Iterator[str]:
         yield from {anew, *map(spelt_out, composed), *(one for each in composed for one in romanised(each))} - {text}
 
 
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of characters that stand for no byte."""
+
+
 def _read_anew(text: str) -> Iterator[str]:
     if any("\udc80" <= one <= "\udcff" for one in text):
-        readings = [text.encode("utf-8", "surrogateescape")]
+        readings = [_NO_BYTES.sub("", text).encode("utf-8", "surrogateescape")]
     else:
         readings = [raw for raw in (_encoded(text, codec) for codec in _MISREAD) if raw is not None]
     for raw in readings:
