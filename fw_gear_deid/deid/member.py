@@ -16,6 +16,7 @@ from fw_gear_deid.formats import known as known_format
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit
@@ -249,8 +250,7 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
 
 def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> Done:
     """De-identify a file of a format that is read whole."""
-    if source.total > document.codec_of(section).most:
-        raise Unfit(f"it is larger than {section.match.key} files are read")
+    limits.now().check_whole(source.total, document.codec_of(section).most)
     data = source.all()
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
     edited = document.edit(data, section, at)
