@@ -182,6 +182,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         dry_run=asked.dry_run,
         quiet=asked.quiet,
         strict=asked.identity == "strict",
+        strict_rules=asked.strict_rules,
         root=ends.root,
         limits=dict(asked.limit),
         facts={"profile_source": planned.level},

@@ -137,6 +137,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         whole=source.level == "project" and not divided and not source.file,
         strict=options["identity"] == "strict",
         limits=given,
+        strict_rules=bool(options["strict_rules"]),
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
     )

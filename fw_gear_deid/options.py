@@ -128,6 +128,9 @@ class Options:
     check: Annotated[bool, Word("compare what stands in DEST by SHA-256, not by size and time")] = False
     new_key: Annotated[bool, Word("make everything in DEST anew with another key")] = False
     verify: Annotated[str, Word("checks before release", choices=("strict", "report", "off"), gear="verify")] = "strict"
+    strict_rules: Annotated[
+        bool, Word("refuse a file in which a rule of its section finds nothing", gear="strict_rules")
+    ] = False
     labels: Annotated[str, Word("folder names at DEST", choices=("rules", "keep"), gear="labels")] = "rules"
     compression: Annotated[
         str, Word("how members are deflated: quickly, or well", choices=("fast", "small"), gear="compression")

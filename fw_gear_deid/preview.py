@@ -8,13 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.deid import Context, dataset, document, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
+from fw_gear_deid.deid.member import rows_of
 from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
@@ -33,7 +34,7 @@ from fw_gear_deid.profile.compiled import DicomSection, FieldSection, Profile
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
 from fw_gear_deid.runner.sieve import Sieve
-from fw_gear_deid.runner.workers import Settings, Task, silence
+from fw_gear_deid.runner.workers import Settings, Task, pseudonyms_of, silence
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.system import private
 
@@ -184,8 +185,13 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
     base, data = given
     section = takes(book.base, base, data[:HEAD])
     header = part10.look(data, dataset.WATCHED) if isinstance(section, DicomSection) else None
-    profile = book.for_file(task.labels, ids_of(header) if header is not None else {}, task.pseudonyms)
-    ctx = Context(profile, keyring, task.person, datetime.now(UTC).date(), "off")
+    known = pseudonyms_of(task, section, keyring)
+    profile = book.for_file(task.labels, ids_of(header) if header is not None else {}, known)
+    ctx = replace(
+        Context(profile, keyring, task.person, datetime.now(UTC).date(), "off"),
+        subjects=task.subjects,
+        pseudonym=known.get("subject.pseudonym", ""),
+    )
     match takes(profile, base, data[:HEAD]):
         case DicomSection() as section:
             return _instance(data, section, ctx, columns)
@@ -208,7 +214,7 @@ def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns
 
 
 def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
-    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""))
+    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""), rows=rows_of(section, ctx))
     result = document.opened(document.written(data, edited), section)
     before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))
     _tell(edited.edits)

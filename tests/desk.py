@@ -53,7 +53,7 @@ dicom:
 """
 MORE = PROFILE + "    - name: PatientSex\n      remove: true\n"
 SAME_LABEL = PROFILE + "flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: SAME\n"
-FILE_COLUMNS = "source,destination,state,reason,changes,members,bytes_in,bytes_out,sha256_out,seconds"
+FILE_COLUMNS = "source,destination,state,reason,changes,members,bytes_in,bytes_out,sha256_out,seconds,risks"
 AUDIT_COLUMNS = "file,member,path,keyword,vr,action,rule,before,after"
 Files = Mapping[str, bytes]
 
@@ -96,14 +96,13 @@ def edits_of(trail: Trail) -> list[tuple[str, Edit]]:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder by relative path."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".fw-gear-deid"  # what DEST tells of itself
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
 def folders(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
+    return {path for path in found if not path.startswith(".fw-gear-deid")}  # what DEST tells of itself
 
 
 def plain(data: bytes) -> bytes:

@@ -422,13 +422,6 @@ def test_large_member_that_is_real_passes(bench: Bench) -> None:
     assert len(bench.members(data)) == 1
 
 
-def test_nested_archives_are_not_opened(bench: Bench) -> None:
-    inner = packed({f"{MARKER}": instance(number=9)})
-    for name in ("a.zip", "b"):
-        with pytest.raises(Unfit, match="member 2: an archive or packed file inside it holds what a section"):
-            bench.deid(packed({"1": instance(), name: inner}))
-
-
 def test_link_in_an_archive_is_a_file_like_any_other(bench: Bench) -> None:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:

@@ -19,7 +19,23 @@ DEAR = {
 }  # fmt: skip
 """Modules that take their time, and that nothing on the way to one file needs."""
 TABLE = {
-    f"fw_gear_deid.formats.{name}" for name in ("dicom", "dicom.sniff", "json_text", "later", "plain", "row", "spans")
+    f"fw_gear_deid.formats.{name}"
+    for name in (
+        "cells",
+        "dicom",
+        "dicom.sniff",
+        "fixed",
+        "jpg",
+        "json_text",
+        "keyvalue",
+        "later",
+        "plain",
+        "png",
+        "row",
+        "spans",
+        "tables",
+        "xml",
+    )
 }
 SCRIPT = """
 import sys

@@ -152,6 +152,8 @@ class IncrementDatetime:
     low: str = ""
     high: str = ""
     key: str = "increment-datetime"
+    loose: bool = False
+    """Also take a date-time as ISO 8601 writes it, and write it in ``form``."""
     unreadable: str = REFUSE
 
     def __call__(self, texts: Texts, at: At) -> Result:
@@ -173,11 +175,22 @@ class IncrementDatetime:
         suffix = zone[1] if zone else ""
         plain = zone.string[: zone.start()] if zone else plain
         if self.form == DEFAULT_DATETIME:
+            plain = _joined(plain) if self.loose else plain
             if not dicom and not _TO_THE_DAY.fullmatch(plain):
                 raise Unreadable("the value is no date-time to the day or finer")
             return self._move_parts(plain, at) + (suffix.replace(":", "") if dicom else suffix)
         plain, form = _to_precision(plain, self.form, at.vr)
-        return _write(self._moved(_parse(plain, form), at), form) + suffix
+        return _write(self._moved(self._read(plain, form), at), form) + suffix
+
+    def _read(self, text: str, form: str) -> datetime:
+        try:
+            return _parse(text, form)
+        except Unreadable:
+            joined = _joined(text) if self.loose else ""
+            if not _TO_THE_DAY.fullmatch(joined):
+                raise
+            whole, _, fraction = joined.partition(".")
+            return _parse(f"{whole:0<14}.{(fraction or '0')[:_MICROSECOND]}", DEFAULT_DATETIME)
 
     def _move_parts(self, text: str, at: At) -> str:
         """Move a date-time of DICOM: what it does not tell is the first there is, and is not told afterwards."""
@@ -193,6 +206,19 @@ class IncrementDatetime:
 
     def _moved(self, moment: datetime, at: At) -> datetime:
         return _clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at)
+
+
+def _joined(text: str) -> str:
+    """Return a date-time of ISO 8601, to the day or finer, without what stands between its parts.
+
+    >>> _joined("2020-02-29T13:45:01.5"), _joined("20200229"), _joined("29.02.2020")
+    ('20200229134501.5', '20200229', '29.02.2020')
+    """
+    match = _DT.fullmatch(text)
+    if match is None or match[4] is None:
+        return text
+    parts = "".join(part or "" for part in match.group(1, 3, 4, 5, 6, 7))
+    return parts + (f".{match[8]}" if match[8] else "")
 
 
 def _to_precision(text: str, form: str, vr: str) -> tuple[str, str]:

@@ -63,9 +63,9 @@ class Jitter:
             return texts
         try:
             number = self._number(texts)
+            drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
         except Unreadable as error:
             return instead(self.unreadable, error)
-        drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
         if self.whole:
             return (self._whole(int(number), whole_offset(drawn, int(self.reach)), at.vr),)
         offset = (drawn / 2**255 - 1) * self.reach or self.reach / 2

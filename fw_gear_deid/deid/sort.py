@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.incoming import Incoming
@@ -150,6 +151,7 @@ _HIDDEN = "an archive or packed file inside it holds what a section of the profi
 
 def _look_at_members(data: bytes, profile: Profile, depth: int) -> None:
     with archive.open_archive(data) as opened:
+        profile = for_members(opened, profile)
         for member in opened.members():
             section = section_of(member, profile)
             if not is_left(section):
@@ -168,8 +170,13 @@ def section_of(member: archive.Member, profile: Profile) -> AnySection | None:
     return takes(profile, PurePosixPath(member.name).name, head)
 
 
-def check_inside(member: archive.Member, profile: Profile, depth: int = 1) -> bytes | None:
+def check_inside(member: archive.Member, profile: Profile, depth: int = 1, data: bytes | None = None) -> bytes | None:
     """Make sure that a member which would be left out, or copied as it is, hides nothing; return its bytes if read.
+
+    Parameters
+    ----------
+    data : bytes, optional
+        All of it, where it was read.
 
     Raises
     ------
@@ -181,7 +188,7 @@ def check_inside(member: archive.Member, profile: Profile, depth: int = 1) -> by
         if member.size > budget.most("inside") and _is_volume(head, profile):
             return None
         budget.check("inside", member.size)
-        data = member.read()
+        data = member.read() if data is None else data
         look_inside(data, profile, depth)
         return data
     if head and archive.called_archive(member.name) and not is_text(head):
@@ -203,9 +210,66 @@ def _hides(name: str, head: bytes, profile: Profile) -> bool:
 
 
 def holds_taken(source: Path, profile: Profile) -> bool:
-    """Tell whether a section takes a member of an archive."""
+    """Tell whether a section takes a member of an archive, or of one in it."""
     with archive.open_archive(source) as opened:
-        return any(section_of(member, profile) is not None for member in opened.members())
+        return any(section is not None for _, _, section in members(opened, profile))
+
+
+def for_members(opened: archive.Archive, profile: Profile) -> Profile:
+    """Return what of a profile holds for the members of an archive: what documents are made of is nobody's file."""
+    return replace(profile, others=(), filename=None) if opened.is_document else profile
+
+
+def is_archive(member: archive.Member) -> bool:
+    """Tell whether a member is opened like the archive around it: a ZIP, or a tar, packed or not."""
+    if litter_of(member.name) or not archive.kind_of(member.head()):
+        return False
+    seen = archive.look(member.head())
+    return seen.kind == "tar" or (seen.kind == "zip" and not seen.packing)
+
+
+def inside(member: archive.Member, depth: int) -> bytes:
+    """Return a member that is an archive itself.
+
+    Parameters
+    ----------
+    depth : int
+        How many archives it is in.
+
+    Raises
+    ------
+    Unfit
+        It is too deep, too large or damaged.
+    """
+    budget = limits.now()
+    budget.check("depth", depth)
+    budget.check("inside", member.size)
+    return member.read()
+
+
+def members(
+    opened: archive.Archive, profile: Profile, depth: int = 1, *, glance: bool = False
+) -> Iterator[tuple[str, archive.Member, AnySection | None]]:
+    """Yield the members of an archive and of archives in it: path from the outermost in, member, who takes it.
+
+    Parameters
+    ----------
+    glance : bool
+        Beginnings are all that is wanted.
+
+    Raises
+    ------
+    Unfit
+    """
+    profile = for_members(opened, profile)
+    for member in opened.members():
+        member.glanced = glance
+        if not is_archive(member):
+            yield member.name, member, section_of(member, profile)
+            continue
+        with archive.open_archive(inside(member, depth)) as inner:
+            for path, one, section in members(inner, profile, depth + 1, glance=glance):
+                yield f"{member.name}/{path}", one, section
 
 
 def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Member]]:
@@ -216,10 +280,9 @@ def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Me
     Unfit
     """
     with archive.open_archive(source) as opened:
-        for member in opened.members():
-            member.glanced = True
-            if isinstance(section_of(member, profile), DicomSection):
-                yield PurePosixPath(member.name).name, member
+        for path, member, section in members(opened, profile, glance=True):
+            if isinstance(section, DicomSection):
+                yield PurePosixPath(path).name, member
 
 
 def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, Incoming]]:
@@ -250,9 +313,9 @@ def files(
     if not isinstance(found.section, ZipSection):
         return
     with archive.open_archive(source) as opened:
-        for member in opened.members():
-            if isinstance(section_of(member, profile), of):
-                yield member.name, PurePosixPath(member.name).name, Incoming(member.pieces(), member.size)
+        for path, member, section in members(opened, profile):
+            if isinstance(section, of):
+                yield path, PurePosixPath(path).name, Incoming(member.pieces(), member.size)
 
 
 def coming(source: Path, found: Found) -> Incoming:

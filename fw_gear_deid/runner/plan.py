@@ -10,8 +10,10 @@ from hashlib import sha256
 from unicodedata import normalize
 
 from fw_gear_deid.deid.container import CleanContainer
+from fw_gear_deid.deid.names import stem_of
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.bids import Entities
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit
@@ -51,6 +53,10 @@ class Place:
     problem: str = ""
     skip: str = ""
     origin: tuple[str, ...] = ()
+    stem: tuple[str, ...] = ()
+    """What it shares with its companions: folder, and name without its suffix."""
+    is_sidecar: bool = False
+    """It is about another file of its stem, and does not stand without."""
 
 
 @frozen
@@ -138,7 +144,7 @@ def subject_labels(
     for branch in branches:
         person = people.subjects.get(branch.keys[0])
         if person is not None and branch.record.level == "subject":
-            ruled, kept = _safe(clean[branch.record.id].label or ""), _safe(branch.record.label) if how.keep else ""
+            ruled, kept = _ruled(branch, clean), _safe(branch.record.label) if how.keep else ""
             found.setdefault(person.text, (ruled or kept, bool(ruled)))
     for one in groups:
         person, header = people.of.get(one.items[0].id), headers.get(one.items[0].id)
@@ -201,12 +207,18 @@ def wanted_containers(
         if record.level == "subject":
             label = subjects[person.text]
         else:
-            label = _safe(done.label or "") or (_safe(record.label) if how.keep else "")
+            label = _ruled(branch, clean) or (_safe(record.label) if how.keep or branch.fixed else "")
         if not label and record.level == "session":
             label = how.keyring.session(person.text, _visit(branch, person))
         one = Wanted(record.level, label, source.origin(record.id), done.fields)
         out[record.id] = Cleaned(branch, done, (*above, one))
     return out
+
+
+def _ruled(branch: Branch, clean: Mapping[str, CleanContainer]) -> str:
+    """Return the label that a rule gives a container, as its layout wants it."""
+    label = _safe(clean[branch.record.id].label or "")
+    return label if not label or label.startswith(branch.prefix) else branch.prefix + label
 
 
 def branch_pseudonyms(branch: Branch, person: Person | None, keyring: Keyring) -> Mapping[str, str]:
@@ -216,7 +228,7 @@ def branch_pseudonyms(branch: Branch, person: Person | None, keyring: Keyring) -
 
 def _visit(branch: Branch, person: Person) -> str:
     """Return what tells a person's visits apart: of a platform the session's id, of a tree its folder."""
-    if len(branch.keys) < 2:
+    if len(branch.keys) < 2 or (branch.fixed and len(branch.keys) == 2):
         return ""
     return branch.keys[1] if person.kind == "container" else normalize("NFC", f"folder {branch.labels[1]}")
 
@@ -286,8 +298,45 @@ def arrange(
         keys = task.items[0].containers
         if keys and keys not in telling and keys[-1] in containers:
             telling[keys] = _telling(keys, containers)
-    places = [_place(task, headers, people, containers, subjects, telling, how) for task in tasks]
-    return _refuse_shared_labels(places, how)
+    renaming = Renaming(containers)
+    places = [_place(renaming.of(task, people), headers, people, containers, subjects, telling, how) for task in tasks]
+    return _refuse_shared_labels(_with_companions(places), how)
+
+
+_SIDECARS = (".json", ".bval", ".bvec")
+_TOLD_MAX = 16 << 20  # bytes of a companion that is looked at for what its rules take away
+
+
+def _with_companions(places: Sequence[Place]) -> list[Place]:
+    """Let the files of one stem in a folder know one another, and a sidecar come behind what it is about."""
+    groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
+    for place in places:
+        item = place.task.items[0]
+        if place.containers and not item.loose and not item.problem:
+            groups[(*item.containers, stem_of(item.name))].append(place)
+    told: dict[int, Place] = {}
+    behind: dict[int, list[Place]] = defaultdict(list)
+    for key, group_ in groups.items():
+        if len(group_) < 2:
+            continue
+        for place in group_:
+            item = place.task.items[0]
+            beside = [one.task.items[0] for one in group_ if one is not place and one.task.items[0].size <= _TOLD_MAX]
+            is_sidecar = item.name.lower().endswith(_SIDECARS)
+            told[place.task.number] = replace(
+                place, task=replace(place.task, beside=tuple(beside)), stem=key, is_sidecar=is_sidecar
+            )
+        images = [one for one in group_ if not told[one.task.number].is_sidecar]
+        if images:
+            sidecars = [told[one.task.number] for one in group_ if told[one.task.number].is_sidecar]
+            behind[images[-1].task.number] = sidecars
+    moved = {one.task.number for sidecars in behind.values() for one in sidecars}
+    out: list[Place] = []
+    for place in places:
+        number = place.task.number
+        if number not in moved:
+            out += [told.get(number, place), *behind.get(number, ())]
+    return out
 
 
 def _place(
@@ -333,6 +382,7 @@ def _in_tree(
     return Place(task, inner.chain, record.id, label, origin=(task.person or "", *item.containers[1:]))
 
 
+_COUNTS = 3  # digits of a number that only counts subjects or visits
 _NAMES = ("firstname", "lastname", "operator")
 
 
@@ -343,12 +393,19 @@ def _telling(keys: Sequence[str], containers: Mapping[str, Cleaned]) -> tuple[st
         cleaned = containers[key]
         record, label = cleaned.branch.record, cleaned.chain[-1].label
         if label and label != record.label:
-            found.add(record.label)
+            found.add(_telling_part(cleaned.branch))
         for name in _NAMES:
             text = record.fields.get(name)
             if isinstance(text, str) and cleaned.clean.fields.get(name) != text:
                 found.add(text)
-    return tuple(sorted(found))
+    return tuple(sorted(found - {""}))
+
+
+def _telling_part(branch: Branch) -> str:
+    """Return what of a label may tell whose a file is: in a layout a number is no more than that."""
+    label = branch.record.label
+    part = label.removeprefix(branch.prefix)
+    return "" if branch.prefix and part.isdecimal() and len(part) <= _COUNTS else part
 
 
 def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:
@@ -411,10 +468,35 @@ def _label_keys(containers: tuple[tuple[str, str, str], ...], apart: frozenset[s
     return tuple(tuple(labels[:depth]) for depth in range(1, len(labels) + 1) if labels[depth - 1])
 
 
+class Renaming:
+    """Labels of a tree in the layout of BIDS, for the names and texts of its files."""
+
+    def __init__(self, containers: Mapping[str, Cleaned]) -> None:
+        self._labels: dict[str, dict[str, str]] = defaultdict(dict)
+        """First folder → its labels, and those of its sessions."""
+        for cleaned in containers.values():
+            if cleaned.branch.prefix:
+                self._labels[cleaned.branch.labels[0]]["/".join(cleaned.branch.labels)] = cleaned.chain[-1].label
+        self._all = {key: label for labels in self._labels.values() for key, label in labels.items()}
+
+    def of(self, task: Task, people: People) -> Task:
+        """Return a task with the labels that its file may name: those of its subject, or of all."""
+        item = task.items[0]
+        if not self._all or item.loose or item.problem or item.id in people.problems:
+            return task
+        subject = item.containers[0] if item.containers else ""
+        return replace(task, entities=Entities(self._labels[subject] if subject else self._all, subject))
+
+
 def version_of(task: Task) -> str:
     """Return what changes when anything that goes into a task's result changes: its files, and whose they are.
 
     Where they lie does not: folders are renamed, and copied.
     """
-    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in task.items)))
+    files = (*task.items, *task.beside)
+    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in files)))
+    if task.entities is not None:
+        listed += "".join(f"\n{key} {label}" for key, label in sorted(task.entities.labels.items()))
+    if task.subjects:
+        listed += "".join(f"\n{key} {text}" for key, text in sorted(task.subjects.items()))
     return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

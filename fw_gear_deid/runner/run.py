@@ -93,6 +93,8 @@ class Job:
         The run is about a single file that somebody chose.
     strict : bool
         ``--identity strict``: people who contradict are refused; else warned of, and kept apart.
+    strict_rules : bool
+        A file in which a rule of its section finds nothing is refused.
     root : str
         Stands for SOURCE, to tell a folder's name here from the same name elsewhere.
     dest : Identity
@@ -131,6 +133,7 @@ class Job:
     names: bool = True
     one_file: bool = False
     strict: bool = True
+    strict_rules: bool = False
     root: str = ""
     dest: Identity = field(default_factory=Identity)
     check: bool = False
@@ -218,6 +221,7 @@ class _Run:
             job.ids is not None,
             job.strict,
             job.compression == "small",
+            job.strict_rules,
             job.limits,
             marks=True,
         )

@@ -15,13 +15,15 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey, taught
+from fw_gear_deid.deid.columns import is_table
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.shares import Shares, make_share
-from fw_gear_deid.deid.sort import is_nobodys
+from fw_gear_deid.deid.sort import is_nobodys, sort
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.bids import Entities
 from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.limits import Budget, Given, within
@@ -52,6 +54,8 @@ class Settings:
     """Refuse a file of another person than it stands for; else warn of it."""
     small: bool = False
     """Take the time for the fewest bytes."""
+    strict_rules: bool = False
+    """Refuse a file in which a rule of its section finds nothing."""
     limits: Given = field(default_factory=dict)
     """Those that were set."""
     marks: bool = False
@@ -91,10 +95,17 @@ class Task:
         What tells a loose file's visit from others of its person.
     row : int
         Row of the mapping that the first look found; 0 when it is not known.
+    entities : Entities or None
+        Labels of a tree in the layout of BIDS.
+    beside : tuple of Item
+        Companions: files of one stem in one folder. What rules take away in one, no name of another may carry.
     shares : int
         How many workers make its members beforehand; 0 for a file that is done at once.
     share : int
         Which of these shares this is about.
+    subjects : mapping of str to str
+        What the subjects of the run are found by that a table names, sealed → text of the person; empty where the item
+        is no such table.
     """
 
     number: int
@@ -109,8 +120,11 @@ class Task:
     by_id: bool = False
     visit: str = ""
     row: int = 0
+    entities: Entities | None = None
+    beside: tuple[Item, ...] = ()
     shares: int = 0
     share: int = 0
+    subjects: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
@@ -190,6 +204,7 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         try:
             ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
+            ctx = _taught(settings, task, ctx, inbox)
             done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _are_still(settings.source, task, paths):
@@ -201,6 +216,15 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         for number in range(task.shares):
             for path in _part(settings, task, number):
                 path.unlink(missing_ok=True)
+
+
+def _taught(settings: Settings, task: Task, ctx: Context, inbox: Path) -> Context:
+    """Let the companions of a file teach what its name may not carry."""
+    for number, item in enumerate(task.beside):
+        folder = inbox / str(number)
+        ctx = taught(settings.source.fetch(item, folder), item.name, ctx)
+        _clear(folder)
+    return ctx
 
 
 def share(settings: Settings, task: Task) -> bool:
@@ -267,7 +291,9 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
     book = settings.profiles
     ids = first_ids(path, task.items[0].name, book.base) if book.by_header else {}
     # what no section takes needs no values: the work on it says that it is left out
-    profile = book.base if ids is None else _profile(settings, task, path, ids)
+    section = sort(path, task.items[0].name, book.base).section if task.subjects else None
+    known = pseudonyms_of(task, section, settings.keyring)
+    profile = book.base if ids is None else _profile(settings, task, path, ids, known)
     notes.row = book.lookup.row(task.labels, ids) if book.lookup is not None and ids is not None else None
     if task.row and notes.row != task.row:
         raise Unfit(f"its {book.by_header}, by which the mapping goes, is not the one that was noted of it")
@@ -284,14 +310,27 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         watch,
         small=settings.small,
         originals=settings.originals,
+        entities=task.entities,
+        strict_rules=settings.strict_rules,
+        subjects=task.subjects,
+        pseudonym=known.get("subject.pseudonym", ""),
     )
 
 
-def _profile(settings: Settings, task: Task, path: Path, ids: Mapping[str, str]) -> Profile:
+def pseudonyms_of(task: Task, section: object, keyring: Keyring) -> Mapping[str, str]:
+    """Return the values of the variables that need no mapping; in a table of many subjects one stands for theirs."""
+    if task.pseudonyms or not is_table(section):
+        return task.pseudonyms
+    return {"subject.pseudonym": keyring.subject("whose the row is")}
+
+
+def _profile(
+    settings: Settings, task: Task, path: Path, ids: Mapping[str, str], pseudonyms: Mapping[str, str]
+) -> Profile:
     """Return the profile for a file; what is wrong with the file itself goes before values that it lacks."""
     book, name = settings.profiles, task.items[0].name
     try:
-        return book.for_file(task.labels, ids, task.pseudonyms)
+        return book.for_file(task.labels, ids, pseudonyms)
     except Unfit:
         if see(path, name, book, settings.keyring, whole=True).kind == "other" and is_nobodys(path, name, book.base):
             return book.base

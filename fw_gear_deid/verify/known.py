@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import permutations
 
 from fw_gear_deid.model.outcome import Edit
-from fw_gear_deid.model.words import NEUTRAL, PARTICLES
+from fw_gear_deid.model.words import NEUTRAL, PARTICLES, is_neutral
 
 _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INSIDE_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter ones occur by chance
@@ -31,6 +31,8 @@ _CODE_MAX = 5  # digits of such a value that stand anywhere by chance
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
 _SEEN_MAX = 1000
+_TOLD_MAX = 200_000
+"""Values of one file; a table of more tells anybody's name."""
 _STANDARD_UID = "1.2.840.10008."
 _SINGLE_MIN = "\u2e80"
 """From here on a letter may be a whole word (CJK, Hangul)."""
@@ -47,6 +49,7 @@ class Known:
 
     def __init__(self) -> None:
         self.tells_whose = False
+        self._too_many = False
         self._inside: dict[int, set[str]] = {}
         self._components: set[str] = set()
         self._days: set[date] = set()
@@ -54,8 +57,15 @@ class Known:
 
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
+        told: set[tuple[str, str, str]] = set()  # columns of a table repeat them
         for edit in edits:
-            before = edit.before
+            before, one = edit.before, (edit.before, edit.vr, edit.keyword)
+            if one in told:
+                continue
+            if len(told) == _TOLD_MAX:
+                self._too_many = True
+                return
+            told.add(one)
             if before and before != edit.after and not (before[0] == "<" and _SIZE.fullmatch(before)):
                 self.add(before, edit.vr, edit.keyword)
 
@@ -81,8 +91,18 @@ class Known:
         self._components.update(components)
         self._days.update(days)
 
+    def merge(self, other: Known) -> None:
+        """Remember what another one does."""
+        for length, texts in other._inside.items():
+            self._inside.setdefault(length, set()).update(texts)
+        self._components |= other._components
+        self._days |= other._days
+        self.tells_whose |= other.tells_whose
+
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
+        if self._too_many and not is_neutral(text):
+            return True
         return any(self._is_in(spelt) for spelt in _readings(text))
 
     def _is_in(self, text: str) -> bool:

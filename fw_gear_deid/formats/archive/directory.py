@@ -13,6 +13,7 @@ from fw_gear_deid.model import limits
 
 UTF8 = 0x800  # flag: the name is UTF-8
 _NUMBERS = 5  # of an entry: offset, packed, size, CRC, and three small ones in one
+_DOCUMENT = frozenset({"[Content_Types].xml", "META-INF/MANIFEST.MF"})
 _HUGE = 1 << 62  # larger ones are beyond any file as well
 
 
@@ -113,6 +114,8 @@ class Directory:
         self.has_more = any(info.extra or info.comment for info in infos)
         """Whether an entry has extra fields or a comment."""
         self._names = [info.filename for info in infos]
+        self.is_document = self._names[:1] == ["mimetype"] or not _DOCUMENT.isdisjoint(self._names)
+        """Whether it is a document of an office (ECMA-376 part 2, ODF 1.3 part 2), a book or a program."""
         self._listed = {n: info.orig_filename for n, info in enumerate(infos) if info.orig_filename != info.filename}
         self._numbers = array("q")
         for info in infos:

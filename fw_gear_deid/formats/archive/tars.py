@@ -50,6 +50,7 @@ class TarArchive:
     comment = b""
     extras = "tar headers"
     outside = 0
+    is_document = False
 
     def __init__(self, open_: Callable[[], AbstractContextManager[Reader]], room: int) -> None:
         self._open = open_
