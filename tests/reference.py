@@ -13,6 +13,7 @@ from typing import Any
 
 import pydicom
 import yaml
+from PIL import Image, TiffTags
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -23,13 +24,33 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.language.schema import SECTIONS
 from fw_gear_deid.profile.parse import parse_profile
 from tests import pictures
+from tests.tiff_files import page as page_of
+from tests.tiff_files import tiff
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
 FOLDER = ROOT / "tests" / "vectors" / "examples"
 KEYS = {"title", "text", "profile", "file", "archive", "before", "after", "written"}
 Example = dict[str, Any]
-PICTURES = {".jpg": (pictures.photo, pictures.photo_fields), ".png": (pictures.chunked, pictures.chunk_fields)}
+
+
+def _tiff(before: Mapping[str, str]) -> bytes:
+    """Return a TIFF file of a page with texts by the names of their tags."""
+    tags = {number: info.name for number, info in TiffTags.TAGS_V2.items()}
+    return tiff(page_of(**{f"t{number}": (2, before[name]) for number, name in tags.items() if name in before}))
+
+
+def _tags(result: bytes) -> dict[str, str]:
+    with Image.open(io.BytesIO(result)) as opened:
+        found = {TiffTags.lookup(number).name: value for number, value in opened.getexif().items()}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+PICTURES = {
+    ".jpg": (pictures.photo, pictures.photo_fields),
+    ".png": (pictures.chunked, pictures.chunk_fields),
+    ".tif": (_tiff, _tags),
+}
 """Ending of a name → how a file is made of what an example shows, and what is shown of it."""
 _BASE = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "SOPInstanceUID": "1.2.3.4.5"}
 

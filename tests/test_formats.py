@@ -64,9 +64,9 @@ def test_rows_are_told_apart() -> None:
 
 
 def test_content_is_of_one_format_at_most() -> None:
-    heads = (instance(), JPEG, PNG, b"II*\0", b"MM\0*", bytes(344) + b"n+1\0", b"<?xml version", b"{}", b"")
+    heads = (instance(), JPEG, PNG, b"II*\0", b"MM\0*", b"II+\0", bytes(344) + b"n+1\0", b"<?xml version", b"{}", b"")
     told = [[row.key for row in TABLE if row.sniff(head)] for head in heads]
-    assert told == [["dicom"], ["jpg"], ["png"], ["tiff"], ["tiff"], ["nifti"], ["xml"], [], []]
+    assert told == [["dicom"], ["jpg"], ["png"], ["tiff"], ["tiff"], ["tiff"], ["nifti"], ["xml"], [], []]
     assert [one.key for head in heads if (one := known(head))] == [
         keys[0] for keys in told if keys and keys[0] in BUILT
     ]

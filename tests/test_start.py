@@ -34,6 +34,7 @@ TABLE = {
         "row",
         "spans",
         "tables",
+        "tiff",
         "xml",
     )
 }

@@ -13,12 +13,11 @@ from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Field, Listing
 from fw_gear_deid.model.action import DIFFERS, REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import ALWAYS, Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
 from fw_gear_deid.verify import readback, residue
 
-_FOLLOW = (Always.BIDS.value, Always.COPY.value)
 """What happens to a field because of what rules did to others."""
 
 
@@ -96,7 +95,7 @@ class Edited:
     def by_rules(self) -> Iterator[tuple[int, Texts | Gone]]:
         """Yield the fields that were changed by something else than options, habits and names that they follow."""
         for number, now in self.texts.items():
-            if number not in self.document.gone and self._last.get(number, ("", ""))[1] not in _FOLLOW:
+            if number not in self.document.gone and not self._last.get(number, ("", ""))[1].startswith(ALWAYS):
                 yield number, now
 
     def changed(self) -> Iterator[tuple[str, str, str]]:

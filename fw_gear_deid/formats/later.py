@@ -7,7 +7,5 @@ from fw_gear_deid.formats.row import Format
 _NIFTI = (b"n+1\0", b"ni1\0")
 
 FORMATS = (
-    Format("tiff", "picture", ("*.tif", "*.tiff", "*.TIF", "*.TIFF"),
-           lambda head: head.startswith((b"II*\0", b"MM\0*")), options={"remove-private-tags": "bool"}),
     Format("nifti", "NIfTI volume", ("*.nii", "*.nii.gz"), lambda head: head[344:348] in _NIFTI),
 )  # fmt: skip

@@ -161,6 +161,10 @@ def _right(name: str) -> str:
     return ""
 
 
+def _never(name: str) -> bool:
+    return False
+
+
 def _well(options: Options) -> Mapping[str, str]:
     return {}
 
@@ -197,6 +201,8 @@ class Format:
         Its fields may be named by ``regex``, too.
     wrong : callable
         A ``name`` of the profile → what is wrong with it, as an error of the profile says it; empty when it may stand.
+    fixed : callable
+        A ``name`` of the profile → whether the field can only be kept: without it nobody can read the file.
     amiss : callable
         Options that the section sets → those with a value that they cannot have, or that are missing, each with what
         is wrong, as an error of the profile says it.
@@ -223,6 +229,7 @@ class Format:
     codec: Codec | None = None
     regex: bool = False
     wrong: Callable[[str], str] = _right
+    fixed: Callable[[str], bool] = _never
     amiss: Callable[[Options], Mapping[str, str]] = _well
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet

@@ -29,6 +29,8 @@ class Always(Enum):
     PICTURE_END = "always: bytes behind the end of a picture"
     COPY = "always: a piece that tells what a rule took away"
     NAME = "always: name carries an identifier"
+    UNUSED = "always: bytes of a picture file that nothing points at"
+    SLIDE_LABEL = "always: label and macro pages of a slide"
     BIDS = "always: names follow the labels of a BIDS tree"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
@@ -37,6 +39,8 @@ class Always(Enum):
     CONTAINER_LABEL = "always: a label that the platform takes"
 
 
+ALWAYS = "always: "
+"""Begins each of them."""
 REPAIRED = "repaired: "
 """Begins the audit's ``rule`` where odd bytes were made plain before the rules ran."""
 

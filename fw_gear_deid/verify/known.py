@@ -99,6 +99,13 @@ class Known:
         self._days |= other._days
         self.tells_whose |= other.tells_whose
 
+    def telling(self) -> Known:
+        """Return what of it tells somebody wherever it stands: short words stand in any text."""
+        found = Known()
+        found._inside, found._days, found.tells_whose = self._inside, self._days, self.tells_whose
+        found._components = {one for one in self._components if _weight(one) >= _INSIDE_MIN}
+        return found
+
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
         if self._too_many and not is_neutral(text):

@@ -65,7 +65,7 @@ class Taken:
     """
 
     def __init__(self, changed: Iterable[tuple[str, str, str]]) -> None:
-        self._every, self.somebodys, self.is_told = Known(), Known(), False
+        self.every, self.somebodys, self.is_told = Known(), Known(), False
         for name, before, after in changed:
             if not before or before == after:
                 continue
@@ -74,11 +74,11 @@ class Taken:
                 self.is_told = True
             elif _NUMBER.fullmatch(before):
                 continue
-            self._every.add(before, "")
+            self.every.add(before, "")
 
     def stand_in(self, data: bytes) -> bool:
         """Tell whether some bytes tell one of them."""
-        return any(self._every.told_by(text) for text in texts_of(data))
+        return any(self.every.told_by(text) for text in texts_of(data))
 
 
 def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, bytes]], stay: Iterable[Field]) -> None:
@@ -93,16 +93,19 @@ def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, b
     stay : iterable of Field
         Those that no rule named.
 
+    Names and ids of three letters and less are not looked for: some text has them by chance.
+
     Raises
     ------
     Unfit
     """
     taken = Taken(changed)
+    every, somebodys = taken.every.telling(), taken.somebodys.telling()
     for place, data in beside:
-        if taken.stand_in(data):
+        if any(every.told_by(text) for text in texts_of(data)):
             raise fails(f"a value that a rule took away stands in another place, too: {place}")
     for one in stay if taken.is_told else ():
-        if any(taken.somebodys.told_by(text) for text in one.texts):
+        if any(somebodys.told_by(text) for text in one.texts):
             raise fails(f"a name or id that a rule took away stands in {one.path}, too: name a rule for that")
 
 

@@ -70,7 +70,7 @@ FORMAT = Format(
     ("*.jpg", "*.jpeg", "*.JPG", "*.JPEG"),
     lambda head: head.startswith(b"\xff\xd8\xff"),
     options={"remove-exif": "bool", "remove-gps": "bool"},
-    defaults={"date-format": "%Y:%m:%d", "datetime-format": "%Y:%m:%d %H:%M:%S"},
+    defaults={"datetime-format": "%Y:%m:%d %H:%M:%S"},
     codec=Codec(_open, _again, most=_MOST, beside=_beside, risks=_risks, loose=_loose),
     wrong=_wrong,
     stays=_stays,

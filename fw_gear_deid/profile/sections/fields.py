@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fw_gear_deid.actions import IncrementDate, IncrementDatetime, unreadable
+from fw_gear_deid.actions import ACTIONS, IncrementDate, IncrementDatetime, unreadable
 from fw_gear_deid.formats import Format
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
@@ -47,6 +47,9 @@ def parse_fields(section: Section, row: Format, match: FileMatch, first: int) ->
         if row.actions and entry.action.key not in row.actions:
             can = ", ".join(sorted(row.actions))
             section.problems.error(entry.line, entry.column, entry.where, f"{row.key} fields can take: {can}")
+        if row.fixed(entry.name) and not ACTIONS[entry.action.key].keeps:
+            what = f"without {entry.name} nobody can read the file: it can only be kept"
+            section.problems.error(entry.line, entry.column, entry.where, what)
     rules = tuple(
         KeyRule(entry.selector, _of(entry, row), entry.name, entry.label, index, entry.insert and row.makes)
         for index, entry in enumerate(execution_order(entries), first)
