@@ -360,7 +360,7 @@ def site(tmp_path: Path) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
-        "import os, sys\n"
+        "import os, sys, time\n"
         "class Hook:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'fw_gear_deid.runner.pool':\n"
@@ -372,6 +372,12 @@ def site(tmp_path: Path) -> Path:
         "                    log.write(task.items[0].name + '\\n')\n"
         "                if task.items[0].name.startswith('killer'):\n"
         "                    os.kill(os.getpid(), 9)\n"
+        "                if task.items[0].name == '0slow':\n"
+        "                    for _ in range(3000):\n"
+        "                        time.sleep(0.01)\n"
+        "                        if open(os.environ['LOG']).read().count('\\n') > 250:\n"
+        "                            break\n"
+        "                    open(os.environ['LOG'], 'a').write('0slow-ends\\n')\n"
         "                return real(settings, task, *more)\n"
         "            workers._process = process\n"
         "sys.meta_path.insert(0, Hook())\n"
@@ -426,3 +432,12 @@ def test_notes_outlive_a_second_kill(tmp_path: Path) -> None:
     (workspace / "at-9").write_bytes(b"")
     assert marks.left(workspace) == {"a\udcff", "b", "c"}
     assert marks.left(tmp_path / "none") == frozenset()
+
+
+def test_a_file_that_takes_its_time_lets_the_others_pass(desk: Desk, site: Path) -> None:
+    """But for those that its own worker was given with it."""
+    desk.put({"S/V/A/0slow": instance(number=9), **{f"S/V/A/{n}": instance(number=n + 10) for n in range(300)}})
+    code, order = started(desk, site, "--workers", "2")
+    assert (code, len(order)) == (0, 302)
+    assert order.index("0slow-ends") > 250
+    assert set(desk.states().values()) == {"released"}

@@ -187,6 +187,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         written, rule = _default_name(edited.after, name, ctx), "default name"
     pieces, meta = part10.write(parts, edited.meta, edited.body)
     written_bytes = b"".join(pieces)
+    del pieces  # which are all of it once more
     if ctx.verify != "off":
         dataset.check(edited, written_bytes, meta, behind)
     done = Done(

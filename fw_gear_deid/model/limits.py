@@ -101,21 +101,26 @@ class Budget:
     ----------
     given : mapping of str to int
     size : int, optional
-        Bytes of the source file, outermost.
+        Bytes of the source file, outermost; None where nobody knows.
+
+    Attributes
+    ----------
+    size : int
     """
 
-    __slots__ = ("_began", "_given", "_seconds", "_size")
+    __slots__ = ("_began", "_given", "_seconds", "_size", "size")
 
     def __init__(self, given: Given, size: int | None = None) -> None:
         self._given = given
         self._size = size
+        self.size = size or 0
         self._began = time.thread_time()
         self._seconds = self.most("seconds")
 
     def most(self, name: str) -> int:
         """Return what a limit allows for this file."""
         limit = LIMITS[name]
-        more = (self._size or 0) // limit.each if limit.each else 0
+        more = self.size // limit.each if limit.each else 0
         return self._given.get(name, limit.default) + more
 
     def room(self, packed: int) -> int:

@@ -30,6 +30,7 @@ Work = Callable[[Settings, Task], Out]
 Numbered = tuple[int, Task]
 Lot = Sequence[Numbered]
 _AHEAD = 4  # lots per worker that are out, or done and not taken
+_PASSED, _PASSED_BYTES = 100, 1 << 30  # lots per worker, and bytes of all, that may pass one that takes its time
 _LOT = 16
 _LOT_BYTES = 4 << 20
 _LITTLE = 64 << 20  # bytes of all files together: what these can take is bounded, and a process costs as much as many
@@ -108,7 +109,7 @@ class Pool:
         tried = {number for number, task in enumerate(tasks) if self._is_suspect(task)}
         done: dict[int, Out] = {}
         while True:
-            while len(window) < _AHEAD * self._workers and (upcoming := next(source, None)) is not None:
+            while self._may_go_on(window, waiting) and (upcoming := next(source, None)) is not None:
                 window.append(deque(upcoming))
                 waiting.append(upcoming)
             if not window:
@@ -141,6 +142,15 @@ class Pool:
                     if not self._busy[worker]:
                         del self._busy[worker]
                         self._idle.append(worker)
+
+    def _may_go_on(self, window: Sequence[Lot], waiting: Sequence[Lot]) -> bool:
+        """Tell whether more lots may begin: one that takes its time lets others pass, until their results are many."""
+        enough = _AHEAD * self._workers
+        if len(window) < enough:
+            return True
+        if len(waiting) + sum(map(len, self._busy.values())) >= enough or len(window) >= _PASSED * self._workers:
+            return False
+        return sum(item.size for lot in window for _, task in lot for item in task.items) < _PASSED_BYTES
 
     def _is_suspect(self, task: Task) -> bool:
         return task.items[0].id in self._suspects

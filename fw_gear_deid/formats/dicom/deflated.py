@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
+from fw_gear_deid.formats.archive import flate
 from fw_gear_deid.formats.dicom.wire import ITEM_HEADS
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Malformed
@@ -53,19 +54,17 @@ def inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
 
 def _pieces(src: bytes, start: int, end: Callable[[bytes], None]) -> Iterator[bytes]:
     """Yield what bytes inflate to; ``end`` takes what follows the stream."""
-    view, stream, pos = memoryview(src), zlib.decompressobj(_RAW), start
+    view, stream, pos = memoryview(src), flate.inflater(), start
     try:
         while not stream.eof:
-            feed: bytes | memoryview = stream.unconsumed_tail
-            if not feed:
-                feed = view[pos : pos + _FEED]
-                pos += len(feed)
+            feed = bytes(view[pos : pos + _FEED]) if stream.needs_input else b""
+            pos += len(feed)
             piece = stream.decompress(feed, _PIECE)
             if piece:
                 yield piece
-            elif not feed and not stream.eof:
+            elif not feed and not stream.eof and stream.needs_input:
                 raise Malformed("its deflated data set is cut off")
-    except zlib.error:
+    except flate.DAMAGE:
         raise Malformed("its deflated data set is damaged") from None
     end(stream.unused_data + bytes(view[pos:]))
 

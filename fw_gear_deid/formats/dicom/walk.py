@@ -38,7 +38,8 @@ _NO_TAG = 1 << 32
 _KNOWN_MAX = 50_000
 _CLEAN_MAX, _CLEAN_BYTES = 200, 1 << 14  # sequences, and bytes of each
 _BEGINNING = 64  # bytes of a sequence by which it is looked up
-_MANY = 20_000  # things to be remembered of a data set; beyond, all that it holds is counted first
+# Things to be remembered of a data set, and bytes of the outermost file for one more; beyond, all are counted first
+_MANY, _FOR_EACH = 20_000, 512
 # The command set and the file meta have no place in a data set, PS3.7 §6.3, PS3.10 §7.1
 _FORBIDDEN_GROUPS = frozenset({0x0000, 0x0002})
 
@@ -121,7 +122,8 @@ class Walker:
         level.doubts, level.encapsulated = self._doubts, self._encapsulated
         self._count = 0
         self._begun = level
-        self._left = min(_MANY, limits.now().most("elements") + 1)
+        budget = limits.now()
+        self._left = min(_MANY + budget.size // _FOR_EACH, budget.most("elements") + 1)
         try:
             level.end = self._elements(level, start, self.total, 0)
         except _Stop as stop:
