@@ -15,8 +15,10 @@ from typing import IO
 
 from fw_gear_deid.deid import Context, dataset, document, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
-from fw_gear_deid.deid.member import rows_of
+from fw_gear_deid.deid.incoming import Incoming
+from fw_gear_deid.deid.member import passing_of, rows_of, whole
 from fw_gear_deid.deid.notes import ids_of
+from fw_gear_deid.deid.pair import is_volume
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.part10 import Parts
@@ -155,11 +157,28 @@ def _files(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[
                 with limits.within(asked.limits, item.size):
                     found = sort(file, item.name, book.base)
                     for member, base, incoming in files(file, found, book.base, DicomSection, FieldSection):
-                        yield f"{name}!{member}" if member else name, task, (base, incoming.all())
+                        data = _taken(incoming, base, book.base)
+                        if data is not None:
+                            yield f"{name}!{member}" if member else name, task, (base, data)
             except OSError as error:
                 yield name, task, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:
                 yield name, task, error
+
+
+def _taken(incoming: Incoming, base: str, profile: Profile) -> bytes | None:
+    """Return the bytes of a file, or its beginning where only that has fields; None where nothing in it has."""
+    section = takes(profile, base, incoming.data[:HEAD])
+    if not isinstance(section, FieldSection):
+        return incoming.all()
+    if is_volume(incoming.data, base, section.match):
+        return None
+    passing = passing_of(incoming, section)
+    if passing is None:
+        return whole(incoming, section)
+    for _ in passing.rest():  # that it is damaged is told, too
+        pass
+    return passing.beginning
 
 
 Columns = list[tuple[str, AnySelector]]

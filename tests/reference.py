@@ -13,6 +13,7 @@ from typing import Any
 
 import pydicom
 import yaml
+from nibabel.nifti1 import Nifti1Header
 from PIL import Image, TiffTags
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -24,6 +25,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.profile.language.schema import SECTIONS
 from fw_gear_deid.profile.parse import parse_profile
 from tests import pictures
+from tests.nifti_files import volume
 from tests.tiff_files import page as page_of
 from tests.tiff_files import tiff
 
@@ -46,10 +48,21 @@ def _tags(result: bytes) -> dict[str, str]:
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
+def _volume(before: Mapping[str, str]) -> bytes:
+    """Return a NIfTI file with texts by the names of its fields."""
+    return volume(**{name: text.encode() for name, text in before.items()})
+
+
+def _header(result: bytes) -> dict[str, str]:
+    header = Nifti1Header(result[:348])
+    return {name: header[name].item().decode() for name in ("descrip", "aux_file", "db_name", "intent_name")}
+
+
 PICTURES = {
     ".jpg": (pictures.photo, pictures.photo_fields),
     ".png": (pictures.chunked, pictures.chunk_fields),
     ".tif": (_tiff, _tags),
+    ".nii": (_volume, _header),
 }
 """Ending of a name → how a file is made of what an example shows, and what is shown of it."""
 _BASE = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "SOPInstanceUID": "1.2.3.4.5"}
@@ -149,13 +162,14 @@ A profile is a YAML mapping: a section for each kind of file, in it `fields`, a 
 `regex-sub` before all others.
 """
 _NOT_YET = {"alter_pixels", "alter-pixels", "secret-key", "force-nonce"}
-_WORDS = {".jpg": "tag", ".png": "chunk"}
+_WORDS = {".jpg": "tag", ".png": "chunk", ".nii": "field"}
 _TITLES = {
     "1-fields": "Where: DICOM",
     "2-actions": "What",
     "3-names": "Names, other files, archives",
     "4-formats": "Other kinds of files",
     "5-pictures": "Pictures",
+    "6-volumes": "Volumes",
 }
 
 

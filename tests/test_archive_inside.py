@@ -175,7 +175,7 @@ def test_depth_and_size_of_what_is_looked_into(bench: Bench) -> None:
             bench.deid(gzip.compress(big), name="x.zip.gz")
         done = bench.deid(packed({"1": instance(), "v.nii.gz": volume}, zipfile.ZIP_STORED))
         assert isinstance(done, Result)
-        assert done.released.reason == "1 member left out: 1 packed file"
+        assert done.released.reason == "1 member left out: 1 NIfTI volume"
         for hidden in (tarred({"1": noise}), instance() + noise, gzip.compress(noise)):
             with pytest.raises(Beyond, match="'inside'"):
                 bench.deid(packed({"1": instance(), "x.gz": gzip.compress(hidden)}))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
 import re
+from datetime import date
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from fw_gear_deid.model.bids import Entities, depth, is_about_all, is_dataset, prefix_of
@@ -194,3 +200,74 @@ def test_pseudonyms_that_rules_write_stay(desk: Desk) -> None:
     assert there["participants.tsv"].decode() == f"participant_id\tx\n{one[1]}\t{one[1]}/anat\n{one[2]}\tn/a\n"
     assert {name.split("/")[0] for name in there} == {*one.values(), "participants.tsv"}
     assert there[f"{one[1]}/anat/{one[1]}_x.tsv"].decode() == f"participant_id\n{one[1]}\n"
+
+
+# -- a whole dataset by the shipped profile ----------------------------------------------------------------
+
+DAYS = {"ZZA": date(2021, 3, 4), "ZZB": date(2020, 2, 29)}
+
+
+def dataset(folder: Path) -> None:
+    """Write volumes, sidecars, gradients and tables of two subjects with two sessions each."""
+    for subject, day in DAYS.items():
+        for session in ("1", "2"):
+            stem, place = f"sub-{subject}_ses-{session}", folder / f"sub-{subject}" / f"ses-{session}"
+            for kind, suffix in (("anat", "T1w"), ("dwi", "dwi")):
+                (place / kind).mkdir(parents=True)
+                image = nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([2.0, 2, 3, 1]))
+                image.header["descrip"] = f"Time=101112 {subject}".encode()
+                image.to_filename(place / kind / f"{stem}_{suffix}.nii.gz")
+            (place / f"anat/{stem}_T1w.json").write_text(json.dumps({
+                "PatientName": "ZZCANARY^Erika", "AcquisitionDateTime": f"{day}T10:11:12.500000", "EchoTime": 0.0025,
+                "SeriesInstanceUID": "1.2.840.113619.2.9.1",
+            }))  # fmt: skip
+            (place / f"dwi/{stem}_dwi.bval").write_text("0 1000 1000 \n")
+            (place / f"dwi/{stem}_dwi.bvec").write_text("0 0 1\n1 0 0\n0 1 0\n")
+            (place / f"{stem}_scans.tsv").write_text(
+                f"filename\tacq_time\nanat/{stem}_T1w.nii.gz\t{day}T10:11:12\ndwi/{stem}_dwi.nii.gz\tn/a\n"
+            )
+    rows = "sub-ZZA\tErika ZZCANARY\t34\nsub-ZZB\tRoe\t40\nsub-ZZgone\tPoe\t41\n"
+    (folder / "participants.tsv").write_text(f"participant_id\tname\tage\n{rows}")
+    (folder / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
+    (folder / "README").write_text("of ZZCANARY")
+
+
+def table(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode()), delimiter="\t"))
+
+
+def test_a_dataset_by_the_shipped_profile(desk: Desk) -> None:
+    dataset(desk.source)
+    assert desk.run("--profile", "bids").code == 0, desk.reasons()
+    assert {name: state for name, state in desk.states().items() if state != "released"} == {"README": "skipped"}
+    there = desk.there()
+    assert not [name for name, data in there.items() if b"ZZ" in name.encode() + gunzipped(data)]
+    people = [row["participant_id"] for row in table(there["participants.tsv"])]
+    subjects = {name.split("/")[0] for name in there if "/" in name}
+    assert len(set(people)) == 3
+    assert subjects == set(people[:2])
+    shifts = set()
+    for person, day in zip(people, DAYS.values(), strict=False):
+        for name in (name for name in there if name.startswith(person) and name.endswith("_scans.tsv")):
+            folder = name.rpartition("/")[0]
+            rows = table(there[name])
+            assert all(f"{folder}/{row['filename']}" in there for row in rows)
+            assert rows[1]["acq_time"] == "n/a"
+            moved = date.fromisoformat(rows[0]["acq_time"][:10])
+            image = f"{folder}/{rows[0]['filename']}"
+            side = json.loads(there[image.replace(".nii.gz", ".json")])
+            assert side.keys() == {"AcquisitionDateTime", "EchoTime", "SeriesInstanceUID"}
+            assert side["AcquisitionDateTime"] == f"{moved}T10:11:12.500000"
+            shifts.add((person, (moved - day).days))
+            loaded = nibabel.load(desk.dest / image)
+            assert isinstance(loaded, nibabel.Nifti1Image)
+            assert np.array_equal(np.asanyarray(loaded.dataobj), np.arange(60).reshape(3, 4, 5))
+            assert (loaded.affine == np.diag([2.0, 2, 3, 1])).all()
+            assert loaded.header["descrip"] == b""
+    assert len({person for person, _ in shifts}) == len(shifts) == 2  # one of each, in all sessions
+    assert all(-1096 < days < -364 for _, days in shifts)
+    assert there[next(name for name in there if name.endswith(".bval"))] == b"0 1000 1000 \n"
+
+
+def gunzipped(data: bytes) -> bytes:
+    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data

@@ -12,16 +12,19 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import fw_gear_deid
+from fw_gear_deid import fanout, main
 from fw_gear_deid.deid import Result, dataset
 from fw_gear_deid.formats.dicom import deflated
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Beyond, Malformed, Unfit, UsageError
 from fw_gear_deid.model.limits import LIMITS, within
+from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.plan import places
 from fw_gear_deid.profile.values.table import read_mapping
 from fw_gear_deid.runner import marks
@@ -96,6 +99,21 @@ def test_a_limit_is_named_raised_and_makes_nothing_stale(desk: Desk) -> None:
     assert desk.run("--limit", "members=3", "--limit", "ratio=100").code == 0
     assert desk.states() == {"S/V/A/1.zip": "released", "T/V/A/2": "skipped"}
     assert desk.reasons()["T/V/A/2"].startswith("unchanged")
+
+
+def test_gear_has_them_in_one_text() -> None:
+    def config(text: object) -> GearConfig:
+        return cast(GearConfig, SimpleNamespace(options={"limits": text}))
+
+    assert main._limits(config("elements=10, inside=1GB members=3")) == {
+        "elements": 10,
+        "inside": 1 << 30,
+        "members": 3,
+    }
+    assert main._limits(config(None)) == main._limits(config("")) == {}
+    with pytest.raises(UsageError, match="config limits: elements: write a whole number"):
+        main._limits(config("elements=many"))
+    assert "limits" in fanout._NO_MATTER  # no job is done again for them
 
 
 def test_size_of_the_outermost_file_allows_more() -> None:

@@ -7,10 +7,12 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.deid import pair
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
@@ -111,7 +113,7 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
 
 def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.BytesIO) -> tuple[str, Work] | Skipped:
     with open_archive(source) as archive:
-        ctx = replace(ctx, profile=for_members(archive, ctx.profile))
+        ctx = replace(ctx, profile=for_members(archive, ctx.profile), archive=archive)
         work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals)))
         if not work.written:
             return _skipped(work)
@@ -245,12 +247,17 @@ def made(member: Member, ctx: Context) -> tuple[Done, Incoming] | str:
     if isinstance(incoming, str):
         return incoming
     try:
-        return deidentify_member(incoming, PurePosixPath(member.name).name, ctx), incoming
+        return deidentify_member(incoming, PurePosixPath(member.name).name, beside(member, ctx)), incoming
     except Unfit as error:
         incoming.drain()  # that it is damaged says more
         if not isinstance(error, NoTemplate):
             raise
         return UNNAMED
+
+
+def beside(member: Member, ctx: Context) -> Context:
+    """Let the work on a member find the other half of its pair."""
+    return replace(ctx, other=partial(pair.among, ctx.archive, PurePosixPath(member.name).parent))
 
 
 def begun(member: Member, ctx: Context) -> Done | Incoming | str:

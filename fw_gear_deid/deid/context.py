@@ -18,7 +18,9 @@ from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.verify.known import Known
 
 if TYPE_CHECKING:
+    from fw_gear_deid.deid.incoming import Incoming
     from fw_gear_deid.deid.shares import Shares
+    from fw_gear_deid.formats.archive import Archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ class Context:
         What names in an archive in an archive may not carry besides what it teaches itself.
     shares : Shares or None
         Members that were made beforehand.
+    archive : Archive or None
+        What its file is a member of.
+    other : callable or None
+        Base names that the other half of a pair may have → its own, and its bytes from their start; None where there
+        is none.
     """
 
     profile: Profile
@@ -86,6 +93,8 @@ class Context:
     depth: int = 0
     around: Known | None = None
     shares: Shares | None = None
+    archive: Archive | None = None
+    other: Callable[[tuple[str, ...]], tuple[str, Incoming] | None] | None = None
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:
         """Return the stream of the person at hand, or of another; without one whoever draws is refused."""

@@ -69,8 +69,11 @@ class Edited:
         return tuple(self._edits())
 
     def _edits(self) -> Iterator[Edit]:
+        empty = codec_of(self.section).empty
         for number, now in self.texts.items():
             one = self.document.fields[number]
+            if isinstance(now, Gone) and empty is not None and empty(one.texts):
+                continue
             if number not in self._last or (now == one.texts and one.holds <= one.stay):
                 continue
             if one.cells:
@@ -352,7 +355,7 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
         (one.name, one.texts) != (other.name, other.texts) for one, other in zip(source.fields, fields, strict=True)
     ):
         raise Malformed("two readers of its format find different fields in it")
-    readback.check(source, codec.again(result, options), edited.changes, promises)
+    readback.check(source, codec.again(result, options), edited.changes, promises, codec.empty)
     stay = (at for at in range(len(fields)) if at not in edited.ruled and at not in edited.texts)
     if fields and fields[0].cells:
         pairs = ((fields[at], now) for at, now in edited.by_rules())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from fw_gear_deid.deid import dataset, document
+from fw_gear_deid.deid import dataset, document, pair
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
+from fw_gear_deid.deid.passing import Passing
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
-from fw_gear_deid.formats.archive import HEAD
+from fw_gear_deid.formats.archive import HEAD, PIECE, packed
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.model import limits
@@ -53,6 +56,7 @@ class Done:
     pieces : iterator of bytes
         All of it, once. An error on the way, or at the end, takes back what came.
     edits : tuple of Edit
+        All of them when the last piece has come.
     sections : frozenset of str
         Keys of the sections that took it, or what is in it.
     matched : frozenset of int
@@ -291,9 +295,37 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
 
 
 def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> Done:
-    """De-identify a file of a format that is read whole."""
-    limits.now().check_whole(source.total, document.codec_of(section).most)
-    data = source.all()
+    """De-identify a file of a format that has fields: all of it, or its beginning while the rest passes through."""
+    if (halves := pair.halves(source, name, section.match, ctx)) is not None:
+        return _half(halves, name, section, ctx)
+    passing = passing_of(source, section)
+    data = passing.beginning if passing is not None else whole(source, section)
+    result, edited, done = _edited(data, name, section, ctx)
+    _name(done, name, edited, ctx)
+    if passing is not None:
+        done.pieces = _passed(result, passing, done, ctx)
+    return done
+
+
+def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -> Done:
+    """De-identify half of a pair; the other one has to be as it should, too, before a byte of it comes."""
+    result, edited, done = _edited(halves.header.beginning, name, section, ctx)
+    _name(done, name, edited, ctx)
+    if section.filenames:  # where there is no name for one, both stay behind
+        from_templates(section.filenames, halves.other, edited.read, edited.at)
+    if halves.is_header:
+        done.pieces = chain(halves.check(), _passed(result, halves.header, done, ctx))
+        return done
+    volume = halves.there()
+    blank = bytes(len(volume.beginning))
+    done.edits = tuple(edit for edit in done.edits if edit.path == "filename")
+    if volume.beginning != blank:
+        done.edits += (Edit("bytes in front of the volume", "", "", "remove", Always.BEFORE.value, "", ""),)
+    done.pieces = _passed(blank, volume, done, ctx)
+    return done
+
+
+def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
     follow = ctx.follow if ctx.entities is not None else None
     edited = document.edit(data, section, at, follow, rows_of(section, ctx))
@@ -309,7 +341,12 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
     )
-    known = known_of(ctx, done)
+    return result, edited, done
+
+
+def _name(done: Done, name: str, edited: Edited, ctx: Context) -> None:
+    """Name a result: by templates, or as much of its own as may be kept, or a neutral one."""
+    known, section = known_of(ctx, done), edited.section
     if section.filenames:
         written = ctx.follow(from_templates(section.filenames, name, edited.read, edited.at))
         done.name, rule = templated(written, known, section.filenames[0].label, ctx)
@@ -317,7 +354,40 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         done.name, rule = _own_name(name, known, ctx)
     done.kept = frozenset({done.name})
     done.edits = (*done.edits, *renamed(name, done.name, rule))
-    return done
+
+
+def passing_of(source: Incoming, section: FieldSection) -> Passing | None:
+    """Return a file in passing, where its format has that.
+
+    Raises
+    ------
+    Unfit
+    """
+    codec = document.codec_of(section)
+    return None if codec.reach is None else Passing(source, codec.reach, codec.most)
+
+
+def whole(source: Incoming, section: FieldSection) -> bytes:
+    """Return all of a file.
+
+    Raises
+    ------
+    Beyond
+        There is too much of it.
+    """
+    limits.now().check_whole(source.total, document.codec_of(section).most)
+    return source.all()
+
+
+def _passed(result: bytes, passing: Passing, done: Done, ctx: Context) -> Iterator[bytes]:
+    """Yield a new beginning and what passes through, packed as its name says; then the audit has what was dropped."""
+    pieces = chain((result,), passing.rest())
+    is_packed = passing.is_packed and done.name.lower().endswith(".gz")
+    yield from packed(pieces, PIECE, small=ctx.small) if is_packed else pieces
+    if passing.is_packed:
+        done.edits += (Edit("gzip header", "", "", "remove", Always.PACKED_HEADER.value, "", ""),)
+    if passing.dropped:
+        done.edits += (Edit("bytes behind the volume", "", "", "remove", Always.BEHIND.value, "", ""),)
 
 
 def rows_of(section: FieldSection, ctx: Context) -> Rows | None:

@@ -163,7 +163,8 @@ def make_share(source: Path, name: str, ctx: Context, out: Path, share: int, sha
         with zips.Target(out, small=ctx.small) as target:
             for number, member in enumerate(archive.members()):
                 if number % shares == share:
-                    record = records[member.position] = _record(member, ctx, target)
+                    own = replace(ctx, archive=archive)
+                    record = records[member.position] = _record(member, own, target)
                     if record.error is not None or record.damage is not None:
                         break  # the archive is refused for it, or for an earlier one
     return records
@@ -200,4 +201,4 @@ def _record(member: Member, ctx: Context, target: zips.Target) -> Record:
         packed = zips.write_member(target, str(member.position), done.pieces, member.compression)
     except Unfit as damage:
         return record(done=bare, texts=texts, damage=damage)
-    return record(done=bare, texts=texts, packed=packed)
+    return record(done=replace(bare, edits=done.edits), texts=texts, packed=packed)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from fw_gear_deid.deid import document
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import AnySection, takes
 from fw_gear_deid.formats import archive
@@ -33,7 +34,7 @@ class Found:
     name : str
         Its base name, without the suffix of what a single file is packed in.
     packing : str
-        What a single file is packed in; empty for none, and for archives.
+        What a single file is packed in; empty for none, for archives, and where its format takes it as it is.
     reason : str
         Why it is left out, when no section takes it.
     """
@@ -67,6 +68,8 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
     opens = seen.kind == "tar" or (seen.kind == "zip" and not seen.packing)
     called = not (seen.kind or seen.unread) and (archive.called_archive(name) or profile.zip.match.by_name(name))
     section = takes(profile, inside, seen.head, archive=opens or called)
+    if isinstance(section, FieldSection) and seen.packing == "gzip" and document.codec_of(section).reach is not None:
+        return Found(section, name)
     if isinstance(section, DicomSection | FieldSection):
         return Found(section, inside, seen.packing)
     if isinstance(section, ZipSection):

@@ -4,8 +4,4 @@ from __future__ import annotations
 
 from fw_gear_deid.formats.row import Format
 
-_NIFTI = (b"n+1\0", b"ni1\0")
-
-FORMATS = (
-    Format("nifti", "NIfTI volume", ("*.nii", "*.nii.gz"), lambda head: head[344:348] in _NIFTI),
-)  # fmt: skip
+FORMATS: tuple[Format, ...] = ()

@@ -121,9 +121,34 @@ def _none(document: Document) -> Mapping[int, Sequence[bytes]]:
     return {}
 
 
+ALL = -1
+"""Of a ``reach``: as many as there are."""
+
+
+@frozen
+class Pair:
+    """How a format has a file's fields in one file and what they are about in another, both of one stem.
+
+    Attributes
+    ----------
+    headers, volumes : tuple of str
+        Suffixes of the names of the halves, in lower case.
+    is_header : callable
+        First bytes of a file → whether it is the half with the fields.
+    reach : callable
+        First bytes of that half → how many bytes stand in front of what passes through in the other, and of that. The
+        former are blanked.
+    """
+
+    headers: tuple[str, ...]
+    volumes: tuple[str, ...]
+    is_header: Callable[[bytes], bool]
+    reach: Callable[[bytes], tuple[int, int]]
+
+
 @frozen
 class Codec:
-    """Who opens the files of a format that is read whole. Knows fields and bytes, and no rule.
+    """Who opens the files of a format. Knows fields and bytes, and no rule.
 
     Attributes
     ----------
@@ -143,6 +168,14 @@ class Codec:
     loose : callable
         A document → fields that say something nobody needs to read the rest, such as comments and packages, with what
         they say: one that tells a value that a rule took away goes, too.
+    reach : callable, optional
+        First bytes of a file, ``HEAD`` of them where there are as many → how many of its beginning ``open`` takes, and
+        how many follow that pass through as they are and are never in memory at once; what follows these is dropped.
+        A file packed by gzip is one of the format, and comes out packed. None: it is read whole.
+    empty : callable, optional
+        Of a format whose fields stand for good, so that none is made and those that go are emptied: texts of a field →
+        whether it is.
+    pair : Pair, optional
     """
 
     open: Callable[[bytes, Options], Document]
@@ -151,6 +184,9 @@ class Codec:
     beside: Callable[[bytes, Options], Iterable[tuple[str, bytes]]] = _nothing
     risks: Callable[[bytes, Options], Sequence[str]] = _nothing
     loose: Callable[[Document], Mapping[int, Sequence[bytes]]] = _none
+    reach: Callable[[bytes], tuple[int, int]] | None = None
+    empty: Callable[[Texts], bool] | None = None
+    pair: Pair | None = None
 
 
 def _no(head: bytes) -> bool:

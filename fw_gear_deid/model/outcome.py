@@ -25,6 +25,8 @@ class Always(Enum):
     ZIP_OUTSIDE = "always: bytes of an archive that belong to no member"
     TAR_HEADERS = "always: owners, times and other header fields of a tar archive"
     PACKED_HEADER = "always: header of a packed file, with its name and time"
+    BEFORE = "always: bytes in front of the volume"
+    BEHIND = "always: bytes behind the volume"
     MEMBER_DROPPED = "always: member that no section takes"
     PICTURE_END = "always: bytes behind the end of a picture"
     COPY = "always: a piece that tells what a rule took away"

@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from fw_gear_deid.deid.container import CleanContainer
 from fw_gear_deid.deid.names import stem_of
+from fw_gear_deid.deid.pair import other_names
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.bids import Entities
@@ -246,6 +247,7 @@ def first_tasks(
 ) -> list[Task]:
     """Return the task of every group: whose it is, and of a loose one which visit."""
     tasks = []
+    lie = {_beside(item, item.name): item for one in groups for item in one.items if other_names(item.name)}
     for number, one in enumerate(groups):
         item = one.items[0]
         person, found = people.of.get(item.id), seen.get(item.id)
@@ -262,9 +264,15 @@ def first_tasks(
                 by_id=person is not None and item.id in people.loose,
                 visit=visit if person is not None else "",
                 row=found.number if isinstance(found, Seen) else 0,
+                half=next(filter(None, (lie.get(_beside(item, name)) for name in other_names(item.name))), None),
             )
         )
     return tasks
+
+
+def _beside(item: Item, name: str) -> tuple[object, ...]:
+    """Return what tells a file of a name that lies beside another one."""
+    return item.containers, item.id[: len(item.id) - len(item.name)], name.lower()
 
 
 @lru_cache(maxsize=256)  # files of one visit follow one another
@@ -493,7 +501,7 @@ def version_of(task: Task) -> str:
 
     Where they lie does not: folders are renamed, and copied.
     """
-    files = (*task.items, *task.beside)
+    files = (*task.items, *task.beside, *((task.half,) if task.half is not None else ()))
     listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in files)))
     if task.entities is not None:
         listed += "".join(f"\n{key} {label}" for key, label in sorted(task.entities.labels.items()))

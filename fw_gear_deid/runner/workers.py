@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey, taught
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, pair, survey, taught
 from fw_gear_deid.deid.columns import is_table
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
@@ -103,6 +103,8 @@ class Task:
         How many workers make its members beforehand; 0 for a file that is done at once.
     share : int
         Which of these shares this is about.
+    half : Item or None
+        The other half of a pair.
     subjects : mapping of str to str
         What the subjects of the run are found by that a table names, sealed → text of the person; empty where the item
         is no such table.
@@ -124,6 +126,7 @@ class Task:
     beside: tuple[Item, ...] = ()
     shares: int = 0
     share: int = 0
+    half: Item | None = None
     subjects: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -205,17 +208,28 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         try:
             ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
             ctx = _taught(settings, task, ctx, inbox)
+            half = _half(settings, task, inbox)
+            ctx = replace(ctx, other=lambda names: half and pair.lying(half[0].name, half[1]))
             done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _are_still(settings.source, task, paths):
                 raise
             return Failed(_CHANGED)  # half of it may be read, half not there yet
+        if half is not None and not settings.source.is_still(*half):
+            return Failed(_CHANGED)
         return done if _are_still(settings.source, task, paths) else Failed(_CHANGED)
     finally:
         _clear(inbox)
         for number in range(task.shares):
             for path in _part(settings, task, number):
                 path.unlink(missing_ok=True)
+
+
+def _half(settings: Settings, task: Task, inbox: Path) -> tuple[Item, Path] | None:
+    """Fetch the other half of a pair; None where there is none that can be read."""
+    if task.half is None or task.half.problem:
+        return None
+    return task.half, settings.source.fetch(task.half, inbox / "half" if inbox.exists() else inbox)
 
 
 def _taught(settings: Settings, task: Task, ctx: Context, inbox: Path) -> Context:

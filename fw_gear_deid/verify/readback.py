@@ -5,7 +5,7 @@ Both were read by the format's second reader. What a rule points at is worked ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 from fw_gear_deid.formats.row import NO_VALUE, Changes, Field, Listing
@@ -26,7 +26,13 @@ class Held:
     label: str
 
 
-def check(source: Listing, result: Listing, changes: Changes, promises: Sequence[Held]) -> None:
+def check(
+    source: Listing,
+    result: Listing,
+    changes: Changes,
+    promises: Sequence[Held],
+    empty: Callable[[Texts], bool] | None = None,
+) -> None:
     """Make sure that a result holds the fields of its source but for what was changed, and that promises are kept.
 
     Parameters
@@ -36,6 +42,8 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
         What is said to have been done.
     promises : sequence of Held
         In the order in which the rules ran.
+    empty : callable, optional
+        As ``Codec.empty``.
 
     Raises
     ------
@@ -51,6 +59,9 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
             raise fails(f"{held.label}: the field is not {WANTED[held.kind]}")
     there = _without_made(source, result, changes)
     stay = [number for number in range(len(source.fields)) if not isinstance(changes.texts.get(number), Gone)]
+    if empty is not None:  # those that go are there still
+        there = [number for number in there if not empty(result.fields[number].texts)]
+        stay = [number for number in stay if not empty(_should(source, changes, number))]
     if len(there) > len(stay):
         raise fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
     for before, after in zip_longest(stay, there):  # one by one: columns of a table are large
@@ -61,6 +72,12 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
         if isinstance(should, Gone) or result.fields[after].texts != changes.left(should):
             who = f"{last[before].label}: " if before in last else ""
             raise fails(f"{who}a field of the result is not what it should be")
+
+
+def _should(source: Listing, changes: Changes, number: int) -> Texts:
+    """Return the texts that a field of the source should have in the result; none where it goes."""
+    texts = changes.texts.get(number, source.fields[number].texts)
+    return () if isinstance(texts, Gone) else texts
 
 
 def _within(source: Listing, changes: Changes) -> set[int]:

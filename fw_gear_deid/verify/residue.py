@@ -25,7 +25,7 @@ _WHO = re.compile(
     r"operator|physician|doctor|insur|passport"
 )
 _WHAT = re.compile(
-    r"(file|protocol|series|study|sequence|station|device|institution|manufacturer|model|column|event|task|trial|coil)s?.?name"
+    r"(file|protocol|series|study|sequence|station|device|institution|manufacturer|model|column|event|task|trial|coil|intent)s?.?name"
 )
 """Names of things, not of people."""
 _NUMBER = re.compile(r"[-+]?\d{0,5}(\.\d{0,20})?([eE][-+]?\d{1,3})?")

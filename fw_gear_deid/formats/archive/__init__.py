@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.formats.archive.content import AHEAD
-from fw_gear_deid.formats.archive.gz import Unpacked, packing_of, stem
+from fw_gear_deid.formats.archive.gz import Unpacked, packed, packing_of, stem
 from fw_gear_deid.formats.archive.members import HEAD, PIECE, Archive, Member
 from fw_gear_deid.formats.archive.tars import Reader, TarArchive, is_tar
 from fw_gear_deid.formats.archive.zips import open_zip
@@ -174,14 +174,18 @@ def _opened(source: Path | bytes, buffering: int = -1) -> IO[bytes]:
 
 __all__ = [
     "HEAD",
+    "PIECE",
     "Archive",
     "Look",
     "Member",
+    "Unpacked",
     "called_archive",
     "content",
     "kind_of",
     "look",
     "open_archive",
+    "packed",
+    "packing_of",
     "pieces",
     "stem",
     "unpacked",
