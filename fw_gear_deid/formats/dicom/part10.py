@@ -110,7 +110,7 @@ def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
         if not parts.body.doubts:
             return parts
     except Odd as error:
-        finding = error
+        finding = error.with_traceback(None)  # which holds all that was walked
     if total not in (None, len(src)):
         raise Cut
     try:

@@ -22,7 +22,7 @@ class _All(Place):
     __slots__ = ()
 
     def want(self, tag: int, vr: str, wire: str) -> Want:
-        return Want(tag, vr, wire, wanted=tag == CHARACTER_SET or vr in TEXT_VRS or vr in ("SQ", "UN"))
+        return Want(tag, vr, wire, wanted=tag == CHARACTER_SET or vr in TEXT_VRS or vr == "UN")
 
     def below(self, tag: int, index: int, encoding: Encoding) -> _All:
         return _All(encoding)

@@ -189,6 +189,7 @@ class Walker:
                 return self._elements(level, begin, end, depth, meta=meta, last=last, seen=set())
             while tag >= gap:
                 if tag > gap:
+                    level.gaps = level.gaps or {}
                     level.gaps.setdefault(gap, pos)
                 gap = next(inserts, _NO_TAG)
             if length > 0:
@@ -296,6 +297,7 @@ class Walker:
         if tag == CHARACTER_SET:
             level.charset = self.src[value:stop]
         elif dictionary.is_private_creator(tag):
+            level.creators = level.creators or {}
             level.creators[tag] = self.src[value:stop].decode("iso8859").strip("\0 ")
 
     def _remembered(self) -> None:
@@ -474,7 +476,7 @@ class Walker:
                 # the sequence as a whole is what cannot be read
                 other = inside.encoding != encoding  # than was to be expected
                 raise _Stop(start, Odd(str(stop.error)) if other else stop.error) from None
-            if item.found or item.gaps or want.wanted:
+            if item.found or item.gaps or (want.wanted and not want.blind):
                 items.append(item)
         return items, pos
 
@@ -553,8 +555,20 @@ class _Counted(Place):
         return known
 
 
+class _Nothing(Place):
+    """A place where no element is wanted."""
+
+    __slots__ = ()
+
+    def want(self, tag: int, vr: str, wire: str) -> Want:
+        return Want(tag, vr, wire, wanted=False)
+
+    def below(self, tag: int, index: int, encoding: Encoding) -> Place:
+        return self if encoding == self.encoding else _Nothing(encoding)
+
+
 class _Anything(Place):
-    """A place where every element is wanted, and no value."""
+    """A top level where every element is wanted, and no value, nor what is inside of them."""
 
     __slots__ = ()
 
@@ -562,7 +576,7 @@ class _Anything(Place):
         return Want(tag, vr, wire, wanted=True, blind=True)
 
     def below(self, tag: int, index: int, encoding: Encoding) -> Place:
-        return _Anything(encoding)
+        return _Nothing(encoding)
 
 
 def _zeros(before: int) -> Malformed:

@@ -45,7 +45,7 @@ _VRS = {vr.encode(): vr for vr in VRS}
 ZEROS = "zeros stand"
 """Begins what is told of a file that was copied by half."""
 REMEDY = "repair it with a DICOM toolkit such as dcmconv, or ask the vendor of what wrote it"
-_STEPS_MIN = 100_000  # elements of all ways together; hostile bytes could be read in ever more of them
+_STEPS_MIN = 40_000  # elements of all ways together, and one for 8 bytes; hostile bytes could be read in ever more ways
 _LOOSE_ENDS = (*ITEM_HEADS, b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
 
 
@@ -123,8 +123,8 @@ class Reader:
     def __init__(self, src: bytes, table: Sequence[Row]) -> None:
         self.src = src
         self._table = table
-        self._most = limits.now().most("elements")
-        self._steps = min(_STEPS_MIN + len(src) // 8, self._most)
+        budget = limits.now()
+        self._steps = _STEPS_MIN + (min(len(src), budget.size) if budget.size else len(src)) // 8
         self._farthest = (-1, "")
 
     @property
@@ -161,9 +161,7 @@ class Reader:
                 continue
             self._steps -= 1
             if self._steps < 0:
-                if self._most < _STEPS_MIN + len(self.src) // 8:
-                    raise limits.beyond("elements", self._most)
-                raise Odd(f"{self.finding}, and can be read in too many ways; {REMEDY}")
+                raise Odd(f"{self.finding or 'it is not as DICOM demands'}, and can be read in too many ways; {REMEDY}")
             # the first reading of the table is followed first
             todo += reversed(list(self._item(state) if state.frame.sequence else self._element(state)))
         return found
