@@ -126,7 +126,7 @@ class Act(Want):
         wanted = wanted or tag in plan.growing_tags
         blind = (
             fixed
-            and not (watched or place.meta)
+            and not (watched or place.meta or tag in plan.growing_tags)
             and tag != CHARACTER_SET
             and ((keeps and not is_private_creator(tag)) or gone)
         )

@@ -10,11 +10,9 @@ from hashlib import sha256
 from unicodedata import normalize
 
 from fw_gear_deid.deid.container import CleanContainer
-from fw_gear_deid.deid.names import stem_of
 from fw_gear_deid.deid.pair import other_names
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
-from fw_gear_deid.model.bids import Entities
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit
@@ -22,7 +20,9 @@ from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.model.ports import LEVELS, Branch, Item, Source, Wanted
 from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.runner.companions import with_companions
 from fw_gear_deid.runner.people import People
+from fw_gear_deid.runner.renaming import Renaming
 from fw_gear_deid.runner.workers import Task
 
 
@@ -308,43 +308,7 @@ def arrange(
             telling[keys] = _telling(keys, containers)
     renaming = Renaming(containers)
     places = [_place(renaming.of(task, people), headers, people, containers, subjects, telling, how) for task in tasks]
-    return _refuse_shared_labels(_with_companions(places), how)
-
-
-_SIDECARS = (".json", ".bval", ".bvec")
-_TOLD_MAX = 16 << 20  # bytes of a companion that is looked at for what its rules take away
-
-
-def _with_companions(places: Sequence[Place]) -> list[Place]:
-    """Let the files of one stem in a folder know one another, and a sidecar come behind what it is about."""
-    groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
-    for place in places:
-        item = place.task.items[0]
-        if place.containers and not item.loose and not item.problem:
-            groups[(*item.containers, stem_of(item.name))].append(place)
-    told: dict[int, Place] = {}
-    behind: dict[int, list[Place]] = defaultdict(list)
-    for key, group_ in groups.items():
-        if len(group_) < 2:
-            continue
-        for place in group_:
-            item = place.task.items[0]
-            beside = [one.task.items[0] for one in group_ if one is not place and one.task.items[0].size <= _TOLD_MAX]
-            is_sidecar = item.name.lower().endswith(_SIDECARS)
-            told[place.task.number] = replace(
-                place, task=replace(place.task, beside=tuple(beside)), stem=key, is_sidecar=is_sidecar
-            )
-        images = [one for one in group_ if not told[one.task.number].is_sidecar]
-        if images:
-            sidecars = [told[one.task.number] for one in group_ if told[one.task.number].is_sidecar]
-            behind[images[-1].task.number] = sidecars
-    moved = {one.task.number for sidecars in behind.values() for one in sidecars}
-    out: list[Place] = []
-    for place in places:
-        number = place.task.number
-        if number not in moved:
-            out += [told.get(number, place), *behind.get(number, ())]
-    return out
+    return _refuse_shared_labels(with_companions(places), how)
 
 
 def _place(
@@ -474,26 +438,6 @@ def _label_keys(containers: tuple[tuple[str, str, str], ...], apart: frozenset[s
         for level, label, origin in containers
     ]
     return tuple(tuple(labels[:depth]) for depth in range(1, len(labels) + 1) if labels[depth - 1])
-
-
-class Renaming:
-    """Labels of a tree in the layout of BIDS, for the names and texts of its files."""
-
-    def __init__(self, containers: Mapping[str, Cleaned]) -> None:
-        self._labels: dict[str, dict[str, str]] = defaultdict(dict)
-        """First folder → its labels, and those of its sessions."""
-        for cleaned in containers.values():
-            if cleaned.branch.prefix:
-                self._labels[cleaned.branch.labels[0]]["/".join(cleaned.branch.labels)] = cleaned.chain[-1].label
-        self._all = {key: label for labels in self._labels.values() for key, label in labels.items()}
-
-    def of(self, task: Task, people: People) -> Task:
-        """Return a task with the labels that its file may name: those of its subject, or of all."""
-        item = task.items[0]
-        if not self._all or item.loose or item.problem or item.id in people.problems:
-            return task
-        subject = item.containers[0] if item.containers else ""
-        return replace(task, entities=Entities(self._labels[subject] if subject else self._all, subject))
 
 
 def version_of(task: Task) -> str:

@@ -207,7 +207,7 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         try:
             ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
-            ctx = _taught(settings, task, ctx, inbox)
+            ctx = _taught(settings, task, paths[0], ctx, inbox)
             half = _half(settings, task, inbox)
             ctx = replace(ctx, other=lambda names: half and pair.lying(half[0].name, half[1]))
             done = _deidentified(task, paths, ctx, result)
@@ -232,8 +232,10 @@ def _half(settings: Settings, task: Task, inbox: Path) -> tuple[Item, Path] | No
     return task.half, settings.source.fetch(task.half, inbox / "half" if inbox.exists() else inbox)
 
 
-def _taught(settings: Settings, task: Task, ctx: Context, inbox: Path) -> Context:
-    """Let the companions of a file teach what its name may not carry."""
+def _taught(settings: Settings, task: Task, path: Path, ctx: Context, inbox: Path) -> Context:
+    """Let the companions of a file teach what its name may not carry, where it is taken at all."""
+    if task.beside and is_nobodys(path, task.items[0].name, ctx.profile):
+        return ctx
     for number, item in enumerate(task.beside):
         folder = inbox / str(number)
         ctx = taught(settings.source.fetch(item, folder), item.name, ctx)

@@ -24,7 +24,7 @@ class Want:
     wanted : bool
         It is to be noted. Else it is read only where its end must be found, or what it holds.
     blind : bool
-        Where it stands is wanted, its value is not.
+        Where it stands is wanted, its value is not, nor are items in which nothing is.
     """
 
     __slots__ = ("blind", "tag", "vr", "wanted", "wire")
