@@ -21,6 +21,7 @@ import fw_gear_deid
 from fw_gear_deid import fanout, main
 from fw_gear_deid.deid import Result, dataset
 from fw_gear_deid.formats.dicom import deflated
+from fw_gear_deid.formats.json_text import Document
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Beyond, Malformed, Unfit, UsageError
 from fw_gear_deid.model.limits import LIMITS, within
@@ -459,3 +460,13 @@ def test_a_file_that_takes_its_time_lets_the_others_pass(desk: Desk, site: Path)
     assert (code, len(order)) == (0, 302)
     assert order.index("0slow-ends") > 250
     assert set(desk.states().values()) == {"released"}
+
+
+@pytest.mark.parametrize(
+    "text", ["[0" + ",0" * 9000 + "]", '{"a": [{}' + ', {"b": {}}' * 4500 + "]}", "[" + '"a,b,", ' * 4500 + "1]"]
+)
+def test_json_of_too_many_values(text: str) -> None:
+    with limits.within({"values": 20_000}, 0):
+        Document(text.encode(), {})
+    with limits.within({"values": 4000}, 0), pytest.raises(Beyond, match="limit 'values', 4000 here"):
+        Document(text.encode(), {})

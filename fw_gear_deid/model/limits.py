@@ -50,6 +50,7 @@ LIMITS = {
     "inside": Limit(256 << 20, "bytes of an archive in an archive, which is held in memory", unit="bytes"),
     "depth": Limit(4, "archives in archives that are looked into"),
     "whole": Limit(0, "bytes of a file that is read whole; 0: what its format says", unit="bytes"),
+    "values": Limit(300_000, "values of a JSON file, elements and attributes of an XML file"),
     "rows": Limit(200_000, "rows of a mapping, of a thousand bytes each"),
     "seconds": Limit(600, "seconds of work on one file", 1 << 20, "seconds"),
 }
