@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -23,6 +23,7 @@ from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import tag_of
@@ -54,12 +55,15 @@ class Asked:
         Where to write the two-rows-per-file CSV. It holds identifiers in clear.
     include, exclude : tuple of str
         Patterns, as of ``run``.
+    limits : mapping of str to int
+        Those that were set.
     """
 
     places: Sequence[Place]
     table: Path | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    limits: limits.Given = field(default_factory=dict)
 
 
 @frozen
@@ -139,7 +143,7 @@ def _files(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[
     today = datetime.now(UTC).date()
     for place in asked.places:
         items = sieve.sift(place.items, place.branches)
-        settings = Settings(place.source, book, keyring, today, "off", place.path, originals=True)
+        settings = Settings(place.source, book, keyring, today, "off", place.path, originals=True, limits=asked.limits)
         people, tasks = whose(items, place.branches, settings)
         for item in items:
             name = item.id if place.path.is_file() else f"{place.path}/{item.id}"
@@ -150,11 +154,12 @@ def _files(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[
                 if item.problem or item.id in people.problems:
                     raise Unfit(item.problem or people.problems[item.id])
                 file = place.source.fetch(item, place.path)
-                found = sort(file, item.name, book.base)
-                for member, base, incoming in files(file, found, book.base, DicomSection, FieldSection):
-                    data = _taken(incoming, base, book.base)
-                    if data is not None:
-                        yield f"{name}!{member}" if member else name, task, (base, data)
+                with limits.within(asked.limits, item.size):
+                    found = sort(file, item.name, book.base)
+                    for member, base, incoming in files(file, found, book.base, DicomSection, FieldSection):
+                        data = _taken(incoming, base, book.base)
+                        if data is not None:
+                            yield f"{name}!{member}" if member else name, task, (base, data)
             except OSError as error:
                 yield name, task, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:

@@ -10,7 +10,6 @@ import lzma
 import random
 import re
 import struct
-import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from itertools import islice, pairwise
@@ -22,7 +21,8 @@ from fw_gear_deid.cli import main
 from fw_gear_deid.deid import Result
 from fw_gear_deid.formats.archive import content, look, open_archive
 from fw_gear_deid.formats.dicom.sniff import is_index, lacks_prefix
-from fw_gear_deid.model.errors import Malformed, Unfit
+from fw_gear_deid.model.errors import Beyond, Malformed, Unfit
+from fw_gear_deid.model.limits import within
 from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.sample import MARKER
 from tests import dicom_files, fuzz_archives
@@ -158,26 +158,28 @@ def test_archive_inside_without_images_is_like_a_report(bench: Bench, name: str)
     assert done.released.members == 1
 
 
-def test_depth_and_size_of_what_is_looked_into(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Unfit, match="deeper than is looked into"):
-        bench.deid(packed({"1": instance(), "x": deep(5)}))
-    monkeypatch.setattr(sys.modules["fw_gear_deid.deid.sort"], "_INSIDE_MAX", 1000)
+def test_depth_and_size_of_what_is_looked_into(bench: Bench) -> None:
+    nested = packed({"1": instance(), "x": deep(5)})
+    with pytest.raises(Beyond, match="'depth', 4 here"):
+        bench.deid(nested)
+    with within({"depth": 6}, len(nested)):
+        assert isinstance(bench.deid(nested), Result)
     big = packed({"notes": bytes(range(256)) * 40}, zipfile.ZIP_STORED)
-    for outer in (packed, tarred):
-        with pytest.raises(Unfit, match="larger than is looked into"):
-            bench.deid(outer({"1": instance(), "x": big}))
-    with pytest.raises(Unfit, match="larger than"):
-        bench.deid(gzip.compress(big), name="x.zip.gz")
     noise = random.Random(1).randbytes(6000)
     volume = gzip.compress(bytes(344) + b"n+1\0" + noise)  # is no archive: its head tells
-    done = bench.deid(packed({"1": instance(), "v.nii.gz": volume}, zipfile.ZIP_STORED))
-    assert isinstance(done, Result)
-    assert done.released.reason == "1 member left out: 1 NIfTI volume"
-    for hidden in (tarred({"1": noise}), instance() + noise, gzip.compress(noise)):
-        with pytest.raises(Unfit, match="larger than is looked into"):
-            bench.deid(packed({"1": instance(), "x.gz": gzip.compress(hidden)}))
-    monkeypatch.setattr(sys.modules["fw_gear_deid.deid.sort"], "_INSIDE_MEMBERS", 3)
-    with pytest.raises(Unfit, match="larger than is looked into"):
+    with within({"inside": 1000}, 0):
+        for outer in (packed, tarred):
+            with pytest.raises(Beyond, match="'inside'"):
+                bench.deid(outer({"1": instance(), "x": big}))
+        with pytest.raises(Beyond, match="'inside'"):
+            bench.deid(gzip.compress(big), name="x.zip.gz")
+        done = bench.deid(packed({"1": instance(), "v.nii.gz": volume}, zipfile.ZIP_STORED))
+        assert isinstance(done, Result)
+        assert done.released.reason == "1 member left out: 1 NIfTI volume"
+        for hidden in (tarred({"1": noise}), instance() + noise, gzip.compress(noise)):
+            with pytest.raises(Beyond, match="'inside'"):
+                bench.deid(packed({"1": instance(), "x.gz": gzip.compress(hidden)}))
+    with within({"members": 3}, 0), pytest.raises(Beyond, match="'members'"):
         bench.deid(packed({"1": instance(), "x": packed({f"{n}": b"" for n in range(4)})}))
 
 
@@ -580,6 +582,7 @@ def test_members_may_be_read_partly_and_again(tmp_path: Path) -> None:
 
 
 def test_content_is_bounded() -> None:
-    assert content(gzip.compress(b"x" * 100), "gzip", most=100) == b"x" * 100
-    with pytest.raises(Malformed, match="larger than 0 MB"):
-        content(gzip.compress(b"x" * 100), "gzip", most=10)
+    with within({"inside": 100}, 0):
+        assert content(gzip.compress(b"x" * 100), "gzip") == b"x" * 100
+    with within({"inside": 99}, 0), pytest.raises(Beyond, match="'inside', 99 bytes here"):
+        content(gzip.compress(b"x" * 100), "gzip")

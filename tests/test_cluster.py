@@ -191,7 +191,7 @@ def test_file_that_kills_its_workers_fails_alone(desk: Desk, tmp_path: Path) -> 
         assert [worker.poll() for worker in workers].count(9) == 2
     assert done.code == 1, done.err
     assert desk.states() == {**dict.fromkeys(files, "released"), "S/V/A/killer": "failed"}
-    assert desk.reasons()["S/V/A/killer"] == "its worker process died"
+    assert desk.reasons()["S/V/A/killer"] == "took too much: its worker process died"
 
 
 BREAKS = """

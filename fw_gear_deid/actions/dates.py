@@ -241,10 +241,11 @@ def limit(text: str, today: date) -> datetime:
 
 
 def _clamp(moment: datetime, low: str, high: str, at: At) -> datetime:
+    zone = moment.tzinfo  # a limit is a day wherever the moment is
     if low:
-        moment = max(moment, limit(low, at.today))
+        moment = max(moment, limit(low, at.today).replace(tzinfo=zone))
     if high:
-        moment = min(moment, limit(high, at.today))
+        moment = min(moment, limit(high, at.today).replace(tzinfo=zone))
     return moment
 
 

@@ -20,6 +20,7 @@ from fw_gear_deid.formats import known as known_format
 from fw_gear_deid.formats.archive import HEAD, PIECE, packed
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Always, Edit, Trail
@@ -190,6 +191,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         written, rule = _default_name(edited.after, name, ctx), "default name"
     pieces, meta = part10.write(parts, edited.meta, edited.body)
     written_bytes = b"".join(pieces)
+    del pieces  # which are all of it once more
     if ctx.verify != "off":
         dataset.check(edited, written_bytes, meta, behind)
     done = Done(
@@ -370,11 +372,10 @@ def whole(source: Incoming, section: FieldSection) -> bytes:
 
     Raises
     ------
-    Unfit
+    Beyond
         There is too much of it.
     """
-    if source.total > document.codec_of(section).most:
-        raise Unfit(f"it is larger than {section.match.key} files are read")
+    limits.now().check_whole(source.total, document.codec_of(section).most)
     return source.all()
 
 

@@ -11,6 +11,7 @@ from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import AnySection, takes
 from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.dicom.sniff import is_dicom, is_index, is_text
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_of
@@ -19,10 +20,7 @@ from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSe
 
 OTHER = "other file: "
 """How the reason begins why what is nobody's data is skipped."""
-_DEPTH = 4  # archives in archives that are looked into
-_INSIDE_MAX = 256 << 20  # bytes of an archive in an archive: it is held in memory
 _TELLING = 1024  # bytes that tell an archive and DICOM from others
-_INSIDE_MEMBERS = 100_000
 
 
 @frozen
@@ -83,7 +81,7 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
     if seen.unread and _opens(profile):
         raise Unfit(f"it is an archive of a kind that is not read ({seen.unread}): unpack it")
     if seen.packing and seen.kind:
-        look_inside(archive.content(source, seen.packing, _INSIDE_MAX), profile)
+        look_inside(archive.content(source, seen.packing), profile)
     return Found(section, name, reason="" if section else _untaken(source, seen, profile))
 
 
@@ -139,13 +137,14 @@ def look_inside(data: bytes, profile: Profile, depth: int = 1) -> None:
         raise Unfit(f"an archive inside it is of a kind that is not read ({seen.unread}): unpack it")
     if not (seen.kind or seen.packing):
         return
-    if depth > _DEPTH:
-        raise Unfit("archives inside it go deeper than is looked into: unpack them")
+    budget = limits.now()
+    budget.check("depth", depth)
+    budget.tick()
     if seen.kind == "tar" or (seen.kind == "zip" and not seen.packing):
         _look_at_members(data, profile, depth)
         return
     if seen.kind:
-        look_inside(archive.content(data, seen.packing, _INSIDE_MAX), profile, depth + 1)
+        look_inside(archive.content(data, seen.packing), profile, depth + 1)
     elif is_index(seen.head) or _hides("", seen.head, profile):
         raise Unfit(_HIDDEN)
 
@@ -156,9 +155,7 @@ _HIDDEN = "an archive or packed file inside it holds what a section of the profi
 def _look_at_members(data: bytes, profile: Profile, depth: int) -> None:
     with archive.open_archive(data) as opened:
         profile = for_members(opened, profile)
-        for number, member in enumerate(opened.members()):
-            if number >= _INSIDE_MEMBERS:
-                raise Unfit("an archive inside it is larger than is looked into: unpack it")
+        for member in opened.members():
             section = section_of(member, profile)
             if not is_left(section):
                 raise Unfit(_HIDDEN)
@@ -190,10 +187,10 @@ def check_inside(member: archive.Member, profile: Profile, depth: int = 1, data:
     """
     head = member.head()
     if archive.kind_of(head) or archive.unread_kind(head):
-        if member.size > _INSIDE_MAX:
-            if _is_volume(head, profile):
-                return None
-            raise Unfit("an archive inside it is larger than is looked into: unpack it")
+        budget = limits.now()
+        if member.size > budget.most("inside") and _is_volume(head, profile):
+            return None
+        budget.check("inside", member.size)
         data = member.read() if data is None else data
         look_inside(data, profile, depth)
         return data
@@ -247,10 +244,9 @@ def inside(member: archive.Member, depth: int) -> bytes:
     Unfit
         It is too deep, too large or damaged.
     """
-    if depth > _DEPTH:
-        raise Unfit("archives inside it go deeper than is looked into: unpack them")
-    if member.size > _INSIDE_MAX:
-        raise Unfit("an archive inside it is larger than is looked into: unpack it")
+    budget = limits.now()
+    budget.check("depth", depth)
+    budget.check("inside", member.size)
     return member.read()
 
 

@@ -475,6 +475,11 @@ class State:
 
     # -- the run ---------------------------------------------------------------------------------------
 
+    def failed(self, words: str) -> frozenset[str]:
+        """Return the source files of the last run that failed for a reason which begins with some words."""
+        found = self._read("SELECT source, reason FROM run WHERE state = 'failed'")
+        return frozenset(_text(source) for source, reason in found if str(reason).startswith(words))
+
     def begin(self) -> None:
         """Start a run: its rows take the place of those of the last one."""
         self._guard(_WRITTEN, self._write, "DELETE FROM run")

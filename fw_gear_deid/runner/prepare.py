@@ -17,6 +17,7 @@ from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner import copies
 from fw_gear_deid.runner.directory import with_subjects
+from fw_gear_deid.runner.marks import TOOK_TOO_MUCH
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.people import People, container_person, people_in_containers, people_in_folders
 from fw_gear_deid.runner.plan import (
@@ -39,7 +40,7 @@ from fw_gear_deid.runner.workers import Settings, Task, digest, look, look_close
 if TYPE_CHECKING:
     from fw_gear_deid.runner.run import Job
 
-_LOST = Trouble("its worker process died while reading it")
+_LOST = Trouble(f"{TOOK_TOO_MUCH}its worker process died while reading it")
 
 
 Watched = Callable[[Sequence[Item]], Progress]

@@ -9,6 +9,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
@@ -25,6 +26,7 @@ from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.bids import Entities
 from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.limits import Budget, Given, within
 from fw_gear_deid.model.outcome import Failed, Ids, Outcome, Refused, Skipped, Trail, Trouble
 from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
@@ -54,6 +56,14 @@ class Settings:
     """Take the time for the fewest bytes."""
     strict_rules: bool = False
     """Refuse a file in which a rule of its section finds nothing."""
+    limits: Given = field(default_factory=dict)
+    """Those that were set."""
+    marks: bool = False
+    """Note in the workspace what each process is at."""
+
+    def within(self, task: Task) -> AbstractContextManager[Budget]:
+        """Let limits go for the files of a task."""
+        return within(self.limits, sum(item.size for item in task.items))
 
 
 @frozen
@@ -155,7 +165,8 @@ def process(settings: Settings, task: Task) -> Worked:
     watch = Watch(task.born, task.by_id, settings.strict)
     try:
         os.close(private.create_anew(result))  # whoever writes it keeps its mode
-        done = _process(settings, task, result, notes, watch)
+        with settings.within(task):
+            done = _process(settings, task, result, notes, watch)
     except (Malformed, Odd) as error:
         done = Refused(str(error), damaged=True)
     except Unfit as error:
@@ -241,8 +252,9 @@ def share(settings: Settings, task: Task) -> bool:
     try:
         os.close(private.create_anew(part))
         path = settings.source.fetch(task.items[0], settings.workspace)
-        ctx = _context(settings, task, path, Notes(collect=settings.ids), Watch())
-        records = make_share(path, task.items[0].name, ctx, part, task.share, task.shares)
+        with settings.within(task):
+            ctx = _context(settings, task, path, Notes(collect=settings.ids), Watch())
+            records = make_share(path, task.items[0].name, ctx, part, task.share, task.shares)
         data = pickle.dumps(records)
         with os.fdopen(private.create_anew(told), "wb") as stream:
             stream.write(data)
@@ -375,7 +387,8 @@ Found = TypeVar("Found")
 def _first(settings: Settings, task: Task, read: Callable[[Path], Found]) -> Found | str:
     """Read a source, before anything is written; never raises for a bad file."""
     try:
-        return read(settings.source.fetch(task.items[0], settings.workspace))
+        with settings.within(task):
+            return read(settings.source.fetch(task.items[0], settings.workspace))
     except DeidError as error:
         return str(error)
     except OSError as error:

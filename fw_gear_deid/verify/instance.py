@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
@@ -58,7 +59,7 @@ from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
 _PIXEL_DATA = 0x7FE00010
-_KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
+_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX = 50_000, 10_000, 20_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
@@ -87,6 +88,7 @@ class Checker:
         self.meta = Spot(Way(meta=True), Form(explicit=True, little=True))
         self._top: dict[Form, Spot] = {}
         self._inside: dict[Form, Spot] = {}
+        self._places = 0
         self.reader = Reader()
         self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
 
@@ -132,6 +134,11 @@ class Checker:
         key = tag, index, form
         known = spot.below.get(key)
         if known is None:
+            self._places += 1
+            if self._places > _PLACES_MAX:
+                self._places = 0
+                for one in (self.meta, *self._top.values()):
+                    one.below.clear()  # with all that is below
             known = spot.below[key] = Spot(Way((*spot.way.steps, (tag, index))), form)
         return known
 
@@ -163,6 +170,7 @@ class _Check:
         self._instance: bytes | None = None
         self._identified = False
         self._syntax = ""
+        self._items_left = limits.now().most("elements")
 
     def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str]) -> None:
         source, data = self._source, self._data
@@ -182,7 +190,7 @@ class _Check:
         if inflated != (self._syntax == DEFLATED):
             raise fails("the result does not parse")  # a rule may set another transfer syntax
         if inflated:
-            now, end = inflate(data, end), 0
+            now, end = inflate(data, end, len(source.body) + sum(len(new) for _, _, new in body)), 0
             total = len(now)
         length = self._same(source.body, source.start, source.end, now, end, body)
         missing = total - len(now)
@@ -477,6 +485,9 @@ class _Check:
                 return pos, count
             if item != 0xFFFEE000:
                 raise fails("the result does not parse")
+            self._items_left -= 1
+            if self._items_left < 0:
+                raise limits.beyond("elements", limits.now().most("elements"))
             ends = length == 0xFFFFFFFF
             stop = end if ends else pos + length
             if stop > end:

@@ -8,7 +8,7 @@ rule have meant one of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 
 from fw_gear_deid.formats.row import Field
@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"[-+]?\d{0,5}(\.\d{0,20})?([eE][-+]?\d{1,3})?")
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _LEAST, _LONGEST = 3, 400
 """Letters of the shortest and of the longest text that tells somebody, where the other cells of a row are looked at."""
-_RUN = re.compile(rb"(?:[\t\x20-\x7e\x80-\xff]{3,})|(?:(?:[\x20-\x7e]\x00){2,})|(?:(?:\x00[\x20-\x7e]){2,})")
+_TEXT_MAX = 1 << 16  # bytes of a text that is read in every spelling
 _TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]*")
 
 
@@ -78,7 +78,7 @@ class Taken:
 
     def stand_in(self, data: bytes) -> bool:
         """Tell whether some bytes tell one of them."""
-        return any(self.every.told_by(text) for text in texts_of(data))
+        return _tell(self.every, data)
 
 
 def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, bytes]], stay: Iterable[Field]) -> None:
@@ -102,7 +102,7 @@ def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, b
     taken = Taken(changed)
     every, somebodys = taken.every.telling(), taken.somebodys.telling()
     for place, data in beside:
-        if any(every.told_by(text) for text in texts_of(data)):
+        if _tell(every, data):
             raise fails(f"a value that a rule took away stands in another place, too: {place}")
     for one in stay if taken.is_told else ():
         if any(somebodys.told_by(text) for text in one.texts):
@@ -154,10 +154,8 @@ def _runs(text: str) -> tuple[str, ...]:
     return found or (plainly(text)[:_LEAST],)
 
 
-def texts_of(data: bytes) -> Iterator[str]:
-    """Yield the texts in some bytes: all of them where they are one, else what can be read in them."""
-    if _TEXT.fullmatch(data):
-        yield data.decode("utf-8", "surrogateescape")
-        return
-    for run in _RUN.findall(data):
-        yield run.replace(b"\0", b"").decode("utf-8", "surrogateescape")
+def _tell(known: Known, data: bytes) -> bool:
+    """Tell whether bytes tell something known: in a text in any spelling, in others and long ones as whole words."""
+    if len(data) <= _TEXT_MAX and _TEXT.fullmatch(data):
+        return known.told_by(data.decode("utf-8", "surrogateescape"))
+    return known.told_by_bytes(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from calendar import monthrange
@@ -11,6 +12,7 @@ from fw_gear_deid.verify import fails
 ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 """How an item begins, little endian and big endian."""
 BLOCK = 1 << 20  # bytes that are compared at once
+_FEED = 1 << 16  # bytes that are inflated at once
 
 
 def stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
@@ -79,13 +81,27 @@ def only_uid(raw: bytes) -> bytes:
     return raw if found is None else found[0] + b"\0" * (len(found[0]) % 2)
 
 
-def inflate(data: bytes, start: int) -> bytes:
-    """Return the data set of a deflated file, of which nothing may be left over."""
-    stream = zlib.decompressobj(-15)
+def inflate(data: bytes, start: int, most: int) -> bytes:
+    """Return the data set of a deflated file, of which nothing may be left over.
+
+    Parameters
+    ----------
+    most : int
+        How many bytes it may have.
+    """
+    stream, view, body = zlib.decompressobj(-15), memoryview(data), io.BytesIO()
     try:
-        body = stream.decompress(memoryview(data)[start:]) + stream.flush()
+        more = True
+        while more and not stream.eof and body.tell() <= most:
+            feed: bytes | memoryview = stream.unconsumed_tail
+            if not feed:
+                feed = view[start : start + _FEED]
+                start += len(feed)
+            piece = stream.decompress(feed, BLOCK)
+            body.write(piece)
+            more = bool(piece or feed)
     except zlib.error:
         raise fails("the result does not parse") from None
-    if not stream.eof or stream.unused_data.strip(b"\0"):
+    if not stream.eof or stream.unused_data.strip(b"\0") or data[start:].strip(b"\0"):
         raise fails("bytes follow the last element, or are missing")
-    return body
+    return body.getvalue()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from fw_gear_deid.formats.archive import flate
-from fw_gear_deid.formats.archive.budget import MAX_MEMBER, grown
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Malformed
 
 SIGNATURES = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
@@ -76,6 +76,7 @@ class Unpacked:
         self._unpacker = self._new()
         self._feed = b""
         self._taken = self._given = self._told = 0
+        self._budget = limits.now()
         self._ended = False
         self._begun: list[int] = []
         """Where in the content a stream begins behind the first, until it is known what."""
@@ -89,7 +90,7 @@ class Unpacked:
 
     def expect(self, size: int) -> None:
         """Take it for no bomb up to a size that the content itself tells: a mask of zeros packs to a thousandth."""
-        self._told = min(size, MAX_MEMBER)
+        self._told = min(size, self._budget.most("member"))
 
     def read(self, size: int) -> bytes:
         """Return the next bytes of the content, fewer only at its end.
@@ -97,7 +98,9 @@ class Unpacked:
         Raises
         ------
         Malformed
-            Damaged, cut off, followed by something else, or growing beyond any real file.
+            Damaged, cut off, or followed by something else.
+        Beyond
+            It grows beyond any real file.
         """
         pieces: list[bytes] = []
         missing = size
@@ -158,8 +161,8 @@ class Unpacked:
         except _DAMAGE:
             raise Malformed("what it is packed in is damaged") from None
         self._given += len(piece)
-        if grown(self._given - self._told, self._taken):
-            raise Malformed("it would grow beyond any real file")
+        self._budget.check_room(self._given - self._told, self._taken)
+        self._budget.tick()
         return piece
 
     def _more(self) -> bytes:

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from fw_gear_deid.formats.archive import flate, methods
-from fw_gear_deid.formats.archive.budget import Budget
+from fw_gear_deid.formats.archive.budget import Tally
 from fw_gear_deid.formats.archive.content import UNKNOWN, Content, Packed
-from fw_gear_deid.formats.archive.directory import UTF8, Directory, Entry
+from fw_gear_deid.formats.archive.directory import UTF8, Directory, Entry, check_count
 from fw_gear_deid.formats.archive.layout import Layout
 from fw_gear_deid.formats.archive.members import PIECE, Member, Names
 from fw_gear_deid.model.errors import Malformed, Unfit
@@ -65,7 +65,7 @@ class ZipArchive:
 
     def _check(self) -> None:
         """Judge names and sizes."""
-        names, budget = Names(), Budget()
+        names, tally = Names(), Tally()
         for position, entry in enumerate(self.listed, 1):
             name = _name(entry)
             if entry.packed > entry.size + entry.size // 50 + _OVERHEAD:
@@ -75,8 +75,8 @@ class ZipArchive:
             names.add(position, name)
             if entry.flags & _ENCRYPTED:
                 raise Unfit(f"member {position}: it is encrypted")
-            budget.add(position, entry.size, entry.packed)
-        budget.close()
+            tally.add(position, entry.size, entry.packed)
+        tally.close()
 
 
 def _is_folder(entry: Entry, name: str) -> bool:
@@ -106,6 +106,7 @@ def open_zip(stream: IO[bytes]) -> Iterator[ZipArchive]:
 
 
 def _directory(stream: IO[bytes]) -> Directory:
+    check_count(stream)
     try:
         with zipfile.ZipFile(stream) as archive:
             return Directory(archive)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from fw_gear_deid.formats.spans import Text
 from fw_gear_deid.formats.xml.entities import PREDEFINED, Entities
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Malformed, Unfit
 
 ELEMENT, ATTRIBUTE, COMMENT, INSTRUCTION = "element", "attribute", "comment", "instruction"
-_DEPTH, _NODES, _SPELLED = 500, 1_000_000, 200_000_000
+_DEPTH, _TICK, _SPELLED = 500, 4096, 200_000_000
 _S = "[ \t\r\n]"
 _NAME = r"[^ \t\r\n<>/=&\"'?!\[\]();,|]++"
 _QUOTED = r"(?:\"[^\"]*+\"|'[^']*+')"
@@ -284,8 +285,9 @@ class Scan:
         return node
 
     def _count(self) -> None:
-        if len(self.nodes) >= _NODES:
-            raise Malformed(f"more than {_NODES} elements and attributes")
+        if not len(self.nodes) % _TICK:
+            limits.now().tick()
+            limits.now().check("values", len(self.nodes))
 
     def _named(self, above: str, step: str) -> str:
         """Return a path by names, one text for all that have it."""
