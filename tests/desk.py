@@ -166,8 +166,9 @@ class Desk:
     def run(self, *options: str, source: Path | None = None, dest: Path | None = None) -> Ran:
         """Run in this process; what is released, pydicom reads as this program does."""
         done = call(*self.arguments(*options, source=source, dest=dest))
-        if (dest or self.dest).is_dir() and "off" not in options:
-            are_read_alike((dest or self.dest).rglob("*"))
+        there = Path(dest or self.dest)
+        if "off" not in options and os.access(there, os.R_OK):
+            are_read_alike(there.rglob("*"))
         return done
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:

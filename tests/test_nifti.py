@@ -408,7 +408,7 @@ GZ = zipped(volume())
 CUT = {
     "cut": (GZ[:-20], "cut off"), "end": (GZ[:-1], "cut off"), "crc": (GZ[:-8] + bytes(8), "damaged"), "behind": (GZ + b"DOE", "follows"),
     "flipped": (put(GZ, len(GZ) // 2, b"\xff\xff\xff"), "damaged|cut off"), "twice": (zipped(GZ), "begin with the header"),
-    "bomb": (zipped(volume() + bytes(80 << 20)), "beyond any real"), "head": (GZ[:12], "cut|damaged"),
+    "bomb": (zipped(volume() + bytes(80 << 20)), "beyond the limit 'inflated'"), "head": (GZ[:12], "cut|damaged"),
 }  # fmt: skip
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from struct import error
 
-from fw_gear_deid.model.dictionary import public_vr
+from fw_gear_deid.model.dictionary import BINARY_VRS, keyword_of, public_vr
 from fw_gear_deid.verify.source import HEADS, LENGTHS, LONG_CODES, PLAINS, UNDEFINED, VR_OF, Form
 
 _DEPTH_MAX = 64
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00", b"")
+_NUMBERS = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
 _ITEM, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE0DD
 _ITEM_ENDS = {True: b"\xfe\xff\x0d\xe0\0\0\0\0", False: b"\xff\xfe\xe0\x0d\0\0\0\0"}
 
@@ -39,7 +41,8 @@ def is_read_otherwise(src: bytes, pos: int, end: int, form: Form, *, undefined: 
             return False
         # who reads on until nothing makes sense has met two elements then; by chance none is known and in order
         known = second < end and _tag(src, second, other) > _tag(src, pos, other) and _is_known(src, second, other)
-        if known and _behind(src, second, end, other, 0) >= 0:
+        stop = _behind(src, second, end, other, 0) if known else -1
+        if stop >= 0 and _says_something(src, second, stop, other):
             return True
         return _data_set(src, pos, end, other, undefined=undefined, depth=0) >= 0
     except error:
@@ -52,7 +55,18 @@ def _tag(src: bytes, pos: int, form: Form) -> int:
 
 
 def _is_known(src: bytes, pos: int, form: Form) -> bool:
-    return public_vr(_tag(src, pos, form)) is not None
+    return bool(keyword_of(_tag(src, pos, form)))  # which lengths of groups have not: zeros look like one
+
+
+def _says_something(src: bytes, pos: int, end: int, form: Form) -> bool:
+    """Tell whether the value of an element may be one of its VR: what was cut out by chance has zeros in its text."""
+    vr = public_vr(_tag(src, pos, form)) or ""
+    value = src[pos + (12 if form.explicit and src[pos + 4 : pos + 6] in LONG_CODES else 8) : end]
+    if vr == "SQ":
+        return value[:4] in _ITEMS
+    if vr in _NUMBERS:
+        return not len(value) % _NUMBERS[vr]
+    return vr in BINARY_VRS or b"\0" not in value[:-1]
 
 
 def _data_set(src: bytes, pos: int, end: int, form: Form, *, undefined: bool, depth: int) -> int:
