@@ -334,9 +334,8 @@ class _Walk:
             index += 1
         if not undefined and pos != end:
             raise fails("the source does not parse")
-        if self._next == pos and self._splices[self._index][2][:4] in _ITEMS:
-            self._named(path)
-            self._step()
+        if self._next == pos and self._splices[self._index][2][:4] in _ITEMS and self._is_named(path):
+            self._step()  # else it is put behind an item of a sequence around this one, which ends here, too
         return pos + 8 if undefined else pos
 
     # -- splices ---------------------------------------------------------------------------------------
