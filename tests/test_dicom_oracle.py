@@ -77,6 +77,20 @@ def test_edits(syntax: Syntax, data: Any) -> None:
     oracle.check(done, got)
 
 
+@syntaxes
+def test_an_item_behind_one_that_ends_with_a_sequence(syntax: Syntax) -> None:
+    """Where it is put, two sequences end; the outer one gets it."""
+    private = Seq(0x00091005, (Item((text(0x00080008, "CS", ""),)),), vr="SQ")
+    inside = Seq(0x00081140, (Item(()), Item((Seq(0x00081140, ()), private))))
+    nodes = (*IDENTITY, Seq(0x00081140, (Item((inside,)),)))
+    changes = [
+        Change(((0x00081140, 0), (0x00081140, 2)), 0x00080008, "CS", ("",)),
+        Change(((0x00081140, 0), (0x00081140, 1), (0x00091005, 0)), 0x00080008, "", None),
+    ]
+    done, got = oracle.edited(part10(nodes, syntax), changes)
+    oracle.check(done, got)
+
+
 @pytest.mark.parametrize(
     "change",
     [
