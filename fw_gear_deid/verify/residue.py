@@ -105,7 +105,7 @@ def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, b
         if _tell(every, data):
             raise fails(f"a value that a rule took away stands in another place, too: {place}")
     for one in stay if taken.is_told else ():
-        if any(somebodys.told_by(text) for text in one.texts):
+        if any(somebodys.told_by(text) for text in one.texts if not _NUMBER.fullmatch(text)):
             raise fails(f"a name or id that a rule took away stands in {one.path}, too: name a rule for that")
 
 
