@@ -10,7 +10,7 @@
     + return True
 
 ``@`` is a file; ``?`` are tests, of all that follow in it or of one mutant; ``-`` are lines as they stand there, once and
-together, whatever their indentation; ``+`` are what stands there instead, indented from the first of them. A mutant is
+together, whatever their indentation; ``+`` are what stands there instead, indented from the outermost of them. A mutant is
 killed when a test fails, or when the tests take longer than their time. ``tests/test_mutants.py`` holds that each fits.
 """
 
@@ -79,7 +79,7 @@ class Mutant:
         if len(found) != 1 or not count:
             raise ValueError(f"{self.table}: {self.name}: its lines stand {len(found)} times in {self.file}")
         [at] = found
-        indent = lines[at][: len(lines[at]) - len(plain[at])]
+        indent = min((line[: len(line) - len(line.lstrip())] for line in lines[at : at + count] if line), key=len)
         return "\n".join([*lines[:at], *(indent + line for line in self.new), *lines[at + count :]])
 
 

@@ -62,3 +62,9 @@ def test_two_patients_that_are_only_warned_of_share_no_draws(tmp_path: Path) -> 
     assert given[0] != given[1], "the second one is not the subject"
     with pytest.raises(Unfit):
         moved(tmp_path, {"1": one("A"), "2": one("B", 2)})
+
+
+def test_thousands_of_people_have_stamps_of_their_own() -> None:
+    ring = Keyring(b"k" * 32)
+    stamps = {ring.stamp("id", str(number)) for number in range(2000)}
+    assert len(stamps) == 2000 and {len(one) for one in stamps} == {32}
