@@ -170,9 +170,7 @@ def main() -> int:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [Copy(Path(folder, str(number))) for number in range(asked.workers)]
-        code, said = copies[0].test(sorted({test for one in chosen for test in one.tests}), seconds=20 * SECONDS)
-        if code != 0:
-            print(said, "the tests do not pass without mutants", sep="\n")
+        if not _pass(sorted({test for one in chosen for test in one.tests}), copies):
             return 2
         print(f"the tests of {len(chosen)} mutants pass without them: {time.monotonic() - begin:.0f} s", flush=True)
         found = _run(chosen, copies, show=asked.show)
@@ -180,6 +178,20 @@ def main() -> int:
     print(", ".join(f"{count} {state}" for state, count in counts.items() if count), end="")
     print(f", of {len(found)}; {(time.monotonic() - begin) / 60:.1f} minutes")
     return 1 if counts[SURVIVED] or counts[BROKEN] else 0
+
+
+def _pass(tests: Sequence[str], copies: Sequence[Copy]) -> bool:
+    """Tell whether tests pass in a program that is whole."""
+
+    def some(number: int) -> bool:
+        listed = tests[number :: len(copies)]
+        code, said = copies[number].test(listed, seconds=20 * SECONDS) if listed else (0, "")
+        if code:
+            print(said, "the tests do not pass without mutants", sep="\n")
+        return not code
+
+    with ThreadPoolExecutor(len(copies)) as pool:
+        return all(pool.map(some, range(len(copies))))
 
 
 def _run(chosen: Sequence[Mutant], copies: list[Copy], *, show: bool) -> list[str]:
@@ -192,7 +204,9 @@ def _run(chosen: Sequence[Mutant], copies: list[Copy], *, show: bool) -> list[st
         state, said = copy.outcome(mutant)
         with lock:
             copies.append(copy)
-            print(f"{state:9} {time.monotonic() - begin:5.1f} s  {mutant.table}: {mutant.name}", flush=True)
+            test = re.search(r"^(?:FAILED|ERROR) (\S+?)(?:\[| |$)", said, re.MULTILINE)
+            by = f" ({test[1]})" if test and state == KILLED else ""
+            print(f"{state:9} {time.monotonic() - begin:5.1f} s  {mutant.table}: {mutant.name}{by}", flush=True)
             if state == BROKEN or (show and state == SURVIVED):
                 print(said, flush=True)
         return state

@@ -29,7 +29,6 @@ from fw_gear_deid.runner.workers import process as carry_out
 from fw_gear_deid.stores.memory import MemorySource
 from tests.desk import PROFILE, ROOT, STORY, Desk, Hook, Ran, contents, folders, forked, instance, result
 
-
 _MOUNTS = 0x00020000  # CLONE_NEWNS
 _apart: list[int] = []
 

@@ -19,7 +19,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.runner import workers
 from fw_gear_deid.runner.policy import UNCHANGED
-from tests.desk import PROFILE, Desk, contents, forked, instance
+from tests.desk import PROFILE, Desk, contents, forked, instance, packed
 from tests.dicom_files import IDENTITY, SYNTAXES, Item, Leaf, Seq, part10
 
 NAMES = PROFILE + "  filenames:\n    - input-regex: .*\n      output: 'WORD-{InstanceNumber}.dcm'\n"
@@ -232,3 +232,47 @@ def test_a_character_set_does_not_change_under_its_text(case: str, action: str, 
     plain = data.replace(text.value, b"Muller".ljust(len(text.value))) if syntax != "deflated" else None
     if plain is not None:
         assert b"".join(deidentify_member(Incoming(iter([plain]), len(plain)), "a.dcm", ctx).pieces)
+
+
+# -- which sources an earlier result is of -------------------------------------------------------------
+
+
+def test_an_archive_with_instances_that_have_gone_is_not_taken_back_for_one_that_is_left(desk: Desk) -> None:
+    """The series is called otherwise now, and two of its three files are gone: only --prune lets those go."""
+    desk.put({f"x/{n}": instance(number=n) for n in range(3)})
+    assert desk.run().code == 0
+    [old] = desk.there()
+    for n in (1, 2):
+        (desk.source / f"x/{n}").unlink()
+    desk.rules(PROFILE.replace("SeriesInstanceUID\n      hashuid", "SeriesInstanceUID\n      keep"))
+    desk.run(*REPLACE)
+    assert old in desk.there()
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_damage_behind_a_good_beginning_takes_nothing_back(desk: Desk, pack: bool) -> None:
+    """A look finds the instance that it is of; the work finds that it is damaged."""
+    pixels = {"Rows": 40, "Columns": 40, "BitsAllocated": 8, "SamplesPerPixel": 1, "PixelData": bytes(1600)}
+    whole = instance(**pixels)
+    good, bad = whole, whole[:-300]
+    if pack:
+        good, bad = (packed({"1": instance(number=2), "2": one}) for one in (good, bad))
+    name = "S/V/A/1.zip" if pack else "S/V/A/1.dcm"
+    desk.put({name: good})
+    assert desk.run().code == 0
+    before = desk.there()
+    desk.put({name: bad})
+    assert desk.run(*REPLACE).code == 1
+    assert desk.states() == {name: "refused"}
+    assert desk.there() == before
+
+
+def test_another_disc_at_the_same_place_takes_nothing_back_under_another_key(desk: Desk) -> None:
+    """What was sealed by the key of before can be compared by its bytes alone."""
+    desk.put({"x/1.dcm": instance("P1")})
+    assert desk.run().code == 0
+    before = desk.there()
+    desk.put({"x/1.dcm": instance("P2")})
+    (desk.folder / "key").write_text("another key of these tests, and of no others")
+    assert desk.run("--new-key", *REPLACE).code == 0
+    assert before.items() <= desk.there().items() and len(desk.there()) == 2

@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 
-from fw_gear_deid.deid import Context
+from fw_gear_deid.deid import Context, dataset
+from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.parse import parse_profile
@@ -94,3 +95,33 @@ def test_private_elements_that_a_rule_names_may_stay(syntax: str) -> None:
 
 def test_without_recursion_a_rule_speaks_of_the_top_alone() -> None:
     unchanged(source(BELOW, "explicit"), context("", "    - name: PatientName\n      remove: true\n"))
+
+
+@pytest.mark.parametrize("syntax", ["explicit", "implicit", "big", "deflated"])
+@pytest.mark.parametrize("tag", [0x00080018, 0x0020000D])
+def test_uids_that_stayed_are_noticed(tag: int, syntax: str) -> None:
+    name = {0x00080018: "SOPInstanceUID", 0x0020000D: "StudyInstanceUID"}[tag]
+    data = source((text(0x0020000D, "UI", "1.2.3.5"),), syntax)
+    with pytest.raises(Unfit, match=r"is not different from the source|MediaStorageSOPInstanceUID is not"):
+        unchanged(data, context("", f"    - name: {name}\n      hashuid: true\n"))
+
+
+@pytest.mark.parametrize("raw", ["20200230", "20201301", "2020", "ZZSECRET", "20200101", "00000101"])
+@pytest.mark.parametrize("action", ["increment-date: true", "increment-datetime: true"])
+def test_dates_that_are_none_are_noticed(action: str, raw: str) -> None:
+    """Where a moved date stands now must be a date, whatever else it is."""
+    moment = "StudyDate" if action == "increment-date: true" else "AcquisitionDateTime"
+    node = text(0x00080020, "DA", "20200101") if moment == "StudyDate" else text(0x0008002A, "DT", "20200101120000")
+    ctx = context("  date-increment: 17\n", f"    - name: {moment}\n      {action}\n")
+    section = ctx.profile.dicom
+    assert section is not None
+    done = dataset.edit(dataset.open_file(source((node,), "explicit"), section), section, ctx.draw("p"), "p", ctx.today)
+    [(start, end, new)] = done.body
+    done.body = [(start, end, new[:8] + raw.ljust(len(new) - 8).encode())]
+    pieces, meta = part10.write(done.parts, done.meta, done.body)
+    legal = raw == "20200101" or (raw == "2020" and moment != "StudyDate")
+    if legal:
+        dataset.check(done, b"".join(pieces), meta)
+        return
+    with pytest.raises(Unfit, match="is not a date"):
+        dataset.check(done, b"".join(pieces), meta)
