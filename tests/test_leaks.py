@@ -126,6 +126,7 @@ def test_workspace_and_reports_are_private_wherever_they_are(desk: Desk) -> None
     assert json.loads(done.out) == {"private": 0o700, "ledger": 0o700, ".work": 0o700}
 
 
+@pytest.mark.clear
 def test_the_audit_of_a_job_has_no_originals(tmp_path: Path) -> None:
     """Of the file, of its containers, and of what the platform knows of the file."""
     pytest.importorskip("flywheel")

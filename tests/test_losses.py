@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,22 @@ def test_what_could_not_be_put_is_not_known(desk: Desk) -> None:
     assert len(desk.there()) == 2
 
 
+def test_without_hard_links_a_name_that_was_taken_for_nothing_is_free_again(desk: Desk) -> None:
+    desk.put({"S/V/A/1": instance(), "S/V/A/2": instance(number=2)})
+    hurt: list[str] = []
+
+    def hook(event: str, path: str) -> None:
+        if event == "os.link":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        if event == "os.rename" and ".work/00000000" in path and not hurt:
+            hurt.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert forked(desk.run, hook).code == 1
+    assert sorted(desk.states().values()) == ["failed", "released"]
+    assert len(desk.there()) == 1 and all(desk.there().values())
+
+
 @pytest.mark.parametrize("data", [instance()[:-3], b"", bytes(128) + b"DICM\2\0", b"no longer DICOM" * 20])
 def test_damage_at_the_source_takes_nothing_back(desk: Desk, data: bytes) -> None:
     """What was made of it when it could be read is good."""
@@ -185,19 +202,20 @@ def test_a_file_that_changed_since_it_was_listed_is_a_failure(
 
 
 def test_the_row_that_a_first_look_found_is_the_one_that_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file has another id by the time it is worked on: values of another patient would go into it."""
+    """The mapping goes by an id that the file has no more: values of another patient would go into it."""
     desk.rules(PROFILE.replace("PatientID\n      hash: true", "PatientID\n      replace-with: '{{ NEW }}'"))
     (desk.folder / "m.csv").write_text("PatientID,NEW\nP1,N1\nP2,N2\n")
     desk.put({"loose.dcm": instance("P1")})
-    real = workers.first_ids
+    real = workers._context
 
-    def other(path: Path, name: str, profile: Any) -> Any:
-        found = real(path, name, profile)
-        return found and {**found, "PatientID": "P2"}
+    def other(settings: Any, task: Any, *arguments: Any) -> Any:
+        assert task.row in (0, 2)
+        return real(settings, replace(task, row=3) if task.row else task, *arguments)
 
-    monkeypatch.setattr(workers, "first_ids", other)
+    monkeypatch.setattr(workers, "_context", other)
     assert desk.run("--mapping", str(desk.folder / "m.csv")).code == 1
     assert desk.states() == {"loose.dcm": "refused"} and not contents(desk.dest)
+    assert "is not the one that was noted of it" in desk.reasons()["loose.dcm"]
 
 
 # -- text ----------------------------------------------------------------------------------------------
@@ -276,3 +294,16 @@ def test_another_disc_at_the_same_place_takes_nothing_back_under_another_key(des
     (desk.folder / "key").write_text("another key of these tests, and of no others")
     assert desk.run("--new-key", *REPLACE).code == 0
     assert before.items() <= desk.there().items() and len(desk.there()) == 2
+
+
+def test_what_was_renamed_and_is_left_out_is_no_orphan(desk: Desk) -> None:
+    """Its instance is known by an earlier look, wherever it lies now."""
+    desk.put({"S/V/A/1": instance(), "T/V/A/1": instance("P2")})
+    assert desk.run().code == 0
+    (desk.source / "T").rename(desk.source / "U")
+    desk.run()
+    before = desk.there()
+    (desk.source / "U").rename(desk.source / "T")
+    desk.run("--only", "S")
+    assert "orphan" not in {row["state"] for row in desk.rows()}
+    assert desk.there() == before

@@ -6,12 +6,16 @@ import csv
 import errno
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fw_gear_deid.deid.container import deidentify_container
+from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.runner import release
 from fw_gear_deid.runner import run as running
 from fw_gear_deid.stores.folder import FolderSink
@@ -236,3 +240,70 @@ def test_ids_of_what_was_not_released_are_not_told(desk: Desk) -> None:
     refused = next(source for source, state in states.items() if state == "refused")
     assert ("GIVEN" in told) == (not refused.startswith("S/"))
     assert ("KEPT" in told) == (not refused.startswith("T/"))
+
+
+def test_a_ledger_that_cannot_be_read_is_not_passed_over(desk: Desk) -> None:
+    """Not even where another one could be begun beside it: what stands would be somebody's then."""
+    desk.put({"S/V/A/1": instance()})
+    assert desk.run().code == 0
+    (desk.private / "state.sqlite").write_bytes(b"no database" * 1000)
+    before = sorted(path.name for path in desk.private.iterdir())
+    desk.rules(PROFILE + "    - name: PatientSex\n      remove: true\n")
+    done = desk.run("--exists", "replace")
+    assert done.code == 1 and "the ledger cannot be read" in done.err
+    assert sorted(path.name for path in desk.private.iterdir()) == before
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_birth_dates_that_only_the_work_on_files_meets_are_compared(desk: Desk, strict: bool) -> None:
+    """Behind the first members of two archives of one subject."""
+    for number, born in enumerate(("19500101", "19600101", "19500101")):
+        members = {"1": instance(number=10 * number), "2": instance(number=10 * number + 1, PatientBirthDate=born)}
+        desk.put({f"S/V/A/{number}.zip": packed(members)})
+    done = desk.run(*(() if strict else ("--identity", "warn")))
+    states = set(desk.states().values())
+    assert (done.code, states) == ((1, {"refused"}) if strict else (0, {"released"}))
+    assert len(desk.there()) == (0 if strict else 3)
+    assert any("birth date" in reason for reason in desk.reasons().values()) == strict
+
+
+# -- sums ----------------------------------------------------------------------------------------------
+
+
+def test_a_series_is_summed_once(desk: Desk) -> None:
+    desk.put({f"x/{number}": instance(number=number) for number in range(3)})
+    assert desk.run().code == 0
+    rows = desk.rows()
+    assert len({row["destination"] for row in rows}) == 1
+    assert [int(row["members"]) for row in rows] == [3, 0, 0]
+    changes = len(desk.rows("audit.csv"))
+    assert [int(row["changes"]) for row in rows] == [changes, 0, 0]
+    assert desk.summary()["totals"]["changes"] == changes == sum(desk.summary()["actions"].values())
+    [size] = map(len, desk.there().values())
+    assert [int(row["bytes_out"]) for row in rows] == [size, 0, 0] and desk.summary()["totals"]["bytes_out"] == size
+
+
+def test_a_rule_found_nothing_when_it_found_nothing_in_any_file(desk: Desk) -> None:
+    rules = "".join(f"    - name: {name}\n      remove: true\n" for name in ("ImageComments", "StudyID", "StationName"))
+    desk.rules(PROFILE + rules)
+    desk.put(
+        {"S/V/A/1": instance(ImageComments="x"), "S/V/A/2": instance(number=2, StudyID="y"), "T/V/A/3": instance("P2")}
+    )
+    assert desk.run().code == 0
+    assert len(desk.summary()["rules_without_a_match"]) == 1
+
+
+def test_the_audit_of_containers_tells_what_stood_there() -> None:
+    flywheel = (
+        "flywheel: {subject: {fields: [{name: lastname, replace-with: MIDDLE}, {name: lastname, hash: true}, "
+        "{name: label, replace-with: MIDDLE}, {name: label, replace-with: LAST}]}}\n"
+    )
+    section = parse_profile(
+        "name: x\ndicom: {fields: [{name: PatientName, remove: true}]}\n" + flywheel, "p.yaml"
+    ).flywheel
+    assert section is not None
+    record = ContainerRecord("subject", "1", "FIRST", {"lastname": "ORIGINAL"}, {})
+    done = deidentify_container(record, section, lambda purpose: 0, date(2026, 1, 1))
+    told = {edit.path: (edit.before, edit.action) for edit in done.edits}
+    assert told["container subject.lastname"] == ("ORIGINAL", "hash")
+    assert told["container subject.label"] == ("FIRST", "replace-with") and done.label == "LAST"
