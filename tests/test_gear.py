@@ -83,6 +83,7 @@ def test_rerun_downloads_nothing(site: Site) -> None:
     assert sum(row["reason"].startswith("unchanged") for row in site.rows("again")) == 10
 
 
+@pytest.mark.clear
 def test_audit_with_originals_is_one_file(site: Site) -> None:
     """A job's output is flat: what the manifest's description says of it."""
     assert site.here(audit_originals=True)[0] == 0
