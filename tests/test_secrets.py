@@ -240,6 +240,19 @@ def test_a_key_that_is_none_is_not_quoted(desk: Desk, monkeypatch: pytest.Monkey
     assert "no API key" in call("run", "fw://lab/Stored", str(desk.dest), "--profile", str(desk.profile)).err
 
 
+def test_a_key_that_the_sdk_quotes_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("flywheel")
+    from fw_gear_deid.stores.flywheel import client
+
+    def refuses(key: str, **options: Any) -> Any:
+        raise ValueError(f"invalid API key: {key}")
+
+    monkeypatch.setattr(client.flywheel, "Client", refuses)
+    with pytest.raises(client.PlatformError, match=r"logging in \(ValueError\)") as caught:
+        client.Platform("site.example:PLANTED")
+    assert "PLANTED" not in str(caught.value) and caught.value.__cause__ is None
+
+
 def test_what_a_cluster_reads_has_no_secret(tmp_path: Path) -> None:
     cluster = pytest.importorskip("fw_gear_deid.runner.cluster", exc_type=ImportError)
     keyring = keys.of(SECRET.encode(), "here")
