@@ -23,6 +23,8 @@ bench: .venv/ready            ## our command beside its peers; BENCH="--all", "-
 	$(BIN)/python -m bench $(BENCH)
 dictionaries: .venv/ready     ## the DICOM tables, from the installed pydicom's
 	$(BIN)/python -m tests.dictionaries
+fuzz mutants: .venv/ready     ## mutated input; a program broken in one place after another. ARGS="--help"
+	$(BIN)/python -m tests.$@ $(ARGS)
 lock:                         ## pin what pyproject.toml asks for, with hashes and without hosts
 	sh docs/lock.sh
-.PHONY: setup check lint test demo bench dictionaries lock
+.PHONY: setup check lint test demo bench dictionaries fuzz mutants lock
