@@ -137,8 +137,14 @@ class Copy:
         path.write_text(text, encoding="utf-8")
         os.utime(path, (now := next(self._clock), now))
 
-    def test(self, tests: Sequence[str], *options: str, seconds: float = SECONDS) -> tuple[int | None, str]:
-        """Run tests until one fails; return pytest's exit code, None when they took too long, and what was said."""
+    def test(self, tests: Sequence[str], *options: str, seconds: float = 0) -> tuple[int | None, str]:
+        """Run tests until one fails; return pytest's exit code, None when they took too long, and what was said.
+
+        Parameters
+        ----------
+        seconds : float
+            How long they may take; 0 is what one mutant's may.
+        """
         with tempfile.TemporaryDirectory(dir=self.folder) as base:
             command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=line", *options,
                        f"--basetemp={base}/t", *tests]  # fmt: skip
@@ -147,7 +153,7 @@ class Copy:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             try:
-                said, _ = process.communicate(timeout=seconds)
+                said, _ = process.communicate(timeout=seconds or SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 said, _ = process.communicate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import lzma
 import os
 import resource
 import struct
@@ -17,8 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from fw_gear_deid.deid import Result
+from fw_gear_deid.formats.archive import budget, gz, layout
+from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.sample import MARKER
-from tests.desk import PROFILE, ROOT, Desk, Ran, instance, packed, plain
+from tests.desk import PROFILE, ROOT, Bench, Desk, Ran, instance, packed, plain
 from tests.dicom_files import IDENTITY, SYNTAXES, Leaf, deflate, encode, file_meta, meta_of, part10, text
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
@@ -57,6 +61,7 @@ class Entry:
     system: int = 3
     mode: int = 0o100644
     comment: bytes = b""
+    body: bytes | None = None
 
 
 def zipped(
@@ -66,11 +71,7 @@ def zipped(
     """Return an archive, written down from APPNOTE 4.3."""
     out, directory, base = bytearray(prefix), b"", 0 if shift else len(prefix)
     for one in entries:
-        body = (
-            one.data
-            if one.method != 8
-            else zlib.compressobj(6, zlib.DEFLATED, -15).compress(b"") + raw_deflated(one.data)
-        )
+        body = one.body if one.body is not None else one.data if one.method != 8 else raw_deflated(one.data)
         crc, at = zlib.crc32(one.data), len(out) - (len(prefix) - base)
         name = one.name if one.local is None else one.local
         out += struct.pack(
@@ -101,6 +102,15 @@ def zipped(
         else end
     )
     return bytes(out + comment)
+
+
+def into_the_directory() -> bytes:
+    """The last member's data ends in what begins the directory."""
+    begin = struct.pack("<4s4B", b"PK\1\2", 20, 3, 20, 0)
+    data = ONE + begin
+    size, crc = len(data), zlib.crc32(data)
+    out = zipped(Entry(b"a", ONE, method=0, crc=crc, local_crc=crc, size=size, local_size=size, packed=size))
+    return out[:18] + struct.pack("<L", size) + out[22:]
 
 
 def raw_deflated(data: bytes) -> bytes:
@@ -189,6 +199,11 @@ def zips() -> Cases:
         "fewer members than there are": (zipped(A, B, count=1), REFUSED),
         "of several disks": (zipped(A, disk=3), RELEASED),
         "no end": (zipped(A, end=b""), REFUSED),
+        "junk in what is packed": (zipped(Entry(b"a", ONE, body=raw_deflated(ONE) + M * 999)), REFUSED),
+        "a little junk in what is packed": (zipped(Entry(b"a", ONE, body=raw_deflated(ONE) + M)), RELEASED),
+        "a damaged note": (zipped(A, Entry(b"n.txt", b"a note", crc=7, local_crc=7)), REFUSED),
+        "called an archive": (zipped(A, Entry(b"x.tar.gz", bytes(range(200)))), REFUSED),
+        "into the directory": (into_the_directory(), REFUSED),
         "an end alone": (b"PK\5\6" + bytes(18), SKIPPED),
         "a bomb": (packed({"a": bytes(80 << 20)}), REFUSED),
         "a bomb of many": (packed({f"{n}.dcm": bytes(5 << 20) for n in range(66)}), REFUSED),
@@ -340,3 +355,32 @@ def test_hostile_files_of_the_corpus(desk: Desk) -> None:
     done = run(desk)
     no_harm(desk, done, len(files))
     assert desk.summary()["states"][RELEASED] > 20 and desk.summary()["states"][REFUSED] > 50
+
+
+# -- limits, tried where they end ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [*range(3, 12), 64])
+def test_a_member_that_nobody_lists_is_found_wherever_a_block_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(layout, "_BLOCK", block)
+    for data in (zipped(A, Entry(b"hidden", TWO, unlisted=True)), zipped(A, between=b"xyz" + zipped(B)[:60])):
+        with pytest.raises(Unfit, match="holds members that the archive's directory does not list"):
+            bench.deid(data)
+
+
+def test_a_member_has_a_largest_size() -> None:
+    one = budget.Budget()
+    one.add(1, budget.MAX_MEMBER, budget.MAX_MEMBER)
+    with pytest.raises(Unfit, match="member 2: it would grow beyond any real one"):
+        one.add(2, budget.MAX_MEMBER + 1, budget.MAX_MEMBER)
+
+
+def test_what_unpacking_needs_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """xz may ask for as much memory as its header says."""
+    data = lzma.compress(ONE)
+    assert isinstance(bench.deid(data, name="1.dcm.xz"), Result)
+    monkeypatch.setattr(gz, "_XZ_MEMORY", 1 << 16)
+    with pytest.raises(Unfit, match="what it is packed in is damaged"):
+        bench.deid(data, name="1.dcm.xz")
