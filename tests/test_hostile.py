@@ -107,9 +107,10 @@ def zipped(
 def into_the_directory() -> bytes:
     """The last member's data ends in what begins the directory."""
     begin = struct.pack("<4s4B", b"PK\1\2", 20, 3, 20, 0)
-    data = ONE + begin
+    image = instance(Rows=4, Columns=4, BitsAllocated=8, PixelData=bytes(16))  # what follows pixels is dropped
+    data = image + begin
     size, crc = len(data), zlib.crc32(data)
-    out = zipped(Entry(b"a", ONE, method=0, crc=crc, local_crc=crc, size=size, local_size=size, packed=size))
+    out = zipped(Entry(b"a", image, method=0, crc=crc, local_crc=crc, size=size, local_size=size, packed=size))
     return out[:18] + struct.pack("<L", size) + out[22:]
 
 
@@ -201,7 +202,7 @@ def zips() -> Cases:
         "no end": (zipped(A, end=b""), REFUSED),
         "junk in what is packed": (zipped(Entry(b"a", ONE, body=raw_deflated(ONE) + M * 999)), REFUSED),
         "a little junk in what is packed": (zipped(Entry(b"a", ONE, body=raw_deflated(ONE) + M)), RELEASED),
-        "a damaged note": (zipped(A, Entry(b"n.txt", b"a note", crc=7, local_crc=7)), REFUSED),
+        "a damaged note": (zipped(A, Entry(b"n.txt", b"a note" * 400_000, crc=7, local_crc=7)), REFUSED),
         "called an archive": (zipped(A, Entry(b"x.tar.gz", bytes(range(200)))), REFUSED),
         "into the directory": (into_the_directory(), REFUSED),
         "an end alone": (b"PK\5\6" + bytes(18), SKIPPED),

@@ -14,6 +14,7 @@ from fw_gear_deid.deid import Context
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.parse import parse_profile
 from tests.dicom_files import IDENTITY, SYNTAXES, Item, Leaf, Node, Seq, file_meta, meta_of, part10, text
 
@@ -201,3 +202,36 @@ def test_what_is_absent_is_made_where_that_is_asked_for(insert: bool) -> None:
     found, done = carried_out(rules("name: StudyDescription", action), [NAME])
     assert ("StudyDescription" in found) == insert
     assert [edit.after for edit in done.edits if edit.keyword == "StudyDescription"] == (["NEW"] if insert else [])
+
+
+def test_what_nobody_knows_a_vr_for_is_not_made() -> None:
+    with pytest.raises(Unfit, match="is absent, and no dictionary knows a VR to create it with"):
+        carried_out(rules('name: (0009,"ACME 1",01)', "replace-with: NEW"), [NAME])
+
+
+def test_a_sequence_takes_no_value() -> None:
+    with pytest.raises(Unfit, match=r"\(0008,1140\) is a sequence; remove it, or name"):
+        carried_out(rules("regex: Referenced.*Sequence", "replace-with: X"), [BELOW, NAME])
+
+
+def test_the_audit_counts_bytes_and_shows_none() -> None:
+    data = Leaf(0x00420011, "OB", b"ZZ SECRET ")
+    twice = rules("name: EncapsulatedDocument") + "    - regex: Encapsulated.*\n      remove: true\n"
+    found, done = carried_out(twice, [NAME, data])
+    assert "EncapsulatedDocument" not in found
+    assert [edit.before for edit in done.edits if edit.keyword == "EncapsulatedDocument"] == ["<10 bytes>"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "warned"),
+    [
+        ("date-increment: 0, fields: [{name: StudyDate, increment-date: true}]", True),
+        ("date-increment: 0.5, fields: [{name: StudyDate, increment-date: true}]", True),
+        ("date-increment: 0.5, fields: [{name: AcquisitionDateTime, increment-datetime: true}]", False),
+        ("date-increment: -3, fields: [{name: StudyDate, increment-date: true}]", False),
+        ("date-increment: 0, fields: [{name: StudyDate, increment-date: true, jitter-date: true}]", False),
+    ],
+)
+def test_dates_that_stay_are_warned_of(rule: str, warned: bool) -> None:
+    warnings = parse_profile(f"dicom: {{{rule}}}", "p.yaml").warnings
+    assert any("moves by less than a day" in one.message for one in warnings) == warned
