@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-RESULTS = 2
+RESULTS = 3
 """Raised when, and only when, the same source, profile and key give other output bytes than before.
 
 How members are packed does not count: with another codec there are other bytes around the same ones."""

@@ -153,6 +153,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         taking_part(items, branches),
         by_session=asked.session_level_profile,
         allow_shared=asked.allow_shared_ids,
+        given=dict(asked.limit),
     )
     sink = ends.sink()
     keyring, identity = _keyring(asked, ledger, reports, sink.identity)
@@ -181,7 +182,9 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         dry_run=asked.dry_run,
         quiet=asked.quiet,
         strict=asked.identity == "strict",
+        strict_rules=asked.strict_rules,
         root=ends.root,
+        limits=dict(asked.limit),
         facts={"profile_source": planned.level},
     )
     if not asked.quiet:

@@ -24,6 +24,8 @@ from fw_gear_deid.stores.flywheel.source import FlywheelSource, fields_of
 
 _ENDED = frozenset({"complete", "failed", "cancelled"})
 _REPORTS = ("audit.csv", "files.csv", "summary.json")
+_NO_MATTER = ("fan_out", "workers", "debug", "limits")
+"""Options that change no byte of a result."""
 _POLL = 10  # of the pauses that ``wait`` counts in: ten seconds on a site, none in tests
 
 
@@ -88,7 +90,7 @@ def keep(own: Path, output: Path) -> None:
 
 def _fingerprint(config: GearConfig, work: str, holds: str) -> str:
     """Return what tells whether an earlier job did the same work on the same files."""
-    options = {name: value for name, value in config.options.items() if name not in ("fan_out", "workers", "debug")}
+    options = {name: value for name, value in config.options.items() if name not in _NO_MATTER}
     mapping = config.files.get("mapping_csv")
     content = sha256(mapping.path.read_bytes()).hexdigest() if mapping else ""
     text = json.dumps([RESULTS, options, work, content, holds], sort_keys=True)

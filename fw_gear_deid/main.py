@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from fw_gear_deid import __version__, fanout, keys, parser
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
 from fw_gear_deid.model.frozen import frozen
@@ -80,6 +81,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     options = config.options
     problems: list[str] = []
     _check_options(config, problems)
+    given = _collect(problems, lambda: _limits(config)) or {}
     sites = _collect(problems, lambda: _sites(config))
     planned = _collect(problems, lambda: _profile(config, sites)) if sites else None
     secret = _collect(problems, lambda: _keyring(config, sites.source.project if sites else ""))
@@ -99,6 +101,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         branches,
         by_session=bool(options["session_level_profile"]),
         allow_shared=bool(options["allow_shared_ids"]),
+        given=given,
     )
     _say_first(config, sites, planned, key_from)
     _say(f"files: {len(items)}")
@@ -133,6 +136,8 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         prune=bool(options["prune"]),
         whole=source.level == "project" and not divided and not source.file,
         strict=options["identity"] == "strict",
+        limits=given,
+        strict_rules=bool(options["strict_rules"]),
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
     )
@@ -211,6 +216,13 @@ def _keyring(config: GearConfig, project: str) -> tuple[Keyring, str]:
     if config.secret is not None:
         return keys.of(config.secret.encode(), "context value deid_secret"), "deid_secret"
     return Keyring(sha256(f"fw-gear-deid {project}".encode()).digest()), "project"
+
+
+def _limits(config: GearConfig) -> dict[str, int]:
+    try:
+        return limits.read_all(str(config.options["limits"] or ""))
+    except ValueError as error:
+        raise UsageError(f"config limits: {error}") from None
 
 
 def _collect(problems: list[str], work: Callable[[], T]) -> T | None:

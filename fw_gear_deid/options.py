@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.frozen import frozen
 
 
@@ -50,6 +51,14 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number from 1")
     return int(text)
+
+
+def a_limit(text: str) -> tuple[str, int]:
+    """Read ``NAME=VALUE``."""
+    try:
+        return limits.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @frozen
@@ -119,6 +128,9 @@ class Options:
     check: Annotated[bool, Word("compare what stands in DEST by SHA-256, not by size and time")] = False
     new_key: Annotated[bool, Word("make everything in DEST anew with another key")] = False
     verify: Annotated[str, Word("checks before release", choices=("strict", "report", "off"), gear="verify")] = "strict"
+    strict_rules: Annotated[
+        bool, Word("refuse a file in which a rule of its section finds nothing", gear="strict_rules")
+    ] = False
     labels: Annotated[str, Word("folder names at DEST", choices=("rules", "keep"), gear="labels")] = "rules"
     compression: Annotated[
         str, Word("how members are deflated: quickly, or well", choices=("fast", "small"), gear="compression")
@@ -136,6 +148,11 @@ class Options:
     key_file: Annotated[
         Path | None, Word("the secret behind pseudonyms and jitter", "F", read=Path, gear="key_file")
     ] = None
+    limit: Annotated[
+        tuple[tuple[str, int], ...],
+        Word("let a file take more, or less: elements, inflated, seconds ...", "NAME=VALUE", read=a_limit, many=True,
+             gear="limits"),
+    ] = ()  # fmt: skip
     dry_run: Annotated[bool, Word("everything but writing; the reports are written", gear="dry_run")] = False
     quiet: Annotated[bool, Word("no progress; the last line only when something was refused or failed")] = False
 
@@ -199,10 +216,22 @@ def made(values: Mapping[str, object]) -> Options:
             value = Path(value)
         elif name in ("source", "dest", "profile") and value is not None:
             value = os.fspath(value)  # type: ignore[call-overload]
+        elif word is not None and word.read is a_limit:
+            value = _limits(name, value)
         elif word is not None and word.many:
             value = (value,) if isinstance(value, str) else tuple(_texts(value))
         out[name] = value
     return Options(**out)
+
+
+def _limits(name: str, value: object) -> tuple[tuple[str, int], ...]:
+    """Return limits from a mapping of numbers or texts, or from texts as of the command line."""
+    if isinstance(value, Mapping):
+        value = [f"{key}={number}" for key, number in value.items()]
+    try:
+        return tuple(limits.read(one) for one in _texts((value,) if isinstance(value, str) else value))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _texts(value: object) -> Sequence[str]:

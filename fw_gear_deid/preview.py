@@ -8,17 +8,22 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.deid import Context, dataset, document, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
+from fw_gear_deid.deid.incoming import Incoming
+from fw_gear_deid.deid.member import passing_of, rows_of, whole
 from fw_gear_deid.deid.notes import ids_of
+from fw_gear_deid.deid.pair import is_volume
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import tag_of
@@ -31,7 +36,7 @@ from fw_gear_deid.profile.compiled import DicomSection, FieldSection, Profile
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
 from fw_gear_deid.runner.sieve import Sieve
-from fw_gear_deid.runner.workers import Settings, Task, silence
+from fw_gear_deid.runner.workers import Settings, Task, pseudonyms_of, silence
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.system import private
 
@@ -50,12 +55,15 @@ class Asked:
         Where to write the two-rows-per-file CSV. It holds identifiers in clear.
     include, exclude : tuple of str
         Patterns, as of ``run``.
+    limits : mapping of str to int
+        Those that were set.
     """
 
     places: Sequence[Place]
     table: Path | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    limits: limits.Given = field(default_factory=dict)
 
 
 @frozen
@@ -135,7 +143,7 @@ def _files(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[
     today = datetime.now(UTC).date()
     for place in asked.places:
         items = sieve.sift(place.items, place.branches)
-        settings = Settings(place.source, book, keyring, today, "off", place.path, originals=True)
+        settings = Settings(place.source, book, keyring, today, "off", place.path, originals=True, limits=asked.limits)
         people, tasks = whose(items, place.branches, settings)
         for item in items:
             name = item.id if place.path.is_file() else f"{place.path}/{item.id}"
@@ -146,13 +154,31 @@ def _files(asked: Asked, book: ProfileBook, keyring: Keyring) -> Iterator[tuple[
                 if item.problem or item.id in people.problems:
                     raise Unfit(item.problem or people.problems[item.id])
                 file = place.source.fetch(item, place.path)
-                found = sort(file, item.name, book.base)
-                for member, base, incoming in files(file, found, book.base, DicomSection, FieldSection):
-                    yield f"{name}!{member}" if member else name, task, (base, incoming.all())
+                with limits.within(asked.limits, item.size):
+                    found = sort(file, item.name, book.base)
+                    for member, base, incoming in files(file, found, book.base, DicomSection, FieldSection):
+                        data = _taken(incoming, base, book.base)
+                        if data is not None:
+                            yield f"{name}!{member}" if member else name, task, (base, data)
             except OSError as error:
                 yield name, task, Unfit(f"it cannot be read ({error.strerror})")
             except Unfit as error:
                 yield name, task, error
+
+
+def _taken(incoming: Incoming, base: str, profile: Profile) -> bytes | None:
+    """Return the bytes of a file, or its beginning where only that has fields; None where nothing in it has."""
+    section = takes(profile, base, incoming.data[:HEAD])
+    if not isinstance(section, FieldSection):
+        return incoming.all()
+    if is_volume(incoming.data, base, section.match):
+        return None
+    passing = passing_of(incoming, section)
+    if passing is None:
+        return whole(incoming, section)
+    for _ in passing.rest():  # that it is damaged is told, too
+        pass
+    return passing.beginning
 
 
 Columns = list[tuple[str, AnySelector]]
@@ -178,8 +204,13 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
     base, data = given
     section = takes(book.base, base, data[:HEAD])
     header = part10.look(data, dataset.WATCHED) if isinstance(section, DicomSection) else None
-    profile = book.for_file(task.labels, ids_of(header) if header is not None else {}, task.pseudonyms)
-    ctx = Context(profile, keyring, task.person, datetime.now(UTC).date(), "off")
+    known = pseudonyms_of(task, section, keyring)
+    profile = book.for_file(task.labels, ids_of(header) if header is not None else {}, known)
+    ctx = replace(
+        Context(profile, keyring, task.person, datetime.now(UTC).date(), "off"),
+        subjects=task.subjects,
+        pseudonym=known.get("subject.pseudonym", ""),
+    )
     match takes(profile, base, data[:HEAD]):
         case DicomSection() as section:
             return _instance(data, section, ctx, columns)
@@ -202,7 +233,7 @@ def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns
 
 
 def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
-    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""))
+    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""), rows=rows_of(section, ctx))
     result = document.opened(document.written(data, edited), section)
     before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))
     _tell(edited.edits)

@@ -34,6 +34,7 @@ from fw_gear_deid.model.outcome import Edit, Skipped, Trail
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.sample import MARKER
 from tests import planted
+from tests.elements import are_read_alike
 
 ROOT = Path(__file__).resolve().parents[1]
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -54,7 +55,7 @@ dicom:
 """
 MORE = PROFILE + "    - name: PatientSex\n      remove: true\n"
 SAME_LABEL = PROFILE + "flywheel:\n  subject:\n    fields:\n      - name: label\n        replace-with: SAME\n"
-FILE_COLUMNS = "source,destination,state,reason,changes,members,bytes_in,bytes_out,sha256_out,seconds"
+FILE_COLUMNS = "source,destination,state,reason,changes,members,bytes_in,bytes_out,sha256_out,seconds,risks"
 AUDIT_COLUMNS = "file,member,path,keyword,vr,action,rule,before,after"
 Files = Mapping[str, bytes]
 
@@ -97,14 +98,13 @@ def edits_of(trail: Trail) -> list[tuple[str, Edit]]:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder by relative path."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".fw-gear-deid"  # what DEST tells of itself
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
 def folders(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
+    return {path for path in found if not path.startswith(".fw-gear-deid")}  # what DEST tells of itself
 
 
 def plain(data: bytes) -> bytes:
@@ -171,8 +171,12 @@ class Desk:
         return ["run", *places, *named, *keyed, *workers, *options]
 
     def run(self, *options: str, source: Path | None = None, dest: Path | None = None) -> Ran:
-        """Run in this process."""
-        return call(*self.arguments(*options, source=source, dest=dest))
+        """Run in this process; what is released, pydicom reads as this program does."""
+        done = call(*self.arguments(*options, source=source, dest=dest))
+        there = Path(dest or self.dest)
+        if "off" not in options and os.access(there, os.R_OK):
+            are_read_alike(there.rglob("*"))
+        return done
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a process of its own that cannot be far ahead of who reads its progress."""
@@ -311,7 +315,10 @@ class Bench:
         (self.folder / "source").write_bytes(data)
         made = parse_profile(profile, "p.yaml")
         context = Context(made, Keyring(b"k" * 32), subject, date(2026, 1, 1), "strict", originals=True)
-        return deidentify(self.folder / "source", name, context, self.folder / "result")
+        done = deidentify(self.folder / "source", name, context, self.folder / "result")
+        if isinstance(done, Result):
+            are_read_alike([self.folder / "result"])
+        return done
 
     def archive(self, data: bytes, profile: str = PROFILE, name: str = "x.zip") -> zipfile.ZipFile:
         done = self.deid(data, profile, name)

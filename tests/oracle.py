@@ -402,9 +402,10 @@ def _is_meant(ds: Dataset, tag: int, selector: Selector, way: tuple[Step, ...], 
                 and all(wanted in (None, index) for (_, wanted), (_, index) in zip(steps, way, strict=True))
             )
         case RegexAt(pattern, hex_pattern):
-            names = [datadict.keyword_for_tag(step) for step, _ in (*way, (tag, 0))]
+            names = [datadict.keyword_for_tag(step) or f"{step:08x}" for step, _ in way]
+            names.append(datadict.keyword_for_tag(tag))
             numbers = [str(index) for _, index in way]
-            by_name = ".".join(sum(zip(names, [*numbers, ""], strict=True), ())).rstrip(".") if all(names) else ""
+            by_name = ".".join(sum(zip(names, [*numbers, ""], strict=True), ())).rstrip(".") if names[-1] else ""
             tags = [f"{step:08x}" for step, _ in (*way, (tag, 0))]
             by_tag = ".".join(sum(zip(tags, [*numbers, ""], strict=True), ())).rstrip(".")
             return bool(by_name and pattern.match(by_name)) or bool(hex_pattern.match(by_tag))

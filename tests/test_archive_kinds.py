@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from fw_gear_deid.deid import Result
-from fw_gear_deid.formats.archive import budget, stem
-from fw_gear_deid.model.errors import Malformed, Unfit
+from fw_gear_deid.formats.archive import stem
+from fw_gear_deid.model.errors import Beyond, Malformed, Unfit
+from fw_gear_deid.model.limits import LIMITS, within
 from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.sample import MARKER
 from tests import dicom_files
@@ -322,19 +323,18 @@ def test_packed_bomb(bench: Bench) -> None:
         for _ in range(120):
             packer.write(bytes(1 << 20))
     tracemalloc.start()
-    with pytest.raises(Malformed, match="beyond any real"):
+    with pytest.raises(Beyond, match="beyond the limit 'inflated'"):
         bench.deid(stream.getvalue(), name="1.dcm.gz")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3 * budget.FREE
+    assert peak < 3 * LIMITS["inflated"].default
     bomb = gzip.compress(tarred({"1": instance(), "2": bytes(120 << 20)}))
-    with pytest.raises(Malformed, match=r"beyond any real|larger than the archive can be"):
+    with pytest.raises(Unfit, match=r"beyond the limit|larger than the archive can be"):
         bench.deid(bomb, name="x.tgz")
 
 
-def test_number_of_members_of_a_tar(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "MAX_MEMBERS", 10)
-    with pytest.raises(Malformed, match="more than 10"):
+def test_number_of_members_of_a_tar(bench: Bench) -> None:
+    with within({"members": 10}, 0), pytest.raises(Beyond, match="'members', 10 here"):
         bench.deid(tarred({f"{n}": b"x" for n in range(11)}))
 
 

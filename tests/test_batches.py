@@ -224,8 +224,8 @@ def test_lines_are_as_a_csv_writer_has_them() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7, 20_000])
 def test_lines_come_back_as_they_were_taken(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "_PIECE", 1000)
-    monkeypatch.setattr(reports, "_FEED", 13)
+    monkeypatch.setattr(audit, "_PIECE", 1000)
+    monkeypatch.setattr(audit, "_FEED", 13)
     edits = [Edit(f"({n:08x})", "K", "LO", "remove", "rule", "before", ODD[n % len(ODD)]) for n in range(count)]
     scribe = Scribe(originals=False)
     for edit in edits:

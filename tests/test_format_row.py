@@ -94,7 +94,7 @@ FORMAT = Format(
     regex=True,
 )
 '''
-ROW = {"from fw_gear_deid.formats import json_text, later, plain\n": "from fw_gear_deid.formats import json_text, later, plain, toy\n",
+ROW = {"from fw_gear_deid.formats.row import Format\n": "from fw_gear_deid.formats import toy\nfrom fw_gear_deid.formats.row import Format\n",
        "    dicom.FORMAT,\n": "    dicom.FORMAT,\n    toy.FORMAT,\n"}  # fmt: skip
 VECTORS = """\
 - name: a-key-goes-and-all-else-stays

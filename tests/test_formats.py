@@ -58,15 +58,15 @@ def test_rows_are_told_apart() -> None:
     assert TABLE[0].key == "dicom"
     assert TABLE[-1].key == "filename"
     assert not any(row.special and row.codec is not None for row in TABLE)
-    shared = {"reader", "delimiter", "remove-private-tags"}
+    shared = {"reader", "delimiter", "subject-column", "remove-private-tags"}
     options = [name for row in TABLE for name in row.options if name not in shared]
     assert len(set(options)) == len(options)
 
 
 def test_content_is_of_one_format_at_most() -> None:
-    heads = (instance(), JPEG, PNG, b"II*\0", b"MM\0*", bytes(344) + b"n+1\0", b"<?xml version", b"{}", b"")
+    heads = (instance(), JPEG, PNG, b"II*\0", b"MM\0*", b"II+\0", bytes(344) + b"n+1\0", b"<?xml version", b"{}", b"")
     told = [[row.key for row in TABLE if row.sniff(head)] for head in heads]
-    assert told == [["dicom"], ["jpg"], ["png"], ["tiff"], ["tiff"], ["nifti"], ["xml"], [], []]
+    assert told == [["dicom"], ["jpg"], ["png"], ["tiff"], ["tiff"], ["tiff"], ["nifti"], ["xml"], [], []]
     assert [one.key for head in heads if (one := known(head))] == [
         keys[0] for keys in told if keys and keys[0] in BUILT
     ]
@@ -88,7 +88,7 @@ def test_content_is_of_one_format_at_most() -> None:
         (TAKEN.replace("{fields", "{enforce-file-filter: true, fields") + COPIES, "IM1", instance(), None),
         (TAKEN.replace("{fields", "{enforce-file-filter: true, fields") + COPIES, "a.dcm", instance(), "dicom"),
         (
-            "json: {fields: [{name: x, remove: true}]}\njpg: {fields: []}\n",
+            "json: {fields: [{name: x, remove: true}]}\njpg: {remove-exif: true}\n",
             "a.json",
             JPEG,
             "jpg",

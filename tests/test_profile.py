@@ -615,7 +615,7 @@ WARNINGS = {
     "keep-alone": (entry("name: PatientID\nkeep: true"), "did you mean remove-undefined?"),
     "name-taken-over": (names("output: '{x}.dcm'\ninput-regex: (?P<x>.*)"), "{x} is taken over from the name"),
     "filename": ("filename:\n  filenames:\n    - {output: x, input-regex: .}\n", "copies files as they are"),
-    "later": (REMOVE + "xml:\n  fields: []\n", "the xml section is not carried out"),
+    "comments": (REMOVE + "xml:\n  fields: [{name: //a, remove: true}]\n", "comments may say anything"),
     "unmatched": (REMOVE + "zip:\n  allow-unmatched-files: true\n", "is not honoured"),
     "deid-log": ("deid-log: ~/log.csv\n" + REMOVE, "not written"),
 }

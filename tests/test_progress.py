@@ -173,7 +173,7 @@ def test_log_names_no_other_file(capsys: pytest.CaptureFixture[str], other: str,
 
 # -- what it ends with ---------------------------------------------------------------------------------
 
-JSON = "name: xml\nxml:\n  fields: []\n"
+XML = "name: xml\nxml:\n  fields: [{name: //a, remove: true}]\n"
 TEXT = "name: text\nfilename:\n  file-filter: ['*.txt']\n  filenames:\n    - input-regex: ^(?P<n>.+)$\n      output: '{n}'\n"
 UNTAKEN = PROFILE + "  filenames:\n    - input-regex: ^(?P<n>x.+)$\n      output: '{n}.dcm'\n"
 
@@ -185,7 +185,7 @@ UNTAKEN = PROFILE + "  filenames:\n    - input-regex: ^(?P<n>x.+)$\n      output
         ({"a.pdf": PDF, "S/V/A/b.pdf": PDF}, PROFILE, [], 0, "Nothing was released: 2 skipped (2 other file); "),
         ({"S/V/A/1": instance(), "a.pdf": PDF}, TEXT, [], 1, "Nothing was released: 2 skipped (2 other file); "),
         ({"S/V/A/1.zip": packed({"1": instance()})}, TEXT, [], 1, "Nothing was released: 1 skipped (1 other file); "),
-        ({"S/V/A/1.zip": packed({"1": instance()})}, JSON, [], 1, "Nothing was released: 1 skipped (1 other file); "),
+        ({"S/V/A/1.zip": packed({"1": instance()})}, XML, [], 1, "Nothing was released: 1 skipped (1 other file); "),
         ({"S/V/A/1": instance()}, UNTAKEN, [], 0, "Nothing was released: 1 skipped (1 excluded); "),
         ({"S/V/A/1": instance()}, PROFILE, ["--exclude", "S"], 0, "Nothing was released: 1 skipped (1 excluded); "),
         ({"S/V/A/1": instance()}, PROFILE, ["--dry-run"], 0, "dry run: would release 1; "),

@@ -164,7 +164,7 @@ def test_profile_without_dicom_takes_nothing_back(desk: Desk) -> None:
     desk.put({"S/V/A/1": instance()})
     desk.run()
     first = desk.there()
-    desk.rules("xml:\n  fields:\n    - name: a\n      remove: true\n")
+    desk.rules("xml:\n  fields:\n    - name: //a\n      remove: true\n")
     desk.run("--exists", "replace")
     assert desk.there() == first
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
-from fw_gear_deid.deid import dataset
+from fw_gear_deid.deid import Result, dataset
 from fw_gear_deid.formats.dicom import level, part10, walk
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.verify.source import TRAILING
+from tests.desk import PROFILE, Bench, edits_of, instance
 from tests.dicom_files import IDENTITY, SYNTAXES, Item, Node, Seq, Syntax, encode, text
 from tests.dicom_files import part10 as built
 
@@ -223,3 +227,18 @@ def test_the_inflated_data_set_must_be_the_source_s() -> None:
     last[-1] ^= 1
     honest.parts.body_src = bytes(last)
     refused(honest, "not the data set of the source")
+
+
+def test_an_item_behind_one_that_ends_with_a_sequence(bench: Bench) -> None:
+    """Where it is put, two sequences end; the outer one gets it."""
+    inner = Dataset()
+    inner.add_new(0x00090010, "LO", "SOMEBODY")
+    inner.add_new(0x00091005, "SQ", [Dataset()])
+    ds = pydicom.dcmread(io.BytesIO(instance()))
+    ds.ReferencedImageSequence = [inner]
+    stream = io.BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    rules = PROFILE + "    - name: ReferencedImageSequence.1.Modality\n      replace-with: MR\n"
+    done = bench.deid(stream.getvalue(), rules, "1.dcm")
+    assert isinstance(done, Result)
+    assert "(0008,1140)[1](0008,0060)" in [edit.path for _, edit in edits_of(done.trail)]

@@ -18,8 +18,13 @@ DEAR = {
     "multiprocessing", "numpy", "pandas", "pydicom", "random", "secrets", "socket", "ssl", "tempfile", "tqdm", "urllib.request",
 }  # fmt: skip
 """Modules that take their time, and that nothing on the way to one file needs."""
-TABLE = {
-    f"fw_gear_deid.formats.{name}" for name in ("dicom", "dicom.sniff", "json_text", "later", "plain", "row", "spans")
+TABLE = {"fw_gear_deid.formats.dicom", "fw_gear_deid.formats.dicom.sniff"} | {
+    f"fw_gear_deid.formats.{name}"
+    for name in (
+        *("json_text", "later", "plain", "row", "spans", "xml", "keyvalue", "jpg", "png", "tiff"),
+        *("tables", "cells", "fixed"),
+        *("nifti", "nifti.document", "nifti.layout", "nifti.mrs"),
+    )
 }
 SCRIPT = """
 import sys

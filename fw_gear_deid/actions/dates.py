@@ -6,14 +6,14 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from fw_gear_deid.actions import unreadable
-from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
+from fw_gear_deid.actions.shift import UNITS, Shift
+from fw_gear_deid.actions.spec import Given, Option, Spec
 from fw_gear_deid.actions.unreadable import REFUSE, each
-from fw_gear_deid.model.action import MOVED, Action, At, Result, Texts
+from fw_gear_deid.model.action import MOVED, SHIFTED, Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
 
 DEFAULT_DATE, DEFAULT_DATETIME = "%Y%m%d", "%Y%m%d%H%M%S.%f"  # the profile language's defaults for DICOM
-UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", "weeks")  # of timedelta
 _SINGLE = frozenset({"LT", "ST", "UR", "UT"})  # VRs in which a comma or backslash is text
 _MICROSECOND = 6  # digits
 _PADDING = " \t\r\n\0"
@@ -42,43 +42,6 @@ _NO_DAY = (
 )
 _NO_DATE = "the value is no date in the format that the rule expects; see date-format, or regex-sub for odd ones"
 _LIMIT = re.compile(r"([+-]?\d+)\s*(years?|weeks?|days?)")
-
-
-def whole_offset(number: int, reach: int) -> int:
-    """Return a whole number in [-reach, reach] that is not 0, spread evenly over ``number``.
-
-    >>> sorted(whole_offset(n, 2) for n in range(4))
-    [-2, -1, 1, 2]
-    """
-    at = number % (2 * reach)
-    return at - reach if at < reach else at - reach + 1
-
-
-@frozen
-class Shift:
-    """By how much to move: fixed days, and with ``jitter-date`` an offset of the subject's own.
-
-    Attributes
-    ----------
-    days : float
-        ``date-increment`` or its override; may be fractional or negative.
-    jitter : int
-        ``jitter-range``; 0 without ``jitter-date``.
-    unit : str
-        ``jitter-unit``, a keyword of timedelta.
-    """
-
-    days: float
-    jitter: int = 0
-    unit: str = "days"
-
-    def delta(self, at: At) -> timedelta:
-        """Return the distance for the subject at hand: one for all dates with the same range and unit."""
-        moved = timedelta(days=self.days)
-        if self.jitter:
-            steps = whole_offset(at.draw(f"jitter-date {self.jitter} {self.unit}"), self.jitter)
-            moved += timedelta(**{self.unit: steps})
-        return moved
 
 
 @frozen
@@ -152,6 +115,8 @@ class IncrementDatetime:
     low: str = ""
     high: str = ""
     key: str = "increment-datetime"
+    loose: bool = False
+    """Also take a date-time as ISO 8601 writes it, and write it in ``form``."""
     unreadable: str = REFUSE
 
     def __call__(self, texts: Texts, at: At) -> Result:
@@ -173,11 +138,22 @@ class IncrementDatetime:
         suffix = zone[1] if zone else ""
         plain = zone.string[: zone.start()] if zone else plain
         if self.form == DEFAULT_DATETIME:
+            plain = _joined(plain) if self.loose else plain
             if not dicom and not _TO_THE_DAY.fullmatch(plain):
                 raise Unreadable("the value is no date-time to the day or finer")
             return self._move_parts(plain, at) + (suffix.replace(":", "") if dicom else suffix)
         plain, form = _to_precision(plain, self.form, at.vr)
-        return _write(self._moved(_parse(plain, form), at), form) + suffix
+        return _write(self._moved(self._read(plain, form), at), form) + suffix
+
+    def _read(self, text: str, form: str) -> datetime:
+        try:
+            return _parse(text, form)
+        except Unreadable:
+            joined = _joined(text) if self.loose else ""
+            if not _TO_THE_DAY.fullmatch(joined):
+                raise
+            whole, _, fraction = joined.partition(".")
+            return _parse(f"{whole:0<14}.{(fraction or '0')[:_MICROSECOND]}", DEFAULT_DATETIME)
 
     def _move_parts(self, text: str, at: At) -> str:
         """Move a date-time of DICOM: what it does not tell is the first there is, and is not told afterwards."""
@@ -193,6 +169,19 @@ class IncrementDatetime:
 
     def _moved(self, moment: datetime, at: At) -> datetime:
         return _clamp(_add(moment, self.shift.delta(at)), self.low, self.high, at)
+
+
+def _joined(text: str) -> str:
+    """Return a date-time of ISO 8601, to the day or finer, without what stands between its parts.
+
+    >>> _joined("2020-02-29T13:45:01.5"), _joined("20200229"), _joined("29.02.2020")
+    ('20200229134501.5', '20200229', '29.02.2020')
+    """
+    match = _DT.fullmatch(text)
+    if match is None or match[4] is None:
+        return text
+    parts = "".join(part or "" for part in match.group(1, 3, 4, 5, 6, 7))
+    return parts + (f".{match[8]}" if match[8] else "")
 
 
 def _to_precision(text: str, form: str, vr: str) -> tuple[str, str]:
@@ -252,10 +241,11 @@ def limit(text: str, today: date) -> datetime:
 
 
 def _clamp(moment: datetime, low: str, high: str, at: At) -> datetime:
+    zone = moment.tzinfo  # a limit is a day wherever the moment is
     if low:
-        moment = max(moment, limit(low, at.today))
+        moment = max(moment, limit(low, at.today).replace(tzinfo=zone))
     if high:
-        moment = min(moment, limit(high, at.today))
+        moment = min(moment, limit(high, at.today).replace(tzinfo=zone))
     return moment
 
 
@@ -397,14 +387,34 @@ def _is_format(given: Given, option: str) -> bool:
 
 
 def _warns(action: Action, kind: str | None, settled: bool) -> str:
-    """Warn of dates that come out as they went in: a fraction of a day has no effect on a date without a time."""
-    if not settled or kind == RECORD or not isinstance(action, IncrementDate | IncrementDatetime):
+    """Warn of dates and times that come out as they went in."""
+    if not settled or not isinstance(action, IncrementDate | IncrementDatetime):
         return ""
-    if action.shift.jitter:
+    shift, codes = action.shift, _codes(action.form)
+    if not codes & _DATES:
+        stays = not shift.moves_clocks
+        return "moves by whole days: a time of day stays as it is" if stays else ""
+    to_the_day = isinstance(action, IncrementDate) and not codes & _CLOCKS
+    stays = not shift.moves_dates if to_the_day else not shift.jitter and not shift.days
+    return "moves by less than a day: the value stays as it is" if stays else ""
+
+
+def promise(action: Action) -> str:
+    """Return what a date that moves promises: to be another one, where no subject's shift, and no limit, lets it be."""
+    if not isinstance(action, IncrementDate | IncrementDatetime):
         return ""
-    days = action.shift.days
-    lost = isinstance(action, IncrementDate) and 0 < days < 1 and action.form == DEFAULT_DATE
-    return "moves by less than a day: the value stays as it is" if not days or lost else ""
+    codes = _codes(action.form)
+    whole = bool(codes & set("Ycx")) and bool(codes & set("djcx"))
+    limited = bool(action.low or action.high)
+    return SHIFTED if action.shift.moves_dates and whole and not limited else ""
+
+
+def _codes(form: str) -> set[str]:
+    """Return the letters of a format; a timestamp tells date and time."""
+    return {"c"} if form == "timestamp" else set(re.findall(r"%(.)", form))
+
+
+_DATES, _CLOCKS = set("YyGmbBdjcxUWVaAwu"), set("HIpMSfXc")  # codes that tell something of the day, and of its time
 
 
 DATE_FORMAT = Option("str", DEFAULT_DATE, section=True, stand_in=DEFAULT_DATE, problem=format_problem)
@@ -431,6 +441,7 @@ DATE = Spec(
     options=_SHIFT | {"date-format": DATE_FORMAT},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     promise=MOVED,
+    sure=promise,
     warns=_warns,
     moves=True,
     numbers=True,
@@ -443,6 +454,7 @@ DATETIME = Spec(
     options=_SHIFT | {"datetime-format": DATETIME_FORMAT},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     promise=MOVED,
+    sure=promise,
     warns=_warns,
     moves=True,
     numbers=True,

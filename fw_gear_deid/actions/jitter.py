@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from struct import pack, unpack
 
 from fw_gear_deid.actions import unreadable
-from fw_gear_deid.actions.dates import (
-    DATE_FORMAT,
-    DATETIME_FORMAT,
-    IncrementDate,
-    IncrementDatetime,
-    Shift,
-    whole_offset,
-)
+from fw_gear_deid.actions.dates import DATE_FORMAT, DATETIME_FORMAT, IncrementDate, IncrementDatetime
+from fw_gear_deid.actions.dates import promise as promise_of_dates
+from fw_gear_deid.actions.shift import Shift, whole_offset
 from fw_gear_deid.actions.spec import Given, Option, Spec
 from fw_gear_deid.actions.unreadable import REFUSE, instead
-from fw_gear_deid.model.action import Action, At, Result, Texts
+from fw_gear_deid.model.action import SHIFTED, Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
 
 INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DS_MAX = 16  # characters, PS3.5 Table 6.2-1
+_US_MAX = 65535
 _EXPONENT_MAX = 300  # about what FD holds; beyond it lie hours of arithmetic
 
 
@@ -63,17 +60,23 @@ class Jitter:
             return texts
         try:
             number = self._number(texts)
+            drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
         except Unreadable as error:
             return instead(self.unreadable, error)
-        drawn = at.draw(f"jitter {self.name} {self.reach} {self.whole}")
+        offset = whole_offset(drawn, int(self.reach)) if self.whole else (drawn / 2**255 - 1) * self.reach
+        offset = offset or self.reach / 2
+        # at a limit it goes the other way, where that is in
+        moved = (self._moved(number, way, at.vr) for way in (offset, -offset))
+        return (next((text for text in moved if _read(text, at.vr) != _read(texts[0], at.vr)), texts[0]),)
+
+    def _moved(self, number: Decimal, offset: float, vr: str) -> str:
         if self.whole:
-            return (self._whole(int(number), whole_offset(drawn, int(self.reach)), at.vr),)
-        offset = (drawn / 2**255 - 1) * self.reach or self.reach / 2
-        if at.vr in INTEGER_VRS:
+            return self._whole(int(number), int(offset), vr)
+        if vr in INTEGER_VRS:
             moved = int(float(number) + offset)
             step = 1 if offset > 0 else -1
-            return (self._whole(int(number), moved - int(number) or step, at.vr),)
-        return (self._real(float(number), offset, at.vr),)
+            return self._whole(int(number), moved - int(number) or step, vr)
+        return self._real(float(number), offset, vr)
 
     def _number(self, texts: Texts) -> Decimal:
         if len(texts) != 1:
@@ -93,18 +96,18 @@ class Jitter:
         if vr in ("UL", "US", "UV"):
             moved = max(0, moved)
         if vr == "US":
-            moved = min(65535, moved)
+            moved = min(_US_MAX, moved)
         return str(int(moved))
 
     def _real(self, number: float, offset: float, vr: str) -> str:
-        if number + offset == number:
-            raise Unfit("jitter-range is too small to change a value as large as this one")
         moved = self._clamp(number + offset)
         text = str(float(moved))
         digits = 15
         while vr == "DS" and len(text) > _DS_MAX:
             text = f"{moved:.{digits}g}"
             digits -= 1
+        if _read(text, vr) == _read(str(number), vr) and (number + offset == number or moved != number):
+            raise Unfit("jitter-range is too small to change a value as large as this one")
         return text
 
     def _clamp(self, number: float) -> float:
@@ -113,6 +116,33 @@ class Jitter:
         if self.high is not None:
             number = min(number, type(number)(self.high))
         return number
+
+
+def _read(text: str, vr: str) -> Decimal:
+    """Return a number as it is stored: FL and FD have 24 and 53 bits of it (PS3.5 Table 6.2-1)."""
+    number = Decimal(text)
+    try:
+        kind = {"FL": "<f", "FD": "<d"}.get(vr)
+        return Decimal(unpack(kind, pack(kind, number))[0]) if kind else number
+    except OverflowError:
+        return number
+
+
+def _promise(action: Action) -> str:
+    """Return what a number promises: to be another one, where limits leave room."""
+    if not isinstance(action, Jitter):
+        return promise_of_dates(action)
+    low, high = action.low, action.high
+    least = 0 if low is None else max(low, 0)  # of US, which ends at 0 and 65535
+    return SHIFTED if least < (_US_MAX if high is None else min(high, _US_MAX)) else ""
+
+
+def _warns(action: Action, kind: str | None, settled: bool) -> str:
+    """Warn of numbers that come out as they went in."""
+    if not settled or not isinstance(action, Jitter) or action.low is None or action.high is None:
+        return ""
+    stays = action.low >= action.high
+    return "jitter-min and jitter-max leave no room: all values are the same afterwards" if stays else ""
 
 
 def _build(given: Given) -> Action | None:
@@ -154,6 +184,8 @@ SPEC = Spec(
         unreadable.KEY: unreadable.OPTION,
     },
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
+    sure=_promise,
+    warns=_warns,
     moves=True,
     numbers=True,
 )

@@ -144,6 +144,10 @@ def _never(action: Action) -> bool:
     return False
 
 
+def _nothing_more(action: Action) -> str:
+    return ""
+
+
 def _no_texts(action: Action) -> Texts:
     return ()
 
@@ -175,6 +179,8 @@ class Spec:
         Words of other tools → what to write instead.
     promise : str
         What verification holds a result to: ``NOTHING``, ``GONE``, ``EQUALS``, ``DIFFERS`` or ``MOVED``.
+    sure : callable
+        Action → what it promises more than others of its kind, by its options; empty for nothing.
     appends : callable
         Action → whether ``EQUALS`` counts for the last values alone: those that were there stay before them.
     texts : callable
@@ -206,6 +212,7 @@ class Spec:
     not_true: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     promise: str = NOTHING
+    sure: Callable[[Action], str] = _nothing_more
     appends: Callable[[Action], bool] = _never
     texts: Callable[[Action], Texts] = _no_texts
     misfit: Callable[[Action, str], str] = _fits
@@ -224,7 +231,7 @@ class Spec:
 
     def promised(self, action: Action) -> str:
         """Return what an action of this kind promises: ``ENDS`` where it appends."""
-        return ENDS if self.appends(action) else self.promise
+        return ENDS if self.appends(action) else self.sure(action) or self.promise
 
     @property
     def own(self) -> dict[str, Option]:

@@ -15,7 +15,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path)
     parser.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
     parser.add_argument("--csv", type=Path, metavar="F", help="two rows per file, as 'fw deid test' writes them")
-    options.add(parser, "mapping", "session_level_profile", "allow_shared_ids", "include", "exclude", "key_file")
+    options.add(
+        parser, "mapping", "session_level_profile", "allow_shared_ids", "include", "exclude", "limit", "key_file"
+    )
     parser.set_defaults(command=show)
 
 
@@ -30,7 +32,9 @@ def show(arguments: argparse.Namespace) -> int:
         [branch for place in places for branch in place.branches],
         by_session=arguments.session_level_profile,
         allow_shared=arguments.allow_shared_ids,
+        given=dict(arguments.limit or ()),
     )
     keyring = keys.load(arguments.key_file) if arguments.key_file else keys.passing()
-    asked = preview.Asked(places, arguments.csv, tuple(arguments.include or ()), tuple(arguments.exclude or ()))
+    include, exclude = tuple(arguments.include or ()), tuple(arguments.exclude or ())
+    asked = preview.Asked(places, arguments.csv, include, exclude, dict(arguments.limit or ()))
     return 1 if preview.preview(asked, book, keyring) else 0

@@ -8,17 +8,20 @@ from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.member import Done, deidentify_member, takes
 from fw_gear_deid.deid.names import NoTemplate
+from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.sort import Found, coming, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.deid.trail import Scribe
-from fw_gear_deid.formats.archive import methods, zips
+from fw_gear_deid.formats.archive import called_archive, methods, zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always, Edit, Released, Skipped, Trail
 from fw_gear_deid.model.portable import same_name_key, sanitize
-from fw_gear_deid.profile.compiled import ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, ZipSection
+from fw_gear_deid.verify.known import Known
 
 
 @frozen
@@ -59,8 +62,14 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
                 return rewritten
             written, work = rewritten
             size = source.stat().st_size
-            released = _released(out, written, len(work.written), work.unmatched, size)
-            return Result(replace(released, reason=work.told()), work.sorting or {}, work.ruled, work.trail)
+            released = replace(
+                _released(out, written, len(work.written), size),
+                reason=work.told(),
+                unmatched=ctx.profile.without(work.matched),
+                sections=frozenset(work.sections),
+                risks=tuple(work.risks),
+            )
+            return Result(released, work.sorting or {}, work.ruled, work.trail)
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
@@ -76,7 +85,9 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         bytes_in=source.stat().st_size,
         bytes_out=size,
         sha256=digest.hexdigest(),
-        unmatched=done.unmatched,
+        unmatched=ctx.profile.without(done.matched),
+        sections=done.sections,
+        risks=done.risks,
     )
     scribe = Scribe(ctx.originals)
     scribe.edits("", done.edits)
@@ -95,7 +106,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     taken: set[str] = set()
     sorting: dict[str, str] = {}
     ruled: frozenset[str] = frozenset()
-    unmatched: frozenset[int] | None = None
+    matched: set[int] = set()
     size = 0
     with zips.Target(out, small=ctx.small) as target:
         for position, (source, name) in enumerate(sources, 1):
@@ -110,14 +121,34 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             taken.add(key)
             zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
             scribe.edits(done.name, done.edits)
-            unmatched = done.unmatched if unmatched is None else unmatched & done.unmatched
+            matched |= done.matched
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
             ruled |= done.ruled
     name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx, min(taken))
-    released = _released(out, name, len(sources), unmatched, size)
+    released = replace(
+        _released(out, name, len(sources), size),
+        unmatched=ctx.profile.without(matched),
+        sections=done.sections,
+    )
     return Result(released, sorting, ruled, scribe.end())
+
+
+def taught(source: Path, name: str, ctx: Context) -> Context:
+    """Return a context in which names are held against what goes from a companion, too.
+
+    What is wrong with it, the work on it tells.
+    """
+    known = ctx.beside or Known()
+    own = replace(ctx, notes=Notes(), watch=Watch(), shares=None, beside=None)
+    try:
+        found = sort(source, name, ctx.profile)
+        if isinstance(found.section, DicomSection | FieldSection):
+            deidentify_member(coming(source, found), found.name, own).teach(known)
+    except Unfit:
+        return ctx
+    return replace(ctx, beside=known)
 
 
 def _series_name(uid: str, ctx: Context, member: str) -> str:
@@ -141,7 +172,6 @@ def _released(
     out: Path,
     name: str,
     members: int,
-    unmatched: frozenset[int] | None,
     bytes_in: int,
 ) -> Released:
     with out.open("rb") as stream:
@@ -152,10 +182,10 @@ def _released(
         bytes_in=bytes_in,
         bytes_out=out.stat().st_size,
         sha256=digest,
-        unmatched=unmatched or frozenset(),
     )
 
 
 __all__ = [
-    "Context", "Done", "Result", "deidentify", "deidentify_series", "files", "first_ids", "sort", "survey", "takes",
+    "Context", "Done", "Result", "called_archive", "deidentify", "deidentify_series", "files", "first_ids", "sort",
+    "survey", "takes",
 ]  # fmt: skip

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.deid import pair
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
 from fw_gear_deid.deid.names import NoTemplate, from_templates
-from fw_gear_deid.deid.sort import OTHER, check_inside, is_left, section_of
+from fw_gear_deid.deid.sort import OTHER, check_inside, for_members, inside, is_archive, is_left, section_of
 from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
@@ -45,6 +48,8 @@ class Work:
     scribe: Scribe
     standing: set[str] = field(default_factory=set)
     """Texts of the de-identified headers, as letters and digits."""
+    kept: set[str] = field(default_factory=set)
+    """Names of files that come from the source's, and all those in archives in it."""
     folders: dict[str, str] = field(default_factory=dict)
     """Folder of the source → its name."""
     written: list[str] = field(default_factory=list)
@@ -58,7 +63,11 @@ class Work:
     """Position of the first dropped member that is a file of somebody's."""
     outside: int = 0
     """Bytes that belong to no member."""
-    unmatched: frozenset[int] | None = None
+    sections: set[str] = field(default_factory=set)
+    """Keys of those that took members."""
+    matched: set[int] = field(default_factory=set)
+    """Rules that found something in a member."""
+    risks: dict[str, None] = field(default_factory=dict)
     sorting: dict[str, str] | None = None
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
@@ -99,14 +108,29 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
     Unfit
         One bad member, a name that stands twice, an archive inside that hides something, or one that is not sane.
     """
+    return _archived(source, name, ctx, out)
+
+
+def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.BytesIO) -> tuple[str, Work] | Skipped:
     with open_archive(source) as archive:
-        work = _rewrite(archive, ctx, out, Work(known_of(ctx), Scribe(ctx.originals)))
+        ctx = replace(ctx, profile=for_members(archive, ctx.profile), archive=archive)
+        work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals)))
         if not work.written:
             return _skipped(work)
-        if any(_folder(name, ctx, work) != written for name, written in work.folders.items()):
-            # a folder of an early member carries what only a later one told us to look for, or is no longer known to
+        if any(_folder(name, ctx, work) != written for name, written in work.folders.items()) or any(
+            map(work.known.told_by, work.kept)
+        ):
+            # a name of an early member carries what only a later one told us to look for, or is no longer known to
+            ctx = replace(ctx, around=work.known, shares=None)
             work = _rewrite(archive, ctx, out, Work(work.known, Scribe(ctx.originals), work.standing))
         return _finish(archive, archive.zip_name(name), ctx, work)
+
+
+def _known(ctx: Context) -> Known:
+    known = known_of(ctx)
+    if ctx.around is not None:
+        known.merge(ctx.around)
+    return known
 
 
 def _skipped(work: Work) -> Skipped:
@@ -120,7 +144,7 @@ def _skipped(work: Work) -> Skipped:
     return Skipped(f"{OTHER}an archive with no member that a section takes ({listed or 'it is empty'})")
 
 
-def _rewrite(archive: Archive, ctx: Context, out: Path, work: Work) -> Work:
+def _rewrite(archive: Archive, ctx: Context, out: Path | io.BytesIO, work: Work) -> Work:
     section = ctx.profile.zip
     taken: dict[str, int] = {}  # name → which of those that were written
     marks = array("Q")  # size and check sum of what each was made of
@@ -150,6 +174,8 @@ def _rewrite(archive: Archive, ctx: Context, out: Path, work: Work) -> Work:
                 raise type(error)(f"member {member.position}: {error}") from None
             work.written.append(written)
             work.scribe.edits(written, (*result.edits, *moved))
+            if result.inside.lines:
+                work.scribe.below(written, result.inside)
         work.outside = archive.outside
         if section.validate_members and work.written and work.stray:
             raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
@@ -196,7 +222,10 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming | 
     result, body = found
     result.teach(work.known)
     work.standing |= {plainly(text) for text in result.sorting.values() if text}
-    work.unmatched = result.unmatched if work.unmatched is None else work.unmatched & result.unmatched
+    work.sections |= result.sections
+    work.kept |= result.kept
+    work.matched |= result.matched
+    work.risks |= dict.fromkeys(result.risks)
     if result.read is not None:
         work.first = work.first or result
         work.ruled |= result.ruled
@@ -213,10 +242,12 @@ def made(member: Member, ctx: Context) -> tuple[Done, Incoming] | str:
     Unfit
     """
     incoming = begun(member, ctx)
+    if isinstance(incoming, Done):
+        return incoming, Incoming(iter(()), 0)
     if isinstance(incoming, str):
         return incoming
     try:
-        return deidentify_member(incoming, PurePosixPath(member.name).name, ctx), incoming
+        return deidentify_member(incoming, PurePosixPath(member.name).name, beside(member, ctx)), incoming
     except Unfit as error:
         incoming.drain()  # that it is damaged says more
         if not isinstance(error, NoTemplate):
@@ -224,16 +255,60 @@ def made(member: Member, ctx: Context) -> tuple[Done, Incoming] | str:
         return UNNAMED
 
 
-def begun(member: Member, ctx: Context) -> Incoming | str:
-    """Return a member that a section takes, or what it is in a word."""
-    section, data = section_of(member, ctx.profile), None
+def beside(member: Member, ctx: Context) -> Context:
+    """Let the work on a member find the other half of its pair."""
+    return replace(ctx, other=partial(pair.among, ctx.archive, PurePosixPath(member.name).parent))
+
+
+def begun(member: Member, ctx: Context) -> Done | Incoming | str:
+    """Return a member that a section takes, or what it is in a word; of an archive what became of it.
+
+    Raises
+    ------
+    Unfit
+    """
+    data = None
+    if is_archive(member):
+        data = inside(member, ctx.depth + 1)
+        if (found := _nested(data, PurePosixPath(member.name).name, ctx)) is not None:
+            return found
+    section = section_of(member, ctx.profile)
     if is_left(section) and not litter_of(member.name):
-        data = check_inside(member, ctx.profile)
+        data = check_inside(member, ctx.profile, data=data)
     if section is None:
         if data is None and not litter_of(member.name):
             member.check()  # what is damaged may have been an image
         return _word(member, ctx)
     return Incoming(member.pieces() if data is None else iter((data,)), member.size)
+
+
+def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
+    """De-identify an archive in an archive; None where no section takes anything in it, a word where it is left out.
+
+    Raises
+    ------
+    Unfit
+    """
+    out = io.BytesIO()
+    found = _archived(data, name, replace(ctx, depth=ctx.depth + 1, shares=None), out)
+    if isinstance(found, Skipped):
+        return UNNAMED if found.reason.startswith("excluded") else None
+    written, work = found
+    return Done(
+        name=written,
+        pieces=iter((out.getvalue(),)),
+        edits=(),
+        sections=frozenset(work.sections),
+        matched=frozenset(work.matched),
+        risks=tuple(work.risks),
+        sorting=work.sorting or {},
+        ruled=work.ruled,
+        read=work.first.read if work.first is not None else None,
+        whose=work.known.tells_whose,
+        kept=frozenset({written, *work.kept, *work.folders.values()}),
+        inside=work.trail,
+        known=work.known,
+    )
 
 
 def _word(member: Member, ctx: Context) -> str:
@@ -263,9 +338,12 @@ def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, 
     else:
         written = [work.folders.setdefault(folder, _folder(folder, ctx, work)) for folder in folders]
         rule = Always.NAME.value
-    name = "/".join([*written, result.name])
     moved = renamed("/".join(folders), "/".join(written), rule)
-    return name, [replace(edit, path="folder") for edit in moved]
+    own, edits = result.name, [replace(edit, path="folder") for edit in moved]
+    if own in result.kept and ctx.around is not None:
+        own, rule = templated(own, work.known, "", ctx)
+        edits += renamed(result.name, own, rule)
+    return "/".join([*written, own]), edits
 
 
 def _folder(name: str, ctx: Context, work: Work) -> str:

@@ -6,16 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.bids import Entities
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.person import NO_ID
+from fw_gear_deid.model.person import NO_ID, Person
 from fw_gear_deid.profile.compiled import Profile
+from fw_gear_deid.verify.known import Known
 
 if TYPE_CHECKING:
+    from fw_gear_deid.deid.incoming import Incoming
     from fw_gear_deid.deid.shares import Shares
+    from fw_gear_deid.formats.archive import Archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,27 @@ class Context:
         Take the time for the fewest bytes where members are deflated.
     originals : bool
         Let what is told of a change have the value before it.
+    strict_rules : bool
+        A file in which a rule of its section finds nothing is refused.
+    subjects : mapping of str to str
+        What the subjects of the run are found by that tables name, sealed → text of the person; as ``columns.Rows``.
+    pseudonym : str
+        Text of ``subject.pseudonym`` that the profile was filled with; empty for none.
+    entities : Entities or None
+        Labels of a tree in the layout of BIDS, which names and texts of its files follow.
+    beside : Known or None
+        What its companions teach: names of one stem stay one.
+    depth : int
+        How many archives its file is in.
+    around : Known or None
+        What names in an archive in an archive may not carry besides what it teaches itself.
     shares : Shares or None
         Members that were made beforehand.
+    archive : Archive or None
+        What its file is a member of.
+    other : callable or None
+        Base names that the other half of a pair may have → its own, and its bytes from their start; None where there
+        is none.
     """
 
     profile: Profile
@@ -61,12 +85,31 @@ class Context:
     watch: Watch = field(default_factory=Watch)
     small: bool = False
     originals: bool = False
+    strict_rules: bool = False
+    subjects: Mapping[str, str] = field(default_factory=dict)
+    pseudonym: str = ""
+    entities: Entities | None = None
+    beside: Known | None = None
+    depth: int = 0
+    around: Known | None = None
     shares: Shares | None = None
+    archive: Archive | None = None
+    other: Callable[[tuple[str, ...]], tuple[str, Incoming] | None] | None = None
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:
         """Return the stream of the person at hand, or of another; without one whoever draws is refused."""
         known = self.person or person
         return self.keyring.draw(known) if known else _nobody
+
+    def follow(self, text: str) -> str:
+        """Return a name or text of a tree in the layout of BIDS with the labels of the destination."""
+        return self.entities.replaced(text, self._stranger) if self.entities is not None else text
+
+    def _stranger(self, key: str) -> str:
+        """Return the label of a subject, or session, that has no folder: as if it had one, and nothing told more."""
+        subject, _, session = key.partition("/")
+        person = Person("folder", (normalize("NFC", subject),)).text
+        return self.keyring.session(person, f"folder {session}") if session else self.keyring.subject(person)
 
 
 def _nobody(purpose: str) -> int:

@@ -13,14 +13,15 @@ from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
+from fw_gear_deid.model.action import MOVED
 from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, keyword_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
-from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector
+from fw_gear_deid.model.selectors import AnySelector, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
-from fw_gear_deid.plan.places import Places
-from fw_gear_deid.profile.compiled import DicomSection
+from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, Places
+from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.verify.instance import Checker
 from fw_gear_deid.verify.promises import Promise, Promises
 from fw_gear_deid.verify.source import TRAILING, Span
@@ -70,20 +71,20 @@ class Plan:
     def checker(self) -> Checker:
         """The checks of results."""
         if self._checker is None:
-            promises = [
-                Promise(
-                    rule.selector,
-                    ACTIONS[rule.action.key].promised(rule.action),
-                    ACTIONS[rule.action.key].texts(rule.action),
-                    f"{rule.label} {rule.action.key}",
-                )
-                for rule in self.section.rules
-            ]
-            named = (rule.selector for rule in self.section.rules if isinstance(rule.selector, PrivateAt))
-            stay = frozenset((one.group, one.creator, one.element) for one in named)
-            told = Promises(promises, recurse=self.section.recurse, stay=stay if self.section.remove_private else None)
+            told = Promises(
+                [*self._options(), *map(_promise, self.section.rules)],
+                recurse=self.section.recurse,
+                stay=self.places.named_private if self.section.remove_private else None,
+                unnamed=ESSENTIAL if self.section.remove_undefined else None,
+                meta=META_STAYS | SIGNED.keys(),
+            )
             self._checker = Checker(told, self.section.creators)
         return self._checker
+
+    def _options(self) -> Iterator[Promise]:
+        """Yield what options promise of single elements; rules that name them go before."""
+        if self.section.age:
+            yield Promise(TagAt(PATIENT_AGE), MOVED, (), "patient-age-from-birthdate")
 
     def nowhere(self, encodings: tuple[str, ...]) -> Memory:
         """Return a memory of nobody: nothing is drawn from it."""
@@ -98,6 +99,17 @@ class Plan:
                 self._memories.clear()
             known = self._memories[key] = Memory(Surroundings(encodings, draw, today))
         return known
+
+
+def _promise(rule: Rule) -> Promise:
+    spec = ACTIONS[rule.action.key]
+    return Promise(
+        rule.selector,
+        spec.promised(rule.action),
+        spec.texts(rule.action),
+        f"{rule.label} {rule.action.key}",
+        keeps=spec.keeps,
+    )
 
 
 _PLANS: dict[int, Plan] = {}

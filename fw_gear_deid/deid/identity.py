@@ -9,7 +9,16 @@ from functools import lru_cache
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.person import OTHER_BIRTH_DATE, SEVERAL, Born, Identity, Person, contradict
+from fw_gear_deid.model.person import (
+    OTHER_BIRTH_DATE,
+    SEVERAL,
+    Born,
+    Identity,
+    Person,
+    contradict,
+    is_placeholder,
+    plain,
+)
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.model.words import is_neutral
 
@@ -17,6 +26,7 @@ PATIENT_ID, SERIES_UID = 0x00100020, 0x0020000E
 _PATIENT = {
     "IssuerOfPatientID": 0x00100021, "PatientID": PATIENT_ID, "PatientBirthDate": 0x00100030, "PatientName": 0x00100010,
 }  # fmt: skip
+_SUB = "sub-"  # of BIDS
 _NO_TEXT = "\udc80b"  # half of a surrogate pair stands in no decoded text
 _UIDS = {"study": 0x0020000D, "series": SERIES_UID, "instance": 0x00080018}
 
@@ -52,6 +62,24 @@ def person_of(fields: Fields, keyring: Keyring) -> str | None:
     """Return the person that the PatientID tells; None without a usable one."""
     known = identity_of(fields, keyring).id
     return Person("id", (known,)).text if known else None
+
+
+def keys_of(text: str, keyring: Keyring) -> frozenset[str]:
+    """Return what a subject is found by that a table names, sealed: as a label or a PatientID, with ``sub-`` or not.
+
+    An id with an issuer is not found by the id alone.
+    """
+    bare = plain(text).removeprefix(_SUB)
+    if is_placeholder(bare):
+        return frozenset()
+    ids = (_sealed(keyring, ("", one, "", "")).id for one in (bare, _SUB + bare))
+    return frozenset({label_key(text, keyring), *ids}) - {""}
+
+
+def label_key(label: str, keyring: Keyring) -> str:
+    """Return what a subject is found by that has a label; empty for one that tells nobody."""
+    bare = plain(label).removeprefix(_SUB)
+    return "" if is_placeholder(bare) else keyring.stamp("label", bare)
 
 
 def tells_whose(fields: Fields) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from fw_gear_deid.formats.dicom.wire import Cut
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Unfit
 
 _LARGE = 8 << 20  # bytes; a file up to this size is its beginning
@@ -96,7 +98,10 @@ class Incoming:
         Unfit
             As ``rest``.
         """
-        return b"".join((self.data, *self.rest()))
+        held = _holding(self.data)
+        for piece in self.rest():
+            held.write(piece)
+        return held.getvalue()
 
     def drain(self) -> None:
         """Make sure that all of it is sound; nobody wants it.
@@ -111,20 +116,29 @@ class Incoming:
 
     def _read(self, size: int) -> None:
         """Have so many bytes at hand, or somewhat more."""
-        held = [self.data] if self.data else []
+        held = _holding(self.data)
         while size >= self.total or self._size < size:
             piece = next(self._pieces, None)
             if piece is None:
                 self.total = self._size
                 break
-            held.append(piece)
-        self.data = b"".join(held)
+            held.write(piece)
+        self.data = held.getvalue()
 
     def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        budget = limits.now()
         try:
             for piece in pieces:
+                budget.tick()
                 self._size += len(piece)
                 yield piece
         except Unfit as damage:
             self._damage = damage  # who asks again is told the same
             raise
+
+
+def _holding(data: bytes) -> io.BytesIO:
+    """Return what takes more bytes behind these: a list of pieces that is joined takes them twice."""
+    held = io.BytesIO(data)
+    held.seek(0, io.SEEK_END)
+    return held

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from fw_gear_deid.deid import dataset, document
+from fw_gear_deid.deid import dataset, document, pair
+from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
+from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.names import from_templates, may_stay, suffix_of
+from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
+from fw_gear_deid.deid.passing import Passing
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
-from fw_gear_deid.formats.archive import HEAD
+from fw_gear_deid.formats.archive import HEAD, PIECE, packed
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import Always, Edit, Trail
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
@@ -27,6 +32,7 @@ from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
+_TOLD = 5  # rules that a reason names
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -50,8 +56,13 @@ class Done:
     pieces : iterator of bytes
         All of it, once. An error on the way, or at the end, takes back what came.
     edits : tuple of Edit
-    unmatched : frozenset of int
-        Rules that found nothing.
+        All of them when the last piece has come.
+    sections : frozenset of str
+        Keys of the sections that took it, or what is in it.
+    matched : frozenset of int
+        Rules that found something.
+    risks : tuple of str
+        Words for what is in it and may tell whose it is though no rule names it.
     sorting : dict of str to str
         Texts of the sorting tags after de-identification; empty outside DICOM.
     ruled : frozenset of str
@@ -62,21 +73,34 @@ class Done:
         As ``Edited.unread``.
     whose : bool
         It says, or said, whose it is.
+    kept : frozenset of str
+        Names in it that come from the source's: its own, those of folders and files in an archive.
+    inside : Trail
+        Of an archive: what was changed in its members.
+    known : Known or None
+        Of an archive: what names around it may not carry.
     """
 
     name: str
     pieces: Iterator[bytes]
     edits: tuple[Edit, ...]
-    unmatched: frozenset[int] = frozenset()
+    sections: frozenset[str] = frozenset()
+    matched: frozenset[int] = frozenset()
+    risks: tuple[str, ...] = ()
     sorting: dict[str, str] = field(default_factory=dict)
     ruled: frozenset[str] = frozenset()
     read: Callable[[AnySelector], str | None] | None = None
     unread: Callable[[], Iterable[tuple[str, str]]] = tuple
     whose: bool = False
+    kept: frozenset[str] = frozenset()
+    inside: Trail = field(default_factory=Trail)
+    known: Known | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
-        known.learn(self.edits)
+        known.learn(edit for edit in self.edits if edit.path != "filename")  # what a name was tells nothing by itself
+        if self.known is not None:
+            known.merge(self.known)
         for text, vr in self.unread():
             known.add(text, vr)
         known.tells_whose |= self.whose
@@ -161,18 +185,21 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     ctx.notes.add(before, edited.after)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "")
     if section.filenames:
-        written, rule = from_templates(section.filenames, name, edited.read, at), section.filenames[0].label
+        written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
+        rule = section.filenames[0].label
     else:
         written, rule = _default_name(edited.after, name, ctx), "default name"
     pieces, meta = part10.write(parts, edited.meta, edited.body)
     written_bytes = b"".join(pieces)
+    del pieces  # which are all of it once more
     if ctx.verify != "off":
         dataset.check(edited, written_bytes, meta, behind)
     done = Done(
         name=written,
         pieces=_pieces(written_bytes, source, behind),
         edits=edited.edits,
-        unmatched=ctx.profile.without(edited.matched),
+        sections=frozenset({section.match.key}),
+        matched=found_by(section, edited.matched, ctx),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -181,10 +208,27 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
+        done.kept = frozenset({done.name})
     if ctx.acquisition and ctx.acquisition in (done.sorting[keyword] for keyword in DESCRIPTIONS):
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:
+    """Return the rules that found something in a file of their section.
+
+    Raises
+    ------
+    Unfit
+        Some found nothing, and the run is to refuse that.
+    """
+    if ctx.strict_rules:
+        idle = [rule.label for rule in section.rules if rule.index not in matched]
+        if idle:
+            more = f" and {len(idle) - _TOLD} more" if len(idle) > _TOLD else ""
+            raise Unfit(f"rules that find nothing in it: {', '.join(idle[:_TOLD])}{more}")
+    return frozenset(matched)
 
 
 def _pieces(beginning: bytes, source: Incoming, behind: int) -> Iterator[bytes]:
@@ -205,6 +249,9 @@ def known_of(ctx: Context, *files: Done) -> Known:
     for text in ctx.telling:
         known.add(text, "")
         known.tells_whose |= not is_neutral(text)
+    known.tells_whose |= ctx.entities is not None  # names of a layout are made of its words
+    if ctx.beside is not None:
+        known.merge(ctx.beside)
     for one in files:
         one.teach(known)
     return known
@@ -214,7 +261,7 @@ def templated(name: str, known: Known, rule: str, ctx: Context) -> tuple[str, st
     """Return a name that ``filenames`` gives, and its rule; a neutral one where it carries what a rule took away."""
     if not known.told_by(name):
         return name, rule
-    return ctx.keyring.name("file", name) + suffix_of(name), Always.NAME.value
+    return _pseudonym(name, ctx), Always.NAME.value
 
 
 def held(sorting: Mapping[str, str], known: Known) -> dict[str, str]:
@@ -248,12 +295,40 @@ def _default_name(after: Fields, name: str, ctx: Context) -> str:
 
 
 def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> Done:
-    """De-identify a file of a format that is read whole."""
-    if source.total > document.codec_of(section).most:
-        raise Unfit(f"it is larger than {section.match.key} files are read")
-    data = source.all()
+    """De-identify a file of a format that has fields: all of it, or its beginning while the rest passes through."""
+    if (halves := pair.halves(source, name, section.match, ctx)) is not None:
+        return _half(halves, name, section, ctx)
+    passing = passing_of(source, section)
+    data = passing.beginning if passing is not None else whole(source, section)
+    result, edited, done = _edited(data, name, section, ctx)
+    _name(done, name, edited, ctx)
+    if passing is not None:
+        done.pieces = _passed(result, passing, done, ctx)
+    return done
+
+
+def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -> Done:
+    """De-identify half of a pair; the other one has to be as it should, too, before a byte of it comes."""
+    result, edited, done = _edited(halves.header.beginning, name, section, ctx)
+    _name(done, name, edited, ctx)
+    if section.filenames:  # where there is no name for one, both stay behind
+        from_templates(section.filenames, halves.other, edited.read, edited.at)
+    if halves.is_header:
+        done.pieces = chain(halves.check(), _passed(result, halves.header, done, ctx))
+        return done
+    volume = halves.there()
+    blank = bytes(len(volume.beginning))
+    done.edits = tuple(edit for edit in done.edits if edit.path == "filename")
+    if volume.beginning != blank:
+        done.edits += (Edit("bytes in front of the volume", "", "", "remove", Always.BEFORE.value, "", ""),)
+    done.pieces = _passed(blank, volume, done, ctx)
+    return done
+
+
+def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
-    edited = document.edit(data, section, at)
+    follow = ctx.follow if ctx.entities is not None else None
+    edited = document.edit(data, section, at, follow, rows_of(section, ctx))
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -261,25 +336,76 @@ def _whole(source: Incoming, name: str, section: FieldSection, ctx: Context) -> 
         name=name,
         pieces=iter((result,)),
         edits=edited.edits,
-        unmatched=ctx.profile.without(edited.matched),
+        sections=frozenset({section.match.key}),
+        matched=found_by(section, edited.matched, ctx),
+        risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
     )
-    known = known_of(ctx, done)
+    return result, edited, done
+
+
+def _name(done: Done, name: str, edited: Edited, ctx: Context) -> None:
+    """Name a result: by templates, or as much of its own as may be kept, or a neutral one."""
+    known, section = known_of(ctx, done), edited.section
     if section.filenames:
-        written = from_templates(section.filenames, name, edited.read, edited.at)
+        written = ctx.follow(from_templates(section.filenames, name, edited.read, edited.at))
         done.name, rule = templated(written, known, section.filenames[0].label, ctx)
     else:
-        done.name, rule = safe_name(name, known, (), ctx, "file"), Always.NAME.value
+        done.name, rule = _own_name(name, known, ctx)
+    done.kept = frozenset({done.name})
     done.edits = (*done.edits, *renamed(name, done.name, rule))
-    return done
+
+
+def passing_of(source: Incoming, section: FieldSection) -> Passing | None:
+    """Return a file in passing, where its format has that.
+
+    Raises
+    ------
+    Unfit
+    """
+    codec = document.codec_of(section)
+    return None if codec.reach is None else Passing(source, codec.reach, codec.most)
+
+
+def whole(source: Incoming, section: FieldSection) -> bytes:
+    """Return all of a file.
+
+    Raises
+    ------
+    Beyond
+        There is too much of it.
+    """
+    limits.now().check_whole(source.total, document.codec_of(section).most)
+    return source.all()
+
+
+def _passed(result: bytes, passing: Passing, done: Done, ctx: Context) -> Iterator[bytes]:
+    """Yield a new beginning and what passes through, packed as its name says; then the audit has what was dropped."""
+    pieces = chain((result,), passing.rest())
+    is_packed = passing.is_packed and done.name.lower().endswith(".gz")
+    yield from packed(pieces, PIECE, small=ctx.small) if is_packed else pieces
+    if passing.is_packed:
+        done.edits += (Edit("gzip header", "", "", "remove", Always.PACKED_HEADER.value, "", ""),)
+    if passing.dropped:
+        done.edits += (Edit("bytes behind the volume", "", "", "remove", Always.BEHIND.value, "", ""),)
+
+
+def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
+    """Return whose the rows of tables are; None where the section does not say by which column."""
+    own = ctx.person is not None
+    column = subject_column(section, own=own)
+    if not column:
+        return None
+    known = ctx.pseudonym or NO_PSEUDONYM
+    return Rows(column, ctx.subjects, ctx.keyring, known, section.unreadable, own=own)
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
     at = At("text", ctx.draw(), ctx.today, lambda name: "")
-    written = from_templates(section.filenames, name, lambda selector: None, at)
+    written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
-    return Done(written, pieces, tuple(renamed(name, written, rule)))
+    return Done(written, pieces, tuple(renamed(name, written, rule)), kept=frozenset({written}))
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:
@@ -287,8 +413,22 @@ def renamed(before: str, after: str, rule: str) -> list[Edit]:
     return [] if before == after else [Edit("filename", "", "", "rename", rule, before, after)]
 
 
+def _own_name(name: str, known: Known, ctx: Context) -> tuple[str, str]:
+    """Return a file's name as it may stay, and what changed it."""
+    followed = ctx.follow(name)
+    written = safe_name(followed, known, (), ctx, "file")
+    return written, Always.BIDS.value if written == sanitize(followed) != sanitize(name) else Always.NAME.value
+
+
 def safe_name(name: str, known: Known, standing: Collection[str], ctx: Context, kind: str) -> str:
     """Return a name as it is, or a neutral one; ``names.may_stay`` decides."""
     if may_stay(name, known, standing):
         return sanitize(name)
-    return ctx.keyring.name(kind, name) + ("" if kind == "folder" else suffix_of(name))
+    if kind == "folder":
+        return ctx.keyring.name(kind, name)
+    return _pseudonym(name, ctx)
+
+
+def _pseudonym(name: str, ctx: Context) -> str:
+    """Return a neutral name for a file: companions of one stem get one."""
+    return ctx.keyring.name("file", stem_of(name) or name) + suffix_of(name)

@@ -16,7 +16,9 @@ from fw_gear_deid.verify.known import Known, plainly
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _SUFFIXES = (
     ".dicom.zip", ".dcm.zip", ".nii.gz", ".tar.gz", ".dcm", ".dicom", ".ima", ".zip", ".tar", ".tgz", ".gz", ".nii",
-    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".xml", ".json", ".csv", ".tsv", ".txt",
+    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".xml", ".json", ".csv", ".tsv", ".txt", ".bval", ".bvec", ".hdr.gz",
+    ".img.gz", ".hdr", ".img", ".mhd", ".mha", ".raw", ".zraw", ".nrrd", ".nhdr", ".par", ".rec",
+    ".gii", ".spar", ".rda",
 )  # fmt: skip
 
 
@@ -71,6 +73,15 @@ def suffix_of(name: str) -> str:
     """Return the suffix of a file's name that says what kind of file it is; what is no such suffix may be a name."""
     lower = name.lower()
     return next((suffix for suffix in _SUFFIXES if lower.endswith(suffix)), "")
+
+
+def stem_of(name: str) -> str:
+    """Return what companions have in common: a file's name without the suffix that says what kind of file it is.
+
+    >>> stem_of("sub-1_dwi.nii.gz"), stem_of("sub-1_dwi.bval"), stem_of("1.2.840.1")
+    ('sub-1_dwi', 'sub-1_dwi', '1.2.840.1')
+    """
+    return name[: len(name) - len(suffix_of(name))]
 
 
 def may_stay(name: str, known: Known, standing: Collection[str]) -> bool:

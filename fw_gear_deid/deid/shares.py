@@ -19,7 +19,7 @@ from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.deid.names import NoTemplate
 from fw_gear_deid.deid.notes import Notes
-from fw_gear_deid.deid.sort import sort
+from fw_gear_deid.deid.sort import for_members, sort
 from fw_gear_deid.formats.archive import Member, open_archive, zips
 from fw_gear_deid.formats.archive.content import Content, Packed
 from fw_gear_deid.formats.archive.members import PIECE
@@ -122,7 +122,9 @@ class Shares:
         try:
             alike = all(ctx.watch.meet(identity) for identity in record.met)
         except Unfit as error:
-            raise record.damage or error from None  # that it is damaged says more
+            if record.done is None or record.done.known is None:
+                raise record.damage or error from None  # that it is damaged says more
+            alike = False  # an archive: which member of it is to blame, the work on it tells
         if not alike:
             return made(member, ctx)  # another person's: what was drawn for it does not count
         ctx.watch.holds |= record.holds
@@ -155,12 +157,14 @@ def make_share(source: Path, name: str, ctx: Context, out: Path, share: int, sha
     if not isinstance(sort(source, name, ctx.profile).section, ZipSection):
         return records
     with open_archive(source) as archive:
+        ctx = replace(ctx, profile=for_members(archive, ctx.profile))
         if not isinstance(archive, zips.ZipArchive):
             return records
         with zips.Target(out, small=ctx.small) as target:
             for number, member in enumerate(archive.members()):
                 if number % shares == share:
-                    record = records[member.position] = _record(member, ctx, target)
+                    own = replace(ctx, archive=archive)
+                    record = records[member.position] = _record(member, own, target)
                     if record.error is not None or record.damage is not None:
                         break  # the archive is refused for it, or for an earlier one
     return records
@@ -180,10 +184,12 @@ def _record(member: Member, ctx: Context, target: zips.Target) -> Record:
     if isinstance(incoming, str):
         return record(word=incoming)
     try:
-        done = deidentify_member(incoming, PurePosixPath(member.name).name, own)
+        base = PurePosixPath(member.name).name
+        done = incoming if isinstance(incoming, Done) else deidentify_member(incoming, base, own)
     except Unfit as error:
         try:
-            incoming.drain()
+            if isinstance(incoming, Incoming):
+                incoming.drain()
         except Unfit as damage:
             return record(error=damage, damage=damage)
         return record(word=UNNAMED) if isinstance(error, NoTemplate) else record(error=error)
@@ -195,4 +201,4 @@ def _record(member: Member, ctx: Context, target: zips.Target) -> Record:
         packed = zips.write_member(target, str(member.position), done.pieces, member.compression)
     except Unfit as damage:
         return record(done=bare, texts=texts, damage=damage)
-    return record(done=bare, texts=texts, packed=packed)
+    return record(done=replace(bare, edits=done.edits), texts=texts, packed=packed)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from fw_gear_deid.deid import document
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import AnySection, takes
 from fw_gear_deid.formats import archive
 from fw_gear_deid.formats.dicom.sniff import is_dicom, is_index, is_text
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_of
@@ -17,10 +20,7 @@ from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSe
 
 OTHER = "other file: "
 """How the reason begins why what is nobody's data is skipped."""
-_DEPTH = 4  # archives in archives that are looked into
-_INSIDE_MAX = 256 << 20  # bytes of an archive in an archive: it is held in memory
 _TELLING = 1024  # bytes that tell an archive and DICOM from others
-_INSIDE_MEMBERS = 100_000
 
 
 @frozen
@@ -34,7 +34,7 @@ class Found:
     name : str
         Its base name, without the suffix of what a single file is packed in.
     packing : str
-        What a single file is packed in; empty for none, and for archives.
+        What a single file is packed in; empty for none, for archives, and where its format takes it as it is.
     reason : str
         Why it is left out, when no section takes it.
     """
@@ -68,6 +68,8 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
     opens = seen.kind == "tar" or (seen.kind == "zip" and not seen.packing)
     called = not (seen.kind or seen.unread) and (archive.called_archive(name) or profile.zip.match.by_name(name))
     section = takes(profile, inside, seen.head, archive=opens or called)
+    if isinstance(section, FieldSection) and seen.packing == "gzip" and document.codec_of(section).reach is not None:
+        return Found(section, name)
     if isinstance(section, DicomSection | FieldSection):
         return Found(section, inside, seen.packing)
     if isinstance(section, ZipSection):
@@ -79,7 +81,7 @@ def sort(source: Path, name: str, profile: Profile) -> Found:
     if seen.unread and _opens(profile):
         raise Unfit(f"it is an archive of a kind that is not read ({seen.unread}): unpack it")
     if seen.packing and seen.kind:
-        look_inside(archive.content(source, seen.packing, _INSIDE_MAX), profile)
+        look_inside(archive.content(source, seen.packing), profile)
     return Found(section, name, reason="" if section else _untaken(source, seen, profile))
 
 
@@ -135,13 +137,14 @@ def look_inside(data: bytes, profile: Profile, depth: int = 1) -> None:
         raise Unfit(f"an archive inside it is of a kind that is not read ({seen.unread}): unpack it")
     if not (seen.kind or seen.packing):
         return
-    if depth > _DEPTH:
-        raise Unfit("archives inside it go deeper than is looked into: unpack them")
+    budget = limits.now()
+    budget.check("depth", depth)
+    budget.tick()
     if seen.kind == "tar" or (seen.kind == "zip" and not seen.packing):
         _look_at_members(data, profile, depth)
         return
     if seen.kind:
-        look_inside(archive.content(data, seen.packing, _INSIDE_MAX), profile, depth + 1)
+        look_inside(archive.content(data, seen.packing), profile, depth + 1)
     elif is_index(seen.head) or _hides("", seen.head, profile):
         raise Unfit(_HIDDEN)
 
@@ -151,9 +154,8 @@ _HIDDEN = "an archive or packed file inside it holds what a section of the profi
 
 def _look_at_members(data: bytes, profile: Profile, depth: int) -> None:
     with archive.open_archive(data) as opened:
-        for number, member in enumerate(opened.members()):
-            if number >= _INSIDE_MEMBERS:
-                raise Unfit("an archive inside it is larger than is looked into: unpack it")
+        profile = for_members(opened, profile)
+        for member in opened.members():
             section = section_of(member, profile)
             if not is_left(section):
                 raise Unfit(_HIDDEN)
@@ -171,8 +173,13 @@ def section_of(member: archive.Member, profile: Profile) -> AnySection | None:
     return takes(profile, PurePosixPath(member.name).name, head)
 
 
-def check_inside(member: archive.Member, profile: Profile, depth: int = 1) -> bytes | None:
+def check_inside(member: archive.Member, profile: Profile, depth: int = 1, data: bytes | None = None) -> bytes | None:
     """Make sure that a member which would be left out, or copied as it is, hides nothing; return its bytes if read.
+
+    Parameters
+    ----------
+    data : bytes, optional
+        All of it, where it was read.
 
     Raises
     ------
@@ -180,11 +187,11 @@ def check_inside(member: archive.Member, profile: Profile, depth: int = 1) -> by
     """
     head = member.head()
     if archive.kind_of(head) or archive.unread_kind(head):
-        if member.size > _INSIDE_MAX:
-            if _is_volume(head, profile):
-                return None
-            raise Unfit("an archive inside it is larger than is looked into: unpack it")
-        data = member.read()
+        budget = limits.now()
+        if member.size > budget.most("inside") and _is_volume(head, profile):
+            return None
+        budget.check("inside", member.size)
+        data = member.read() if data is None else data
         look_inside(data, profile, depth)
         return data
     if head and archive.called_archive(member.name) and not is_text(head):
@@ -206,9 +213,66 @@ def _hides(name: str, head: bytes, profile: Profile) -> bool:
 
 
 def holds_taken(source: Path, profile: Profile) -> bool:
-    """Tell whether a section takes a member of an archive."""
+    """Tell whether a section takes a member of an archive, or of one in it."""
     with archive.open_archive(source) as opened:
-        return any(section_of(member, profile) is not None for member in opened.members())
+        return any(section is not None for _, _, section in members(opened, profile))
+
+
+def for_members(opened: archive.Archive, profile: Profile) -> Profile:
+    """Return what of a profile holds for the members of an archive: what documents are made of is nobody's file."""
+    return replace(profile, others=(), filename=None) if opened.is_document else profile
+
+
+def is_archive(member: archive.Member) -> bool:
+    """Tell whether a member is opened like the archive around it: a ZIP, or a tar, packed or not."""
+    if litter_of(member.name) or not archive.kind_of(member.head()):
+        return False
+    seen = archive.look(member.head())
+    return seen.kind == "tar" or (seen.kind == "zip" and not seen.packing)
+
+
+def inside(member: archive.Member, depth: int) -> bytes:
+    """Return a member that is an archive itself.
+
+    Parameters
+    ----------
+    depth : int
+        How many archives it is in.
+
+    Raises
+    ------
+    Unfit
+        It is too deep, too large or damaged.
+    """
+    budget = limits.now()
+    budget.check("depth", depth)
+    budget.check("inside", member.size)
+    return member.read()
+
+
+def members(
+    opened: archive.Archive, profile: Profile, depth: int = 1, *, glance: bool = False
+) -> Iterator[tuple[str, archive.Member, AnySection | None]]:
+    """Yield the members of an archive and of archives in it: path from the outermost in, member, who takes it.
+
+    Parameters
+    ----------
+    glance : bool
+        Beginnings are all that is wanted.
+
+    Raises
+    ------
+    Unfit
+    """
+    profile = for_members(opened, profile)
+    for member in opened.members():
+        member.glanced = glance
+        if not is_archive(member):
+            yield member.name, member, section_of(member, profile)
+            continue
+        with archive.open_archive(inside(member, depth)) as inner:
+            for path, one, section in members(inner, profile, depth + 1, glance=glance):
+                yield f"{member.name}/{path}", one, section
 
 
 def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Member]]:
@@ -219,10 +283,9 @@ def beginnings(source: Path, profile: Profile) -> Iterator[tuple[str, archive.Me
     Unfit
     """
     with archive.open_archive(source) as opened:
-        for member in opened.members():
-            member.glanced = True
-            if isinstance(section_of(member, profile), DicomSection):
-                yield PurePosixPath(member.name).name, member
+        for path, member, section in members(opened, profile, glance=True):
+            if isinstance(section, DicomSection):
+                yield PurePosixPath(path).name, member
 
 
 def instances(source: Path, found: Found, profile: Profile) -> Iterator[tuple[str, str, Incoming]]:
@@ -253,9 +316,9 @@ def files(
     if not isinstance(found.section, ZipSection):
         return
     with archive.open_archive(source) as opened:
-        for member in opened.members():
-            if isinstance(section_of(member, profile), of):
-                yield member.name, PurePosixPath(member.name).name, Incoming(member.pieces(), member.size)
+        for path, member, section in members(opened, profile):
+            if isinstance(section, of):
+                yield path, PurePosixPath(path).name, Incoming(member.pieces(), member.size)
 
 
 def coming(source: Path, found: Found) -> Incoming:

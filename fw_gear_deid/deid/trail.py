@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from typing import Any
 
 from fw_gear_deid.formats.archive import flate
 from fw_gear_deid.model import audit
+from fw_gear_deid.model.cells import exact
 from fw_gear_deid.model.outcome import Edit, Trail
 
 _PIECE = 1 << 16  # letters that are packed at once
@@ -43,6 +46,12 @@ class Scribe:
         self._letters += len(text)
         if self._letters >= _PIECE:
             self._pack()
+
+    def below(self, member: str, inside: Trail) -> None:
+        """Take what was changed in the members of a member that is an archive itself."""
+        for text in audit.unpacked(inside.lines):
+            for name, *edit in csv.reader(io.StringIO(text, newline="")):
+                self.edits(f"{member}/{exact(name)}" if name else member, (Edit(*map(exact, edit)),))
 
     def end(self, front: Trail | None = None) -> Trail:
         """Return what there is, behind another one; nothing can be taken afterwards."""

@@ -5,14 +5,21 @@ A file belongs to the first format that its content speaks of, else to the first
 
 from __future__ import annotations
 
-from fw_gear_deid.formats import json_text, later, plain
+from fw_gear_deid.formats import jpg, json_text, keyvalue, later, nifti, plain, png, tables, tiff, xml
 from fw_gear_deid.formats.dicom import sniff as dicom
 from fw_gear_deid.formats.row import Format
 
 TABLE = (
     dicom.FORMAT,
     json_text.FORMAT,
+    nifti.FORMAT,
+    tiff.FORMAT,
+    jpg.FORMAT,
+    png.FORMAT,
     *later.FORMATS,
+    xml.FORMAT,
+    *tables.FORMATS,
+    keyvalue.FORMAT,
     plain.ZIP,
     plain.FILENAME,
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.formats.row import Changes, Codec, Field, Format, Options, Splice
 from fw_gear_deid.formats.spans import Text
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import Gone
 from fw_gear_deid.model.errors import Malformed, Unfit
 
@@ -16,7 +17,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"')
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
 _WORD = re.compile(r"true|false|null|NaN|-?Infinity")
-_DEPTH = 500
+_DEPTH, _TICK = 500, 4096
 Step = str | int
 
 
@@ -51,6 +52,7 @@ class _Scanner:
         ------
         Malformed
         """
+        limits.now().check("values", self._text.count(","))  # before anything is made of them
         root, at = self._value((), self._skip(0))
         open_: list[_Value] = [root] if root.kind != "scalar" else []
         while open_:
@@ -92,7 +94,11 @@ class _Scanner:
         return at
 
     def _value(self, steps: tuple[Step, ...], at: int) -> tuple[_Value, int]:
-        value = _Value(steps, at, at, at, number=len(self.values))
+        number = len(self.values)
+        if not number % _TICK:
+            limits.now().tick()
+            limits.now().check("values", number)
+        value = _Value(steps, at, at, at, number=number)
         self.values.append(value)
         letter = self._text[at : at + 1]
         if letter in ("{", "["):

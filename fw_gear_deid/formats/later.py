@@ -4,21 +4,4 @@ from __future__ import annotations
 
 from fw_gear_deid.formats.row import Format
 
-_NIFTI = (b"n+1\0", b"ni1\0")
-_TABLE = {"reader": "str", "delimiter": "str"}
-
-FORMATS = (
-    Format("jpg", "picture", ("*.jpg", "*.jpeg", "*.JPG", "*.JPEG"), lambda head: head.startswith(b"\xff\xd8\xff"),
-           options={"remove-exif": "bool", "remove-gps": "bool"}),
-    Format("png", "picture", ("*.png", "*.PNG"), lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
-           options={"remove-private-chunks": "bool"}),
-    Format("tiff", "picture", ("*.tif", "*.tiff", "*.TIF", "*.TIFF"),
-           lambda head: head.startswith((b"II*\0", b"MM\0*")), options={"remove-private-tags": "bool"}),
-    Format("nifti", "NIfTI volume", ("*.nii", "*.nii.gz"), lambda head: head[344:348] in _NIFTI),
-    Format("xml", "", ("*.XML", "*.xml"), lambda head: head.startswith(b"<?xml ")),
-    Format("csv", patterns=("*.csv", "*.CSV"), options=_TABLE),  # the reference's lacks the star and matches nothing
-    Format("tsv", patterns=("*.tsv", "*.TSV"), options=_TABLE),
-    Format("table", options=_TABLE),
-    Format("key-value-text-file", patterns=("*.MHD", "*.mhd"),
-           options={"delimiter": "str", "encoding": "str", "ignore-bad-lines": "bool"}),
-)  # fmt: skip
+FORMATS: tuple[Format, ...] = ()

@@ -13,6 +13,10 @@ Options = Mapping[str, str | bool | float]
 """Options of a section that only this format has, as far as the profile sets them."""
 Splice = tuple[int, int, bytes]
 """From where to where bytes go, and what comes there."""
+NO_VALUE = frozenset({"n/a", "N/A"})
+"""What a cell of a table says where there is no value (BIDS): it tells nobody, so it is not digested."""
+NO_NUMBER = NO_VALUE | {"NA", "<NA>", "#N/A", "NaN", "nan", "NaT", "NULL", "null", "None"}
+"""What programs write for a date or number that is not known; among names these may be names."""
 
 
 @frozen
@@ -28,18 +32,32 @@ class Field:
     texts : tuple of str
         None of a group.
     holds : int
-        Of a group: how many of the fields behind it are in it, at any depth. -1: it is none.
+        How many of the fields behind it are in it, at any depth, and go with it. -1: none, and it is no group.
+    cells : bool
+        It is a column of a table, its texts those of the rows: what a rule does, it does to each. All fields of a
+        table are columns, of as many rows.
+    stay : int
+        How many of those, the first ones, stay when it gets another value: attributes of an element.
+    is_value : bool
+        What it holds does not make it a group: actions work on its text.
     """
 
     name: str
     path: str
     texts: Texts
     holds: int = -1
+    cells: bool = False
+    stay: int = 0
+    is_value: bool = False
 
     @property
     def is_group(self) -> bool:
-        """Whether it has fields in it, or room for them."""
-        return self.holds >= 0
+        """Whether it has fields in it, or room for them, and can only go or become a value."""
+        return self.holds >= 0 and not self.is_value
+
+    def inside(self, number: int, *, gone: bool) -> range:
+        """Return which fields go with it, the field of a number: all in it, or those that make room for a value."""
+        return range(number + 1 + (0 if gone else self.stay), number + 1 + max(self.holds, 0))
 
 
 class Listing(Protocol):
@@ -64,11 +82,18 @@ class Changes:
     texts : mapping of int to texts or REMOVE
         Field → its new texts, or that it goes.
     made : mapping of str to texts
-        ``name`` of a field that was absent → its texts.
+        ``name`` of a field that was absent → its texts; of a column one for each row.
+    lost : collection of int
+        Of a table: rows that go.
     """
 
     texts: Mapping[int, Texts | Gone]
     made: Mapping[str, Texts]
+    lost: Collection[int] = ()
+
+    def left(self, texts: Texts) -> Texts:
+        """Return the texts of a column without the rows that go."""
+        return tuple(text for row, text in enumerate(texts) if row not in self.lost) if self.lost else texts
 
 
 class Document(Listing, Protocol):
@@ -79,7 +104,7 @@ class Document(Listing, Protocol):
         """Return the fields that go whatever the rules say, each with the option or the habit that wants it."""
         ...
 
-    def splices(self, changes: Changes) -> Sequence[Splice]:
+    def splices(self, changes: Changes) -> Iterable[Splice]:
         """Return what is to be done to the bytes, in their order; all others stay as they are.
 
         Raises
@@ -94,9 +119,38 @@ def _nothing(data: bytes, options: Options) -> tuple[()]:
     return ()
 
 
+def _none(document: Document) -> Mapping[int, Sequence[bytes]]:
+    return {}
+
+
+ALL = -1
+"""Of a ``reach``: as many as there are."""
+
+
+@frozen
+class Pair:
+    """How a format has a file's fields in one file and what they are about in another, both of one stem.
+
+    Attributes
+    ----------
+    headers, volumes : tuple of str
+        Suffixes of the names of the halves, in lower case.
+    is_header : callable
+        First bytes of a file → whether it is the half with the fields.
+    reach : callable
+        First bytes of that half → how many bytes stand in front of what passes through in the other, and of that. The
+        former are blanked.
+    """
+
+    headers: tuple[str, ...]
+    volumes: tuple[str, ...]
+    is_header: Callable[[bytes], bool]
+    reach: Callable[[bytes], tuple[int, int]]
+
+
 @frozen
 class Codec:
-    """Who opens the files of a format that is read whole. Knows fields and bytes, and no rule.
+    """Who opens the files of a format. Knows fields and bytes, and no rule.
 
     Attributes
     ----------
@@ -113,6 +167,17 @@ class Codec:
     risks : callable
         Bytes, options → words for what is in a result and may tell whose it is though no rule names it, such as
         ``GPS position``; each once.
+    loose : callable
+        A document → fields that say something nobody needs to read the rest, such as comments and packages, with what
+        they say: one that tells a value that a rule took away goes, too.
+    reach : callable, optional
+        First bytes of a file, ``HEAD`` of them where there are as many → how many of its beginning ``open`` takes, and
+        how many follow that pass through as they are and are never in memory at once; what follows these is dropped.
+        A file packed by gzip is one of the format, and comes out packed. None: it is read whole.
+    empty : callable, optional
+        Of a format whose fields stand for good, so that none is made and those that go are emptied: texts of a field →
+        whether it is.
+    pair : Pair, optional
     """
 
     open: Callable[[bytes, Options], Document]
@@ -120,6 +185,10 @@ class Codec:
     most: int = 1 << 30
     beside: Callable[[bytes, Options], Iterable[tuple[str, bytes]]] = _nothing
     risks: Callable[[bytes, Options], Sequence[str]] = _nothing
+    loose: Callable[[Document], Mapping[int, Sequence[bytes]]] = _none
+    reach: Callable[[bytes], tuple[int, int]] | None = None
+    empty: Callable[[Texts], bool] | None = None
+    pair: Pair | None = None
 
 
 def _no(head: bytes) -> bool:
@@ -128,6 +197,14 @@ def _no(head: bytes) -> bool:
 
 def _right(name: str) -> str:
     return ""
+
+
+def _never(name: str) -> bool:
+    return False
+
+
+def _well(options: Options) -> Mapping[str, str]:
+    return {}
 
 
 def _quiet(options: Options, gone: Collection[str]) -> tuple[()]:
@@ -152,6 +229,8 @@ class Format:
         First bytes of a file → that it is none, whatever its name.
     options : mapping of str to str
         Option that only this section has → its type, as in ``profile/language/schema.py``.
+    ours : frozenset of str
+        Those of them that other engines do not know.
     defaults : mapping of str to str
         Options of actions whose default differs from that for DICOM, such as ``date-format``.
     codec : Codec, optional
@@ -160,10 +239,19 @@ class Format:
         Its fields may be named by ``regex``, too.
     wrong : callable
         A ``name`` of the profile → what is wrong with it, as an error of the profile says it; empty when it may stand.
+    fixed : callable
+        A ``name`` of the profile → whether the field can only be kept: without it nobody can read the file.
+    amiss : callable
+        Options that the section sets → those with a value that they cannot have, or that are missing, each with what
+        is wrong, as an error of the profile says it.
     actions : frozenset of str
         Keys of the actions that it can carry out; empty: all.
     stays : callable
         Options and names that rules take away → what ``profile check`` warns of: what stays and may tell whose it is.
+    makes : bool
+        ``replace-with`` makes a field that is absent, unless an entry says otherwise.
+    free_dates : bool
+        Dates may be spelt in other ways than the format says; they are written as it says.
     special : bool
         The section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
     """
@@ -174,12 +262,17 @@ class Format:
     sniff: Callable[[bytes], bool] = _no
     denies: Callable[[bytes], bool] = _no
     options: Mapping[str, str] = field(default_factory=dict)
+    ours: frozenset[str] = frozenset()
     defaults: Mapping[str, str] = field(default_factory=dict)
     codec: Codec | None = None
     regex: bool = False
     wrong: Callable[[str], str] = _right
+    fixed: Callable[[str], bool] = _never
+    amiss: Callable[[Options], Mapping[str, str]] = _well
     actions: frozenset[str] = frozenset()
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
+    makes: bool = True
+    free_dates: bool = False
     special: bool = False
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fw_gear_deid.model.errors import Malformed
 
@@ -63,11 +63,13 @@ class Text:
 
     def splices(self, changes: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, bytes]]:
         """Return changes of letters, in order, as changes of bytes."""
-        out: list[tuple[int, int, bytes]] = []
+        return list(self.each(changes))
+
+    def each(self, changes: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the same, where there may be millions."""
         letters, size = 0, len(self._mark)
         for start, end, new in changes:
             size += len(self.encode(self.text[letters:start]))
             length = len(self.encode(self.text[start:end]))
-            out.append((size, size + length, self.encode(new)))
+            yield size, size + length, self.encode(new)
             letters, size = end, size + length
-        return out

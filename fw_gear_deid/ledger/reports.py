@@ -13,17 +13,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from fw_gear_deid.ledger.state import Made, Row
-from fw_gear_deid.model.audit import AUDIT_COLUMNS, LINE_END, first
+from fw_gear_deid.model.audit import AUDIT_COLUMNS, LINE_END, first, unpacked
 from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, kind_of
 from fw_gear_deid.system.whole import written
 
 FILES_COLUMNS = (
-    "source", "destination", "state", "reason", "changes", "members", "bytes_in", "bytes_out", "sha256_out", "seconds"
+    "source", "destination", "state", "reason", "changes", "members", "bytes_in", "bytes_out", "sha256_out", "seconds",
+    "risks",
 )  # fmt: skip
 
-_PIECE, _FEED = 1 << 16, 1 << 12  # bytes of an audit that are made at once, and bytes that they are made of
 _DAMAGED = "the ledger cannot be read (an audit in it is damaged)"
 _NOTHING = Made("", "", False, "", "", "", "", "", 0)
 
@@ -44,30 +44,11 @@ def lines_of(file: str, packed: bytes) -> Iterator[str]:
         They are damaged.
     """
     head = first(file)
-    for text in _unpacked(packed):
-        yield head + text[: -len(LINE_END)].replace(LINE_END, LINE_END + head) + LINE_END
-
-
-def _unpacked(packed: bytes) -> Iterator[str]:
-    """Yield whole lines; ``packed`` is one piece of zlib's after the other."""
-    at, feed, rest = 0, b"", b""
-    while feed or at < len(packed):
-        unpacker = zlib.decompressobj()
-        while not unpacker.eof:
-            if not feed:
-                feed = packed[at : at + _FEED]
-                at += len(feed)
-            try:
-                piece = unpacker.decompress(feed, _PIECE)
-            except zlib.error:
-                raise StopRun(_DAMAGED) from None
-            feed = unpacker.unconsumed_tail
-            if not (piece or feed or unpacker.eof or at < len(packed)):
-                raise StopRun(_DAMAGED)  # cut
-            whole, end, rest = (rest + piece).rpartition(LINE_END.encode())
-            if end:
-                yield (whole + end).decode()
-        feed = unpacker.unused_data
+    try:
+        for text in unpacked(packed):
+            yield head + text[: -len(LINE_END)].replace(LINE_END, LINE_END + head) + LINE_END
+    except zlib.error:
+        raise StopRun(_DAMAGED) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +93,7 @@ def write(
     folders: Folders,
     rows: Iterable[tuple[Row, Made | None]],
     summary: dict[str, object],
-    rules: tuple[str, ...],
+    rules: tuple[tuple[str, str], ...],
     containers: str = "",
 ) -> dict[str, object]:
     """Write the reports, each whole or not at all; return the summary.
@@ -124,8 +105,8 @@ def write(
         Lines in source order, with what each tells of at the destination; read once.
     summary : dict
         What the run knows: versions, profile, times.
-    rules : tuple of str
-        Labels of the profile's rules by index, to name those that never found anything.
+    rules : tuple of tuple of str
+        Labels of the profile's rules by index, and the keys of their sections.
     containers : str
         Audit lines of containers; they stand in front.
     """
@@ -134,7 +115,7 @@ def write(
     left_out = 0
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
-    unmatched: frozenset[int] | None = None
+    idle = Idle(rules)
     with _audit(folders) as audit, written(folders.private / "files.csv") as files:
         audit(containers, folders.originals)
         table = csv.writer(files, lineterminator="\r\n")
@@ -144,7 +125,8 @@ def write(
             path, digest = (made.path, made.sha256) if made is not None else ("", "")
             table.writerow(
                 (cell(row.source), cell(path), row.state, cell(row.reason), sums.changes, sums.members,
-                 row.bytes_in, sums.size, digest, f"{row.seconds:.3f}")
+                 row.bytes_in, sums.size, digest, f"{row.seconds:.3f}",
+                 cell(sums.risks))
             )  # fmt: skip
             states[row.state] += 1
             if row.state == "skipped":
@@ -159,8 +141,7 @@ def write(
                 action, _, count = pair.partition("=")
                 actions[action] += int(count)
             if sums is not _NOTHING and kind_of(row.reason) != "stale":  # that was made by the rules of another profile
-                found_nothing = _indices(sums.unmatched)
-                unmatched = found_nothing if unmatched is None else unmatched & found_nothing
+                idle.count(sums.unmatched, sums.sections)
     summary = summary | {
         "files": sum(states.values()),
         "states": {state: states[state] for state in STATES if states[state]},
@@ -168,7 +149,8 @@ def write(
         "dicom_left_out": left_out,
         "actions": dict(sorted(actions.items())),
         "totals": dict(totals),
-        "rules_without_a_match": [rules[index] for index in sorted(unmatched or ())],
+        "rules_without_a_match": idle.never(),
+        "files_without_a_match": idle.files(),
     }
     with written(folders.open / "summary.json") as stream:
         stream.write(to_json(summary) + "\n")
@@ -176,6 +158,39 @@ def write(
         with written(folders.private / "README.txt") as stream:
             stream.write(_README)
     return summary
+
+
+class Idle:
+    """Rules that find nothing: in any file, and in how many of their section's.
+
+    Parameters
+    ----------
+    rules : tuple
+        As of ``write``.
+    """
+
+    def __init__(self, rules: tuple[tuple[str, str], ...]) -> None:
+        self._rules = rules
+        self._never: frozenset[int] | None = None
+        self._alike: Counter[tuple[str, str]] = Counter()
+
+    def count(self, unmatched: str, sections: str) -> None:
+        """Take what a file tells: the rules that found nothing in it, and the sections that it is of."""
+        found_nothing = _indices(unmatched)
+        self._never = found_nothing if self._never is None else self._never & found_nothing
+        self._alike[unmatched, sections] += 1
+
+    def never(self) -> list[str]:
+        """Return the rules that found nothing at all."""
+        return [self._rules[index][0] for index in sorted(self._never or ())]
+
+    def files(self) -> dict[str, int]:
+        """Return in how many files of its section a rule found nothing, where there were some."""
+        counts: Counter[int] = Counter()
+        for (unmatched, sections), number in self._alike.items():
+            keys = sections.split()
+            counts.update({one: number for one in _indices(unmatched) if self._rules[one][1] in keys})
+        return {self._rules[index][0]: counts[index] for index in sorted(counts)}
 
 
 @lru_cache(maxsize=64)  # files of one kind lack the same

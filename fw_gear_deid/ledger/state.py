@@ -37,14 +37,17 @@ from fw_gear_deid.model.errors import StopRun
 from fw_gear_deid.model.portable import same_name_key
 from fw_gear_deid.system import private
 
-_VERSION = 3
+_VERSION = 4
+_ADDED = 3  # that of ledgers without the columns that are added here
+_NEW = ("sections", "risks")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (version INTEGER NOT NULL, dest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS made (
     name TEXT PRIMARY KEY, path TEXT NOT NULL, inside TEXT NOT NULL, standing INTEGER NOT NULL,
     fingerprint TEXT NOT NULL, key TEXT NOT NULL, task TEXT NOT NULL, person TEXT NOT NULL, sha256 TEXT NOT NULL,
     size INTEGER NOT NULL, stood TEXT NOT NULL, changes INTEGER NOT NULL, members INTEGER NOT NULL,
-    seconds REAL NOT NULL, reason TEXT NOT NULL, actions TEXT NOT NULL, unmatched TEXT NOT NULL, checked TEXT NOT NULL,
+    seconds REAL NOT NULL, reason TEXT NOT NULL, actions TEXT NOT NULL, unmatched TEXT NOT NULL,
+    sections TEXT NOT NULL, risks TEXT NOT NULL, checked TEXT NOT NULL,
     originals INTEGER NOT NULL, root TEXT NOT NULL, audit BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS parts (name TEXT NOT NULL, number INTEGER NOT NULL, place BLOB NOT NULL,
     version TEXT NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
@@ -95,8 +98,12 @@ class Made:
         ``action=count`` pairs.
     unmatched : str
         Indices of rules that found nothing, separated by blanks.
+    sections : str
+        Keys of the sections that took it, separated by blanks.
+    risks : str
+        What is in it and may tell whose it is though no rule names it.
     checked : str
-        ``--verify`` of the run that made it.
+        ``--verify`` of the run that made it, and ``strict-rules`` where that was on.
     originals : bool
         Whether the lines of the audit hold values before a change.
     audit : bytes
@@ -125,6 +132,8 @@ class Made:
     reason: str = ""
     actions: str = ""
     unmatched: str = ""
+    sections: str = ""
+    risks: str = ""
     checked: str = ""
     originals: bool = False
     root: str = ""
@@ -211,7 +220,7 @@ def _dest_of(path: Path) -> str | None:
     """Return the destination that a ledger is of; None when it is none of this version."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as found:
-            row = found.execute("SELECT dest FROM about WHERE version = ?", (_VERSION,)).fetchone()
+            row = found.execute("SELECT dest FROM about WHERE version IN (?, ?)", (_VERSION, _ADDED)).fetchone()
     except sqlite3.Error as error:
         if "no such table" in str(error):
             return None  # of an older version
@@ -260,8 +269,18 @@ class State:
         self._db.executescript(_SCHEMA)
         if self._db.execute("SELECT count(*) FROM about").fetchone()[0]:
             self._db.execute("UPDATE about SET dest = ? WHERE dest = ''", (dest,))
+            self._renew()
         else:
             self._db.execute("INSERT INTO about VALUES (?, ?)", (_VERSION, dest))
+
+    def _renew(self) -> None:
+        """Add what a ledger of the version before has not."""
+        if self._db.execute("SELECT version FROM about").fetchone()[0] != _VERSION:
+            self._db.execute("BEGIN")
+            for column in _NEW:
+                self._db.execute(f"ALTER TABLE made ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+            self._db.execute("UPDATE about SET version = ?", (_VERSION,))
+            self._db.execute("COMMIT")
 
     def _guard(self, what: str, work: Callable[..., T], *arguments: Any) -> T:
         """Do something with the file; a ledger that is lost stops the run.
@@ -455,6 +474,11 @@ class State:
         self._guard(_WRITTEN, self._write_all, "INSERT OR REPLACE INTO people VALUES (?, ?)", rows)
 
     # -- the run ---------------------------------------------------------------------------------------
+
+    def failed(self, words: str) -> frozenset[str]:
+        """Return the source files of the last run that failed for a reason which begins with some words."""
+        found = self._read("SELECT source, reason FROM run WHERE state = 'failed'")
+        return frozenset(_text(source) for source, reason in found if str(reason).startswith(words))
 
     def begin(self) -> None:
         """Start a run: its rows take the place of those of the last one."""

@@ -31,7 +31,11 @@ class Emptied(tuple[str, ...]):
 
 
 NOTHING, GONE, EQUALS, ENDS, DIFFERS, MOVED = "", "gone", "equals", "ends", "differs", "moved"
-"""What an action may promise of every place it works on; verification holds the result to it."""
+SHIFTED = "shifted"
+"""What an action may promise of every place it works on; verification holds the result to it.
+
+``MOVED``: what is a date stays one. ``SHIFTED``: besides, each value is another one, where no other rule speaks of it.
+"""
 
 
 @frozen

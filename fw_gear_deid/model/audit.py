@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from fw_gear_deid.model.cells import cell
@@ -10,6 +11,7 @@ from fw_gear_deid.model.outcome import Edit
 
 AUDIT_COLUMNS = ("file", "member", "path", "keyword", "vr", "action", "rule", "before", "after")
 LINE_END = "\r\n"
+_PIECE, _FEED = 1 << 16, 1 << 12  # bytes that are made at once, and bytes that they are made of
 _SPECIAL = frozenset('",')  # a cell has no line ends: they are not to be seen
 
 
@@ -47,3 +49,28 @@ def _quoted(text: str) -> str:
     """Return a cell as RFC 4180 writes it."""
     visible = cell(text)
     return visible if _SPECIAL.isdisjoint(visible) else f'"{visible.replace(chr(34), chr(34) * 2)}"'
+
+
+def unpacked(packed: bytes) -> Iterator[str]:
+    """Yield whole lines, some at a time; ``packed`` is one piece of zlib's after the other.
+
+    Raises
+    ------
+    zlib.error
+        They are damaged, or cut.
+    """
+    at, feed, rest = 0, b"", b""
+    while feed or at < len(packed):
+        unpacker = zlib.decompressobj()
+        while not unpacker.eof:
+            if not feed:
+                feed = packed[at : at + _FEED]
+                at += len(feed)
+            piece = unpacker.decompress(feed, _PIECE)
+            feed = unpacker.unconsumed_tail
+            if not (piece or feed or unpacker.eof or at < len(packed)):
+                raise zlib.error("cut")
+            whole, end, rest = (rest + piece).rpartition(LINE_END.encode())
+            if end:
+                yield (whole + end).decode()
+        feed = unpacker.unused_data

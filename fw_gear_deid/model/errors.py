@@ -5,6 +5,7 @@ DeidError
 │   └── ProfileError    carries every problem of a profile
 ├── Unfit               this file cannot be released; the others go on (outcome ``refused``)
 │   ├── Malformed       the bytes are not what they claim to be
+│   ├── Beyond          it takes more than a limit allows
 │   ├── Odd             they are not encoded as DICOM demands; a repair may help
 │   └── Unreadable      an action cannot read a value; `on-unreadable` may say what becomes of it
 └── StopRun             nothing further may be released (ledger or destination lost)
@@ -54,6 +55,10 @@ class Unfit(DeidError):
 
 class Malformed(Unfit):
     """The bytes are truncated, damaged or hostile."""
+
+
+class Beyond(Unfit):
+    """It takes more than a limit allows, which somebody may raise."""
 
 
 class Odd(Unfit):

@@ -25,8 +25,15 @@ class Always(Enum):
     ZIP_OUTSIDE = "always: bytes of an archive that belong to no member"
     TAR_HEADERS = "always: owners, times and other header fields of a tar archive"
     PACKED_HEADER = "always: header of a packed file, with its name and time"
+    BEFORE = "always: bytes in front of the volume"
+    BEHIND = "always: bytes behind the volume"
     MEMBER_DROPPED = "always: member that no section takes"
+    PICTURE_END = "always: bytes behind the end of a picture"
+    COPY = "always: a piece that tells what a rule took away"
     NAME = "always: name carries an identifier"
+    UNUSED = "always: bytes of a picture file that nothing points at"
+    SLIDE_LABEL = "always: label and macro pages of a slide"
+    BIDS = "always: names follow the labels of a BIDS tree"
     LABEL = "always: label without a rule"
     PLACE = "always: placed by the de-identified header"
     CONTAINER = "always: container metadata without a rule"
@@ -34,6 +41,8 @@ class Always(Enum):
     CONTAINER_LABEL = "always: a label that the platform takes"
 
 
+ALWAYS = "always: "
+"""Begins each of them."""
 REPAIRED = "repaired: "
 """Begins the audit's ``rule`` where odd bytes were made plain before the rules ran."""
 
@@ -110,7 +119,11 @@ class Released:
     sha256: str
     warnings: tuple[str, ...] = ()
     unmatched: frozenset[int] = frozenset()
-    """Indices of profile rules that found nothing to act on in this file."""
+    """Indices of rules of the profile that found nothing to act on in this file."""
+    sections: frozenset[str] = frozenset()
+    """Keys of the sections that took it, or members of it."""
+    risks: tuple[str, ...] = ()
+    """Words for what is in it and may tell whose it is though no rule names it."""
     reason: str = ""
     """What the row should tell although it went well, such as members that were left out."""
 

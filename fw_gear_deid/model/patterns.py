@@ -79,6 +79,15 @@ class Pattern:
         """
         return self._match("fullmatch", text, SECONDS)
 
+    def search(self, text: str) -> re.Match[str] | None:
+        """Find the first match in a text.
+
+        Raises
+        ------
+        Unfit
+        """
+        return self._match("search", text, SECONDS)
+
     def _match(self, how: str, text: str, seconds: float) -> re.Match[str] | None:
         try:
             found: re.Match[str] | None = getattr(_compiled(self.pattern, self.flags), how)(text, timeout=seconds)

@@ -189,6 +189,10 @@ class Branch:
     record: ContainerRecord
     keys: tuple[str, ...]
     labels: tuple[str, ...]
+    prefix: str = ""
+    """What its label begins with at the destination, too: of a folder in the layout of BIDS."""
+    fixed: bool = False
+    """Its label is a word of the layout, and stays."""
 
 
 @frozen

@@ -48,6 +48,9 @@ ESSENTIAL = frozenset(
 )  # fmt: skip
 
 
+_PLACES_MAX = 20_000  # places inside items that are remembered where rules go by paths; each takes some kilobytes
+
+
 class Kind(Enum):
     """What a step does."""
 
@@ -123,7 +126,7 @@ class Act(Want):
         wanted = wanted or tag in plan.growing_tags
         blind = (
             fixed
-            and not (watched or place.meta)
+            and not (watched or place.meta or tag in plan.growing_tags)
             and tag != CHARACTER_SET
             and ((keeps and not is_private_creator(tag)) or gone)
         )
@@ -148,16 +151,15 @@ class Act(Want):
 
 
 class WayTexts(NamedTuple):
-    """The way to a place in keywords, as long as all have one, and in tags: what regexes are matched with."""
+    """The way to a place in keywords (a step that has none in its tag), and in tags: what regexes are matched with."""
 
     keywords: str = ""
     tags: str = ""
-    named: bool = True
 
     def below(self, tag: int, index: int) -> WayTexts:
         """Return those of an item."""
-        name = keyword_of(tag) if self.named else ""
-        return WayTexts(f"{self.keywords}{name}.{index}." if name else "", f"{self.tags}{tag:08x}.{index}.", bool(name))
+        here = f"{tag:08x}"
+        return WayTexts(f"{self.keywords}{keyword_of(tag) or here}.{index}.", f"{self.tags}{here}.{index}.")
 
 
 class RulePlace(Place):
@@ -202,9 +204,14 @@ class RulePlace(Place):
         key = tag, index, encoding
         known = self._below.get(key)
         if known is None:
+            plan.made_one()
             way, texts = (*self.way, (tag, index)), self._texts.below(tag, index)
             known = self._below[key] = RulePlace(plan, encoding, way=way, texts=texts)
         return known
+
+    def forget(self) -> None:
+        """Forget the places below."""
+        self._below.clear()
 
     def want(self, tag: int, vr: str, wire: str) -> Act:
         """Return what is done to an element, as far as its header alone tells."""
@@ -309,7 +316,7 @@ class RulePlace(Place):
             case RegexAt(pattern, hex_pattern):
                 if self.meta:
                     return False
-                keyword = keyword_of(tag) if self._texts.named else ""
+                keyword = keyword_of(tag)
                 by_name = bool(keyword) and bool(pattern.match(self._texts.keywords + keyword))
                 return by_name or bool(hex_pattern.match(f"{self._texts.tags}{tag:08x}"))
 
@@ -390,6 +397,7 @@ class Places:
         self.meta = RulePlace(self, EXPLICIT_LITTLE, top=True, meta=True)
         self._top: dict[Encoding, RulePlace] = {}
         self._inside: dict[Encoding, RulePlace] = {}
+        self._made = 0
 
     def top(self, encoding: Encoding) -> RulePlace:
         """Return the top level in an encoding."""
@@ -397,6 +405,14 @@ class Places:
         if known is None:
             known = self._top[encoding] = RulePlace(self, encoding, top=True)
         return known
+
+    def made_one(self) -> None:
+        """Count a place inside an item; of too many all are forgotten that no file holds."""
+        self._made += 1
+        if self._made > _PLACES_MAX:
+            self._made = 0
+            for top in self._top.values():
+                top.forget()
 
     def inside(self, encoding: Encoding) -> RulePlace:
         """Return the one place inside items, where no rule goes by a path."""

@@ -222,6 +222,8 @@ class FieldSection:
         Those that only this format has, as far as the profile sets them.
     references : tuple of (str, KeyAt)
         Other fields that regex-sub reads: name as written → where.
+    unreadable : str
+        ``on-unreadable`` of the section.
     """
 
     match: FileMatch
@@ -229,6 +231,7 @@ class FieldSection:
     filenames: tuple[NameTemplate, ...]
     options: Options
     references: tuple[tuple[str, KeyAt], ...]
+    unreadable: str = "refuse"
 
 
 @frozen
@@ -277,6 +280,11 @@ class Profile:
         """Return the rules that found nothing, where some did."""
         return frozenset(rule.index for rule in self.rules) - matched
 
-    def rule_labels(self) -> tuple[str, ...]:
-        """Return ``name (place)`` of the rules by index."""
-        return tuple(f"{rule.name} ({rule.label})" for rule in self.rules)
+    def rule_labels(self) -> tuple[tuple[str, str], ...]:
+        """Return ``name (place)`` of the rules by index, and the keys of their sections."""
+        return tuple(
+            (f"{rule.name} ({rule.label})", section.match.key)
+            for section in self.sections
+            if not isinstance(section, LaterSection)
+            for rule in section.rules
+        )

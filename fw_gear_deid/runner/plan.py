@@ -10,6 +10,8 @@ from hashlib import sha256
 from unicodedata import normalize
 
 from fw_gear_deid.deid.container import CleanContainer
+from fw_gear_deid.deid.labels import holds, lost
+from fw_gear_deid.deid.pair import other_names
 from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
@@ -19,7 +21,9 @@ from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.model.ports import LEVELS, Branch, Item, Source, Wanted
 from fw_gear_deid.model.seen import Seen
+from fw_gear_deid.runner.companions import with_companions
 from fw_gear_deid.runner.people import People
+from fw_gear_deid.runner.renaming import Renaming
 from fw_gear_deid.runner.workers import Task
 
 
@@ -51,6 +55,10 @@ class Place:
     problem: str = ""
     skip: str = ""
     origin: tuple[str, ...] = ()
+    stem: tuple[str, ...] = ()
+    """What it shares with its companions: folder, and name without its suffix."""
+    is_sidecar: bool = False
+    """It is about another file of its stem, and does not stand without."""
 
 
 @frozen
@@ -93,13 +101,23 @@ class Cleaned:
     clean: CleanContainer
     chain: tuple[Wanted, ...]
 
+    @property
+    def lost(self) -> set[str]:
+        """Names and ids that do not travel, the label of the source among them."""
+        label = self.chain[-1].label
+        gone = lost(self.branch.record, self.clean)
+        if label and label != self.branch.record.label:
+            gone.add(_telling_part(self.branch))
+        return gone - {label}
+
     def renamed(self, label: str) -> list[Edit]:
         """Return the audit of a label that no rule has set, empty when it stays."""
         record = self.branch.record
         if label in (record.label, _safe(self.clean.label or "")):
             return []
         path = f"container {record.level}.label"
-        return [Edit(path, "", "", "replace-with", Always.LABEL.value, record.label, label)]
+        rule = Always.NAME if self.clean.label else Always.LABEL
+        return [Edit(path, "", "", "replace-with", rule.value, record.label, label)]
 
 
 def group(items: Sequence[Item], seen: Mapping[str, Seen | str], people: People) -> list[Group]:
@@ -138,7 +156,7 @@ def subject_labels(
     for branch in branches:
         person = people.subjects.get(branch.keys[0])
         if person is not None and branch.record.level == "subject":
-            ruled, kept = _safe(clean[branch.record.id].label or ""), _safe(branch.record.label) if how.keep else ""
+            ruled, kept = _ruled(branch, clean), _safe(branch.record.label) if how.keep else ""
             found.setdefault(person.text, (ruled or kept, bool(ruled)))
     for one in groups:
         person, header = people.of.get(one.items[0].id), headers.get(one.items[0].id)
@@ -201,12 +219,20 @@ def wanted_containers(
         if record.level == "subject":
             label = subjects[person.text]
         else:
-            label = _safe(done.label or "") or (_safe(record.label) if how.keep else "")
+            label = _ruled(branch, clean) or (_safe(record.label) if how.keep or branch.fixed else "")
+            gone = lost(record, done).union(*(out[key].lost for key in branch.keys[:-1]))
+            label = "" if label and not branch.fixed and holds(label, gone) else label
         if not label and record.level == "session":
             label = how.keyring.session(person.text, _visit(branch, person))
         one = Wanted(record.level, label, source.origin(record.id), done.fields)
         out[record.id] = Cleaned(branch, done, (*above, one))
     return out
+
+
+def _ruled(branch: Branch, clean: Mapping[str, CleanContainer]) -> str:
+    """Return the label that a rule gives a container, as its layout wants it."""
+    label = _safe(clean[branch.record.id].label or "")
+    return label if not label or label.startswith(branch.prefix) else branch.prefix + label
 
 
 def branch_pseudonyms(branch: Branch, person: Person | None, keyring: Keyring) -> Mapping[str, str]:
@@ -216,7 +242,7 @@ def branch_pseudonyms(branch: Branch, person: Person | None, keyring: Keyring) -
 
 def _visit(branch: Branch, person: Person) -> str:
     """Return what tells a person's visits apart: of a platform the session's id, of a tree its folder."""
-    if len(branch.keys) < 2:
+    if len(branch.keys) < 2 or (branch.fixed and len(branch.keys) == 2):
         return ""
     return branch.keys[1] if person.kind == "container" else normalize("NFC", f"folder {branch.labels[1]}")
 
@@ -234,6 +260,7 @@ def first_tasks(
 ) -> list[Task]:
     """Return the task of every group: whose it is, and of a loose one which visit."""
     tasks = []
+    lie = {_beside(item, item.name): item for one in groups for item in one.items if other_names(item.name)}
     for number, one in enumerate(groups):
         item = one.items[0]
         person, found = people.of.get(item.id), seen.get(item.id)
@@ -250,9 +277,15 @@ def first_tasks(
                 by_id=person is not None and item.id in people.loose,
                 visit=visit if person is not None else "",
                 row=found.number if isinstance(found, Seen) else 0,
+                half=next(filter(None, (lie.get(_beside(item, name)) for name in other_names(item.name))), None),
             )
         )
     return tasks
+
+
+def _beside(item: Item, name: str) -> tuple[object, ...]:
+    """Return what tells a file of a name that lies beside another one."""
+    return item.containers, item.id[: len(item.id) - len(item.name)], name.lower()
 
 
 @lru_cache(maxsize=256)  # files of one visit follow one another
@@ -286,8 +319,9 @@ def arrange(
         keys = task.items[0].containers
         if keys and keys not in telling and keys[-1] in containers:
             telling[keys] = _telling(keys, containers)
-    places = [_place(task, headers, people, containers, subjects, telling, how) for task in tasks]
-    return _refuse_shared_labels(places, how)
+    renaming = Renaming(containers)
+    places = [_place(renaming.of(task, people), headers, people, containers, subjects, telling, how) for task in tasks]
+    return _refuse_shared_labels(with_companions(places), how)
 
 
 def _place(
@@ -335,22 +369,19 @@ def _in_tree(
     return Place(task, inner.chain, record.id, label, origin=(task.person or "", *item.containers[1:]))
 
 
-_NAMES = ("firstname", "lastname", "operator")
+_COUNTS = 3  # digits of a number that only counts subjects or visits
 
 
 def _telling(keys: Sequence[str], containers: Mapping[str, Cleaned]) -> tuple[str, ...]:
     """Return labels and names of a file's containers that do not travel."""
-    found: set[str] = set()
-    for key in keys:
-        cleaned = containers[key]
-        record, label = cleaned.branch.record, cleaned.chain[-1].label
-        if label and label != record.label:
-            found.add(record.label)
-        for name in _NAMES:
-            text = record.fields.get(name)
-            if isinstance(text, str) and cleaned.clean.fields.get(name) != text:
-                found.add(text)
-    return tuple(sorted(found))
+    return tuple(sorted(set().union(*(containers[key].lost for key in keys)) - {""}))
+
+
+def _telling_part(branch: Branch) -> str:
+    """Return what of a label may tell whose a file is: in a layout a number is no more than that."""
+    label = branch.record.label
+    part = label.removeprefix(branch.prefix)
+    return "" if branch.prefix and part.isdecimal() and len(part) <= _COUNTS else part
 
 
 def _loose(task: Task, header: Surveyed, subject: str, how: Labelling) -> Place:
@@ -418,5 +449,10 @@ def version_of(task: Task) -> str:
 
     Where they lie does not: folders are renamed, and copied.
     """
-    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in task.items)))
+    files = (*task.items, *task.beside, *((task.half,) if task.half is not None else ()))
+    listed = "\n".join((task.person or "", *(f"{item.name} {item.version}" for item in files)))
+    if task.entities is not None:
+        listed += "".join(f"\n{key} {label}" for key, label in sorted(task.entities.labels.items()))
+    if task.subjects:
+        listed += "".join(f"\n{key} {text}" for key, text in sorted(task.subjects.items()))
     return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

@@ -10,12 +10,13 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fw_gear_deid.model.errors import StopRun
+from fw_gear_deid.runner.marks import Marks
 from fw_gear_deid.runner.signals import SENT
 from fw_gear_deid.runner.workers import Settings, Task, silence
 from fw_gear_deid.system import cores
@@ -29,8 +30,10 @@ Work = Callable[[Settings, Task], Out]
 Numbered = tuple[int, Task]
 Lot = Sequence[Numbered]
 _AHEAD = 4  # lots per worker that are out, or done and not taken
+_PASSED, _PASSED_BYTES = 100, 1 << 30  # lots per worker, and bytes of all, that may pass one that takes its time
 _LOT = 16
 _LOT_BYTES = 4 << 20
+_LITTLE = 64 << 20  # bytes of all files together: what these can take is bounded, and a process costs as much as many
 _STARTS = 3  # how often a process is tried to be started
 _PAUSE = 0.1
 _TICK = 1.0
@@ -59,11 +62,15 @@ class Pool:
     ----------
     settings : Settings
     workers : int
-        1 works in this process.
+        1 works in this process as long as there is little to do.
+    suspects : collection of str
+        Files that an earlier run did not survive: each is done in another process.
     """
 
-    def __init__(self, settings: Settings, workers: int) -> None:
+    def __init__(self, settings: Settings, workers: int, suspects: Collection[str] = ()) -> None:
         self._settings = settings
+        self._suspects = suspects
+        self._marks = Marks(settings)
         self._workers = min(workers, cores.MOST_WORKERS)
         self.tick: Callable[[], None] = nothing
         """Called now and then while tasks take their time."""
@@ -80,18 +87,18 @@ class Pool:
         work : callable
             Task → result; raises nothing.
         tasks : sequence of Task
-            One alone is done in this process.
+            One alone is done in this process, unless it is suspect.
         lost : callable
-            Makes the result of a task whose worker died twice.
+            Makes the result of a task whose worker died twice; of a suspect one, once.
 
         Raises
         ------
         StopRun
             No process can be started.
         """
-        if self._workers == 1 or len(tasks) == 1:
+        if self._are_done_here(tasks):
             for task in tasks:
-                yield task, work(self._settings, task)
+                yield task, self._marks.carry_out(work, task)
             return
         from multiprocessing.connection import wait  # one process has no use for it
 
@@ -99,10 +106,10 @@ class Pool:
         window: deque[deque[Numbered]] = deque()  # in order, not yielded yet
         waiting: deque[Lot] = deque()
         again: deque[Numbered] = deque()  # lost once: somebody killed its worker, or it did itself
-        tried: set[int] = set()
+        tried = {number for number, task in enumerate(tasks) if self._is_suspect(task)}
         done: dict[int, Out] = {}
         while True:
-            while len(window) < _AHEAD * self._workers and (upcoming := next(source, None)) is not None:
+            while self._may_go_on(window, waiting) and (upcoming := next(source, None)) is not None:
                 window.append(deque(upcoming))
                 waiting.append(upcoming)
             if not window:
@@ -135,6 +142,36 @@ class Pool:
                     if not self._busy[worker]:
                         del self._busy[worker]
                         self._idle.append(worker)
+
+    def _may_go_on(self, window: Sequence[Lot], waiting: Sequence[Lot]) -> bool:
+        """Tell whether more lots may begin: one that takes its time lets others pass, until their results are many."""
+        enough = _AHEAD * self._workers
+        if len(window) < enough:
+            return True
+        if len(waiting) + sum(map(len, self._busy.values())) >= enough or len(window) >= _PASSED * self._workers:
+            return False
+        return sum(item.size for lot in window for _, task in lot for item in task.items) < _PASSED_BYTES
+
+    def _is_suspect(self, task: Task) -> bool:
+        return task.items[0].id in self._suspects
+
+    def _are_done_here(self, tasks: Sequence[Task]) -> bool:
+        """Tell whether tasks are done in this process, which a file that takes too much would end."""
+        if any(map(self._is_suspect, tasks)):
+            return False
+        if len(tasks) < 2:
+            return True
+        if self._workers > 1:
+            return False
+        return sum(item.size for task in tasks for item in task.items) < _LITTLE or not self._can_start()
+
+    def _can_start(self) -> bool:
+        """Tell whether there are other processes to be had."""
+        try:
+            self._idle.append(self._idle.pop() if self._idle else self._started())
+        except StopRun:
+            return False
+        return True
 
     def _hand_out(self, work: Work[Any], waiting: deque[Lot], again: deque[Numbered]) -> None:
         """Give every worker what it can take; a task that was lost before gets the machine for itself."""
@@ -170,6 +207,14 @@ class Pool:
         """Return a free worker; None when no more can be had and others are at work."""
         if self._idle:
             return self._idle.pop()
+        try:
+            return self._started()
+        except StopRun:
+            if self._busy:
+                return None
+            raise
+
+    def _started(self) -> _Worker:
         cause: Exception | None = None
         for _ in range(_STARTS):
             try:
@@ -180,13 +225,12 @@ class Pool:
             else:
                 self._all.add(worker)
                 return worker
-        if self._busy:
-            return None
         why = getattr(cause, "strerror", None) or type(cause).__name__
         raise StopRun(f"no worker process can be started ({why}); try fewer --workers, or 1")
 
     def close(self) -> None:
         """End the workers; what they were at is lost."""
+        self._marks.close()
         for worker in self._all:
             worker.end()
         self._all, self._idle, self._busy = set(), [], {}
@@ -269,9 +313,10 @@ def _serve(settings: Settings, pipe: Connection) -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SENT)
         Thread(target=_follow, daemon=True).start()
         silence()
+        marks = Marks(settings)
         while True:
             work, tasks = pipe.recv()
-            pipe.send([work(settings, task) for task in tasks])
+            pipe.send([marks.carry_out(work, task) for task in tasks])
     finally:
         os._exit(1)  # what went wrong may quote a value; that it ended tells the parent enough
 

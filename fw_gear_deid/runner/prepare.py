@@ -16,6 +16,8 @@ from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner import copies
+from fw_gear_deid.runner.directory import with_subjects
+from fw_gear_deid.runner.marks import TOOK_TOO_MUCH
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.people import People, container_person, people_in_containers, people_in_folders
 from fw_gear_deid.runner.plan import (
@@ -38,7 +40,7 @@ from fw_gear_deid.runner.workers import Settings, Task, digest, look, look_close
 if TYPE_CHECKING:
     from fw_gear_deid.runner.run import Job
 
-_LOST = Trouble("its worker process died while reading it")
+_LOST = Trouble(f"{TOOK_TOO_MUCH}its worker process died while reading it")
 
 
 Watched = Callable[[Sequence[Item]], Progress]
@@ -115,6 +117,7 @@ def prepare(job: Job, settings: Settings, pool: Crew, memory: Memory, progress: 
     clean, problems = _clean(job, settings, people)
     groups = group(job.items, seen, people)
     tasks = first_tasks(groups, seen, people, job.keyring)
+    tasks = with_subjects(tasks, people, seen, job.branches, settings)
     headers = _headers(tasks, seen, people, eyes, memory)
     held = memory.held(job.items, people, seen)
     how = Labelling(job.keyring, job.labels == "keep", job.profiles.joins, held, job.sink.apart)
@@ -130,7 +133,8 @@ def whose(items: Sequence[Item], branches: Sequence[Branch], settings: Settings)
     _join(people, seen, items, branches, settings)
     by_key = {branch.record.id: branch for branch in branches}
     tasks = {}
-    for task in first_tasks([Group((item,)) for item in items], seen, people, settings.keyring):
+    first = first_tasks([Group((item,)) for item in items], seen, people, settings.keyring)
+    for task in with_subjects(first, people, seen, branches, settings):
         item = task.items[0]
         if item.containers and item.id not in people.loose:
             branch = by_key[item.containers[-1]]

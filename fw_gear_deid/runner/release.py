@@ -105,6 +105,8 @@ class Releaser:
         """``Made.name`` → the task of this run whose file it is."""
         self._left: set[str] = set()
         """``Made.name`` of what stands of sources that failed."""
+        self._images: dict[tuple[str, ...], set[str]] = {}
+        """Stem → what became of the files that sidecars are about."""
         self._refused: set[str] = set()
         """``Made.name`` that several tasks of this run get: none has it."""
 
@@ -117,7 +119,10 @@ class Releaser:
             if not self._earlier.by_store:
                 self._earlier.foresee(some)
             for place in some:
-                yield place, self.early(place)
+                waits = place.is_sidecar and place.stem in self._images and not self._images[place.stem]
+                early = None if waits else self.early(place)
+                self._note_image(place, early[0] if early is not None else "")
+                yield place, early
         self._earlier.foresee(())  # what is written from now on counts
 
     def early(self, place: Place) -> Told | None:
@@ -167,7 +172,8 @@ class Releaser:
 
     def _is_told(self, made: Made) -> bool:
         """Tell whether what was checked and noted of a file is all that this run asks for."""
-        is_checked = self._job.verify in ("off", made.checked)
+        verified, _, rules = made.checked.partition(" ")
+        is_checked = self._job.verify in ("off", verified) and (bool(rules) or not self._job.strict_rules)
         return is_checked and (made.originals or not self._job.originals) and self._job.ids is None
 
     def _known_there(self, place: Place) -> Told | None:
@@ -234,7 +240,21 @@ class Releaser:
 
     def _finish(self, place: Place, worked: Worked) -> Told | None:
         """Note what becomes of a result; None while it is on its way."""
+        told = self._finished(place, worked)
+        self._note_image(place, told[0] if told is not None else "released")
+        return told
+
+    def _note_image(self, place: Place, state: str) -> None:
+        """Remember what became of a file that others are about; of one that waits nothing."""
+        if place.stem and not place.is_sidecar:
+            self._images.setdefault(place.stem, set()).update({state} - {""})
+
+    def _finished(self, place: Place, worked: Worked) -> Told | None:
         outcome = worked.outcome
+        of = self._images.get(place.stem, set()) if place.is_sidecar else set()
+        if isinstance(outcome, Released) and of and of <= {"refused", "failed"}:
+            what = Failed if of == {"failed"} else Refused
+            return self.withhold(place, what("the file that it is about is not released"), worked.seconds)
         if not isinstance(outcome, Released) or worked.result is None:
             assert not isinstance(outcome, Released)  # noqa: S101 -- a result comes with its file
             if self._batch and self._earlier.names(place):
@@ -552,7 +572,9 @@ class Releaser:
             reason=released.reason,
             actions=" ".join(f"{action}={count}" for action, count in sorted(trail.actions.items())),
             unmatched=_listed(released.unmatched),
-            checked=self._job.verify,
+            sections=" ".join(sorted(released.sections)),
+            risks="; ".join(released.risks),
+            checked=f"{self._job.verify} strict-rules" if self._job.strict_rules else self._job.verify,
             originals=self._job.originals,
             audit=trail.lines,
             root=self._job.root,

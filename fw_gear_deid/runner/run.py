@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,12 +20,15 @@ from fw_gear_deid.model.audit import first, lines
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
+from fw_gear_deid.model.limits import Given
 from fw_gear_deid.model.outcome import Failed, Ids, Refused, Released, Skipped, kind_of
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE
 from fw_gear_deid.model.ports import Branch, Identity, Item, Sink, Source
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.values.book import ProfileBook
+from fw_gear_deid.runner import marks
 from fw_gear_deid.runner.earlier import Earlier
+from fw_gear_deid.runner.marks import TOOK_TOO_MUCH
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.newids import NewIds
 from fw_gear_deid.runner.people import People, Remark, Sightings
@@ -90,6 +93,8 @@ class Job:
         The run is about a single file that somebody chose.
     strict : bool
         ``--identity strict``: people who contradict are refused; else warned of, and kept apart.
+    strict_rules : bool
+        A file in which a rule of its section finds nothing is refused.
     root : str
         Stands for SOURCE, to tell a folder's name here from the same name elsewhere.
     dest : Identity
@@ -100,6 +105,8 @@ class Job:
         Take back what stands there of sources that are gone.
     whole : bool
         The source is all that the destination's files are made of: a whole project, without filters.
+    limits : mapping of str to int
+        Those that were set; they decide what is refused, not what comes out.
     facts : dict
         What else the summary should tell, such as where the profile came from.
     """
@@ -126,11 +133,13 @@ class Job:
     names: bool = True
     one_file: bool = False
     strict: bool = True
+    strict_rules: bool = False
     root: str = ""
     dest: Identity = field(default_factory=Identity)
     check: bool = False
     prune: bool = False
     whole: bool = True
+    limits: Given = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
 
     def fingerprint(self, task: Task) -> str:
@@ -178,10 +187,12 @@ def run(job: Job, interrupts: Interrupts | None = None) -> tuple[int, dict[str, 
         with (
             interrupts.held(),
             _locked(job),
-            _workspace(job.private if job.scheduler else job.ledger) as workspace,
+            _workspace(job.private if job.scheduler else job.ledger) as (workspace, suspects),
             closing(State(path_for(job.ledger, job.sink.identity.id), keep=not job.dry_run)) as state,
         ):
-            code, summary = _Run(job, state, workspace, interrupts).go()
+            suspects |= state.failed(TOOK_TOO_MUCH)
+            marks.carry(workspace, suspects)
+            code, summary = _Run(job, state, workspace, suspects, interrupts).go()
     except OSError as error:
         cause = error.strerror or str(error)
         raise StopRun(f"{job.reports}: the reports cannot be written ({cause}); what was released is whole") from None
@@ -191,8 +202,11 @@ def run(job: Job, interrupts: Interrupts | None = None) -> tuple[int, dict[str, 
 class _Run:
     """One run while it lasts."""
 
-    def __init__(self, job: Job, state: State, workspace: Path, interrupts: Interrupts) -> None:
+    def __init__(
+        self, job: Job, state: State, workspace: Path, suspects: Collection[str], interrupts: Interrupts
+    ) -> None:
         self._interrupts = interrupts
+        self._suspects = suspects
         self._job = job
         self._state = state
         self._began = datetime.now(UTC)
@@ -207,6 +221,9 @@ class _Run:
             job.ids is not None,
             job.strict,
             job.compression == "small",
+            job.strict_rules,
+            job.limits,
+            marks=True,
         )
         self._rows_used = Rows(job.profiles.lookup)
         self._unchanged = 0
@@ -271,7 +288,7 @@ class _Run:
     def _crew(self) -> Crew:
         job = self._job
         if job.scheduler is None:
-            return Pool(self._settings, job.workers)
+            return Pool(self._settings, job.workers, self._suspects)
         return job.scheduler.connect(self._settings, job.items)
 
     # -- before anything is written --------------------------------------------------------------------
@@ -317,9 +334,9 @@ class _Run:
             try:
                 if job.scheduler is None and not job.source.keeps_subjects:
                     pending = shared(pool, pending, job.workers, small=self._settings.small)
-                for task, worked in pool.run(
-                    process, pending, lambda: Worked(Failed("its worker process died"), None, 0.0)
-                ):
+                pending.sort(key=lambda task: task.items[0].id in self._suspects)  # the others are not to wait for them
+                died = Failed(f"{TOOK_TOO_MUCH}its worker process died")
+                for task, worked in pool.run(process, pending, lambda: Worked(died, None, 0.0)):
                     worked = self._new_ids.check(task.person, self._chosen(worked))
                     worked = self._check_person(by_number, task, worked)
                     releaser.finish(by_number[task.number], worked)
@@ -427,6 +444,7 @@ class _Run:
                     "workers": job.workers if job.scheduler is None else "cluster",
                     "dry_run": job.dry_run,
                     "audit_originals": job.originals,
+                    "limits": dict(job.limits),
                 },
                 "started": self._began.isoformat(timespec="seconds"),
                 "ended": ended.isoformat(timespec="seconds"),
@@ -497,13 +515,14 @@ def _locked(job: Job) -> Iterator[None]:
 
 
 @contextmanager
-def _workspace(folder: Path) -> Iterator[Path]:
-    """Make a private folder for results on their way; one left by a killed run is removed first."""
+def _workspace(folder: Path) -> Iterator[tuple[Path, frozenset[str]]]:
+    """Make a private folder for results on their way; of one left by a killed run, yield the files that it was at."""
     path = folder / ".work"
+    suspects = marks.left(path)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     try:
-        yield path
+        yield path, suspects
     finally:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.limits import NO_LIMITS, Given, within
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
@@ -60,8 +61,14 @@ def book_for(
     *,
     by_session: bool,
     allow_shared: bool = False,
+    given: Given = NO_LIMITS,
 ) -> ProfileBook:
     """Give every subject (or session) of the source, or every row of a mapping by an id, its profile.
+
+    Parameters
+    ----------
+    given : mapping of str to int
+        Limits that were set.
 
     Raises
     ------
@@ -74,7 +81,8 @@ def book_for(
     known = {branch.labels: _metadata(branch) for branch in branches if len(branch.labels) == depth}
     table = None
     if mapping is not None:
-        table = read_mapping(mapping, used_columns(planned.text), by_session=by_session, allow_shared=allow_shared)
+        with within(given, 0):
+            table = read_mapping(mapping, used_columns(planned.text), by_session=by_session, allow_shared=allow_shared)
     return plan_profiles(
         planned.text,
         planned.file,

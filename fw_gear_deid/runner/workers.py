@@ -9,20 +9,24 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, survey
+from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, first_ids, pair, survey, taught
+from fw_gear_deid.deid.columns import is_table
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.shares import Shares, make_share
-from fw_gear_deid.deid.sort import is_nobodys
+from fw_gear_deid.deid.sort import is_nobodys, sort
 from fw_gear_deid.deid.survey import Surveyed, see
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.model.bids import Entities
 from fw_gear_deid.model.errors import DeidError, Malformed, Odd, Unfit, place_of
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.limits import Budget, Given, within
 from fw_gear_deid.model.outcome import Failed, Ids, Outcome, Refused, Skipped, Trail, Trouble
 from fw_gear_deid.model.person import Born, Identity
 from fw_gear_deid.model.ports import Item, Source
@@ -50,6 +54,16 @@ class Settings:
     """Refuse a file of another person than it stands for; else warn of it."""
     small: bool = False
     """Take the time for the fewest bytes."""
+    strict_rules: bool = False
+    """Refuse a file in which a rule of its section finds nothing."""
+    limits: Given = field(default_factory=dict)
+    """Those that were set."""
+    marks: bool = False
+    """Note in the workspace what each process is at."""
+
+    def within(self, task: Task) -> AbstractContextManager[Budget]:
+        """Let limits go for the files of a task."""
+        return within(self.limits, sum(item.size for item in task.items))
 
 
 @frozen
@@ -81,10 +95,19 @@ class Task:
         What tells a loose file's visit from others of its person.
     row : int
         Row of the mapping that the first look found; 0 when it is not known.
+    entities : Entities or None
+        Labels of a tree in the layout of BIDS.
+    beside : tuple of Item
+        Companions: files of one stem in one folder. What rules take away in one, no name of another may carry.
     shares : int
         How many workers make its members beforehand; 0 for a file that is done at once.
     share : int
         Which of these shares this is about.
+    half : Item or None
+        The other half of a pair.
+    subjects : mapping of str to str
+        What the subjects of the run are found by that a table names, sealed → text of the person; empty where the item
+        is no such table.
     """
 
     number: int
@@ -99,8 +122,12 @@ class Task:
     by_id: bool = False
     visit: str = ""
     row: int = 0
+    entities: Entities | None = None
+    beside: tuple[Item, ...] = ()
     shares: int = 0
     share: int = 0
+    half: Item | None = None
+    subjects: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
@@ -138,7 +165,8 @@ def process(settings: Settings, task: Task) -> Worked:
     watch = Watch(task.born, task.by_id, settings.strict)
     try:
         os.close(private.create_anew(result))  # whoever writes it keeps its mode
-        done = _process(settings, task, result, notes, watch)
+        with settings.within(task):
+            done = _process(settings, task, result, notes, watch)
     except (Malformed, Odd) as error:
         done = Refused(str(error), damaged=True)
     except Unfit as error:
@@ -179,17 +207,40 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         try:
             ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
+            ctx = _taught(settings, task, paths[0], ctx, inbox)
+            half = _half(settings, task, inbox)
+            ctx = replace(ctx, other=lambda names: half and pair.lying(half[0].name, half[1]))
             done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _are_still(settings.source, task, paths):
                 raise
             return Failed(_CHANGED)  # half of it may be read, half not there yet
+        if half is not None and not settings.source.is_still(*half):
+            return Failed(_CHANGED)
         return done if _are_still(settings.source, task, paths) else Failed(_CHANGED)
     finally:
         _clear(inbox)
         for number in range(task.shares):
             for path in _part(settings, task, number):
                 path.unlink(missing_ok=True)
+
+
+def _half(settings: Settings, task: Task, inbox: Path) -> tuple[Item, Path] | None:
+    """Fetch the other half of a pair; None where there is none that can be read."""
+    if task.half is None or task.half.problem:
+        return None
+    return task.half, settings.source.fetch(task.half, inbox / "half" if inbox.exists() else inbox)
+
+
+def _taught(settings: Settings, task: Task, path: Path, ctx: Context, inbox: Path) -> Context:
+    """Let the companions of a file teach what its name may not carry, where it is taken at all."""
+    if task.beside and is_nobodys(path, task.items[0].name, ctx.profile):
+        return ctx
+    for number, item in enumerate(task.beside):
+        folder = inbox / str(number)
+        ctx = taught(settings.source.fetch(item, folder), item.name, ctx)
+        _clear(folder)
+    return ctx
 
 
 def share(settings: Settings, task: Task) -> bool:
@@ -201,8 +252,9 @@ def share(settings: Settings, task: Task) -> bool:
     try:
         os.close(private.create_anew(part))
         path = settings.source.fetch(task.items[0], settings.workspace)
-        ctx = _context(settings, task, path, Notes(collect=settings.ids), Watch())
-        records = make_share(path, task.items[0].name, ctx, part, task.share, task.shares)
+        with settings.within(task):
+            ctx = _context(settings, task, path, Notes(collect=settings.ids), Watch())
+            records = make_share(path, task.items[0].name, ctx, part, task.share, task.shares)
         data = pickle.dumps(records)
         with os.fdopen(private.create_anew(told), "wb") as stream:
             stream.write(data)
@@ -255,7 +307,9 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
     book = settings.profiles
     ids = first_ids(path, task.items[0].name, book.base) if book.by_header else {}
     # what no section takes needs no values: the work on it says that it is left out
-    profile = book.base if ids is None else _profile(settings, task, path, ids)
+    section = sort(path, task.items[0].name, book.base).section if task.subjects else None
+    known = pseudonyms_of(task, section, settings.keyring)
+    profile = book.base if ids is None else _profile(settings, task, path, ids, known)
     notes.row = book.lookup.row(task.labels, ids) if book.lookup is not None and ids is not None else None
     if task.row and notes.row != task.row:
         raise Unfit(f"its {book.by_header}, by which the mapping goes, is not the one that was noted of it")
@@ -265,21 +319,34 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         task.person,
         settings.today,
         settings.verify,
-        task.telling,
+        (*task.telling, *book.telling(task.labels, ids or {})),
         task.acquisition,
         {book.by_header: ids[book.by_header]} if ids else {},
         notes,
         watch,
         small=settings.small,
         originals=settings.originals,
+        entities=task.entities,
+        strict_rules=settings.strict_rules,
+        subjects=task.subjects,
+        pseudonym=known.get("subject.pseudonym", ""),
     )
 
 
-def _profile(settings: Settings, task: Task, path: Path, ids: Mapping[str, str]) -> Profile:
+def pseudonyms_of(task: Task, section: object, keyring: Keyring) -> Mapping[str, str]:
+    """Return the values of the variables that need no mapping; in a table of many subjects one stands for theirs."""
+    if task.pseudonyms or not is_table(section):
+        return task.pseudonyms
+    return {"subject.pseudonym": keyring.subject("whose the row is")}
+
+
+def _profile(
+    settings: Settings, task: Task, path: Path, ids: Mapping[str, str], pseudonyms: Mapping[str, str]
+) -> Profile:
     """Return the profile for a file; what is wrong with the file itself goes before values that it lacks."""
     book, name = settings.profiles, task.items[0].name
     try:
-        return book.for_file(task.labels, ids, task.pseudonyms)
+        return book.for_file(task.labels, ids, pseudonyms)
     except Unfit:
         if see(path, name, book, settings.keyring, whole=True).kind == "other" and is_nobodys(path, name, book.base):
             return book.base
@@ -320,7 +387,8 @@ Found = TypeVar("Found")
 def _first(settings: Settings, task: Task, read: Callable[[Path], Found]) -> Found | str:
     """Read a source, before anything is written; never raises for a bad file."""
     try:
-        return read(settings.source.fetch(task.items[0], settings.workspace))
+        with settings.within(task):
+            return read(settings.source.fetch(task.items[0], settings.workspace))
     except DeidError as error:
         return str(error)
     except OSError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar
 
+from fw_gear_deid.model import bids
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.frozen import frozen
@@ -24,8 +25,11 @@ from fw_gear_deid.system.sync import sync_folder
 
 TREE_DEPTH = 4  # SUBJECT/SESSION/ACQUISITION/FILE
 _END = 64 << 10  # bytes
+_SUBJECTS = 20  # folders that tell what the others are like
 _IDENTITY = ".fw-gear-deid"  # of a destination: which ledger it belongs to, and which key it was made with
 CHANGED = "it changed while the run was at it"
+_NOTE = re.compile(r"[0-9a-f]+(\.[0-9a-f]+)*")
+_KEYS = 12  # that one name has room for
 _LEAVES = "a link that leaves the source folder is not followed"
 
 
@@ -39,12 +43,14 @@ class FolderSource:
     _top: str = field(init=False, repr=False)
     _below: str = field(init=False, repr=False)
     _alone: bool = field(init=False, repr=False)
+    _bids: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Find out where it truly lies, and whether it is one file, once for all that is asked of it."""
         object.__setattr__(self, "_top", os.path.realpath(self.root))
         object.__setattr__(self, "_below", os.path.join(self._top, ""))  # noqa: PTH118 -- with a separator at its end
         object.__setattr__(self, "_alone", self.root.is_file())
+        object.__setattr__(self, "_bids", not self._alone and _is_dataset(self.root))
 
     def items(self) -> Iterator[Item]:
         """Yield regular files in the order of their paths; links that leave the folder are not followed.
@@ -92,6 +98,8 @@ class FolderSource:
             return self._problem(name, "", "skipped")
         *folders, base = name.split("/")
         in_tree = len(folders) == TREE_DEPTH - 1
+        if self._bids and (bids.depth(folders) or (not folders and bids.is_about_all(base))):
+            in_tree = True
         keys = tuple(accumulate(folders, "{}/{}".format)) if in_tree else ()
         problem, state = "", "refused"
         version, size = "", 0
@@ -113,10 +121,20 @@ class FolderSource:
                 continue
             labels = tuple(key.rpartition("/")[2] for key in item.containers)
             for depth, key in enumerate(item.containers):
-                parents = {level: {"label": label} for level, label in zip(LEVELS[:depth], labels[:depth], strict=True)}
-                record = ContainerRecord(LEVELS[depth], key, labels[depth], {"label": labels[depth]}, parents)
-                found.setdefault(key, Branch(record, item.containers[: depth + 1], labels[: depth + 1]))
+                if key not in found:
+                    found[key] = self._branch(item.containers[: depth + 1], labels[: depth + 1])
         return list(found.values())
+
+    def _branch(self, keys: tuple[str, ...], labels: tuple[str, ...]) -> Branch:
+        *above, label = labels
+        levels = list(LEVELS[: len(labels)])
+        is_datatype = self._bids and len(labels) > 1 and label in bids.DATATYPES
+        if is_datatype:
+            levels[-1] = LEVELS[-1]  # below the subject where there are no sessions
+        parents = {level: {"label": one} for level, one in zip(levels[:-1], above, strict=True)}
+        record = ContainerRecord(levels[-1], keys[-1], label, {"label": label}, parents)
+        prefix = bids.prefix_of(label) if self._bids else ""
+        return Branch(record, keys, labels, prefix, is_datatype)
 
     def witnesses(self) -> Iterator[Item]:
         """Yield nothing: everything there is has been listed."""
@@ -218,17 +236,18 @@ class FolderSink:
             The note is damaged.
         """
         try:
-            found = json.loads((self.root / _IDENTITY).read_text(encoding="utf-8"))
-            return Identity(str(found["id"]), tuple(str(one) for one in found["keys"]))
-        except FileNotFoundError:
-            return Identity()
+            text = Root(self.root).noted(_IDENTITY)
         except OSError as error:
             raise UsageError(f"{self.root / _IDENTITY}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError):
+        if not text:
+            return Identity()
+        if not _NOTE.fullmatch(text):
             raise UsageError(
                 f"{self.root / _IDENTITY}: damaged; it tells which key the files of DEST were made with. "
                 "Bring it back, or choose another DEST"
-            ) from None
+            )
+        id_, *keys = text.split(".")
+        return Identity(id_, tuple(keys))
 
     def claim(self, identity: Identity) -> None:
         """Write the note.
@@ -238,8 +257,7 @@ class FolderSink:
         OSError
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"id": identity.id, "keys": identity.keys})
-        Root(self.root).note(_IDENTITY, text + "\n")
+        Root(self.root).note(_IDENTITY, ".".join((identity.id, *identity.keys[-_KEYS:])))
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether something stands at a destination."""
@@ -275,6 +293,16 @@ class FolderSink:
 
 def _parts(destination: Destination) -> list[str]:
     return [*(one.label for one in destination.containers), destination.name]
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Tell whether a folder is a dataset in the layout of BIDS: that of a subject in it says so."""
+    try:
+        with os.scandir(folder) as entries:
+            subjects = sorted(Path(one) for one in entries if one.name.startswith(bids.SUBJECT) and one.is_dir())
+        return any(bids.is_dataset(one.name, [below.name for below in one.iterdir()]) for one in subjects[:_SUBJECTS])
+    except OSError:
+        return False  # listing it tells what is wrong
 
 
 def _real(path: Path) -> Path:

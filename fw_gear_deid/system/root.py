@@ -14,7 +14,6 @@ from pathlib import Path
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.system import private
 from fw_gear_deid.system.sync import sync_file, sync_folder
-from fw_gear_deid.system.whole import written
 
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -118,16 +117,32 @@ class Root:
         return target.open("rb") if stat.S_ISREG(target.lstat().st_mode) else None
 
     def note(self, name: str, text: str) -> None:
-        """Write a small file of this program's own, whole or not at all.
+        """Keep a short text as the name of an empty folder below one of this program's own: no file beside the others.
+
+        Raises
+        ------
+        Outside
+        OSError
+        """
+        folder = Path(self._folder((name,), []))
+        (folder / text).mkdir(exist_ok=True)
+        for other in folder.iterdir():
+            if other.name != text:
+                other.rmdir()
+        sync_folder(folder)
+        sync_folder(self.path)
+
+    def noted(self, name: str) -> str:
+        """Return what ``note`` has kept, empty for nothing; of two the longer: a run was killed between them.
 
         Raises
         ------
         OSError
         """
-        target = self.path / name
-        with written(target, _partial(target), 0o666) as stream:
-            stream.write(text)
-        sync_folder(self.path)
+        try:
+            return max((one.name for one in (self.path / name).iterdir()), key=len, default="")
+        except FileNotFoundError:
+            return ""
 
     def remove(self, parts: Sequence[str]) -> None:
         """Remove a file that this program placed, and the folders that are empty without it.

@@ -12,7 +12,8 @@ from bisect import bisect_left
 from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED
+from fw_gear_deid.model import limits
+from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -24,17 +25,18 @@ from fw_gear_deid.model.dictionary import (
 )
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.verify import fails, frames
-from fw_gear_deid.verify.promises import PRIVATE, WANTED, Promise, Promises, Way
+from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
     BLOCK,
+    FORMS,
     ITEMS,
-    MOMENTS,
     begins_like_items,
     inflate,
     is_moment,
     is_uid,
     only_uid,
     stands,
+    stands_still,
 )
 from fw_gear_deid.verify.source import (
     DEFLATED,
@@ -53,10 +55,11 @@ from fw_gear_deid.verify.source import (
     really,
 )
 from fw_gear_deid.verify.spots import Must, Spot, State
+from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
 _PIXEL_DATA = 0x7FE00010
-_KNOWN_MAX, _EXPECTED_MAX = 50_000, 10_000
+_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX = 50_000, 10_000, 20_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
@@ -64,6 +67,8 @@ _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
 _WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
 _BITS = re.compile(rb"([\0-\x1f]{2})?")
 _ALONE = re.compile(rb" *[0-9.]*[\0 ]*")
+_EARLY = (PRIVATE, UNNAMED)
+"""What goes by creators, which may stand behind their elements."""
 _NOT_DICOM = "it is not DICOM: no prefix 'DICM'"
 
 
@@ -83,6 +88,7 @@ class Checker:
         self.meta = Spot(Way(meta=True), Form(explicit=True, little=True))
         self._top: dict[Form, Spot] = {}
         self._inside: dict[Form, Spot] = {}
+        self._places = 0
         self.reader = Reader()
         self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
 
@@ -128,6 +134,11 @@ class Checker:
         key = tag, index, form
         known = spot.below.get(key)
         if known is None:
+            self._places += 1
+            if self._places > _PLACES_MAX:
+                self._places = 0
+                for one in (self.meta, *self._top.values()):
+                    one.below.clear()  # with all that is below
             known = spot.below[key] = Spot(Way((*spot.way.steps, (tag, index))), form)
         return known
 
@@ -159,6 +170,7 @@ class _Check:
         self._instance: bytes | None = None
         self._identified = False
         self._syntax = ""
+        self._items_left = limits.now().most("elements")
 
     def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str]) -> None:
         source, data = self._source, self._data
@@ -178,7 +190,7 @@ class _Check:
         if inflated != (self._syntax == DEFLATED):
             raise fails("the result does not parse")  # a rule may set another transfer syntax
         if inflated:
-            now, end = inflate(data, end), 0
+            now, end = inflate(data, end, len(source.body) + sum(len(new) for _, _, new in body)), 0
             total = len(now)
         length = self._same(source.body, source.start, source.end, now, end, body)
         missing = total - len(now)
@@ -188,6 +200,7 @@ class _Check:
             raise Unfit("the result does not parse: its data set is empty")
         self._src, self._was = now, source.body
         form = really(now, end, total, form)
+        self._one_way(end, total, form, undefined=False)
         if self._level(end, total, State(self._checker.top(form), ()), undefined=False) != total:
             raise fails("bytes follow the last element")
         if not prefix and not self._identified:
@@ -278,11 +291,18 @@ class _Check:
         self._look_back(state)
         return pos
 
+    def _one_way(self, pos: int, end: int, form: Form, *, undefined: bool) -> None:
+        """Make sure that others find the same elements in a data set, whatever they take its encoding for."""
+        if is_read_otherwise(self._src, pos, end, form, undefined=undefined):
+            where = "".join(self._trail) or "the data set"
+            raise fails(f"{where} can be read in two ways, with and without VR; convert the file with dcmconv")
+
     def _look_back(self, state: State) -> None:
         """Ask of what stood before its creator."""
         for tag in state.early:
-            if self._checker.promises.at(state.spot.way, tag, state.creator_of(tag)) is PRIVATE:
-                raise self._broken(PRIVATE, tag, state)
+            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag))
+            if promise in _EARLY:
+                raise self._broken(promise, tag, state)
 
     def _take(self, tag: int, raw: bytes, must: Must, *, meta: bool) -> None:
         if meta and must.promise is None and tag != _MEDIA:  # which is compared
@@ -465,12 +485,17 @@ class _Check:
                 return pos, count
             if item != 0xFFFEE000:
                 raise fails("the result does not parse")
+            self._items_left -= 1
+            if self._items_left < 0:
+                raise limits.beyond("elements", limits.now().most("elements"))
             ends = length == 0xFFFFFFFF
             stop = end if ends else pos + length
             if stop > end:
                 raise fails("the result does not parse")
-            below = self._checker.inside(spot, tag, count, really(src, pos, stop, form))
+            inside = really(src, pos, stop, form)
+            below = self._checker.inside(spot, tag, count, inside)
             self._trail.append(f"{self._here(tag, state)}[{count}]")
+            self._one_way(pos, stop, inside, undefined=ends)
             pos = self._level(pos, stop, State(below, state.encodings), undefined=ends)
             self._trail.pop()
             count += 1
@@ -507,8 +532,10 @@ class _Check:
                 raise self._broken(promise, tag, state)
             return
         before = self._before(pos, value, stop, state.spot)
-        if promise.kind == MOVED:
-            if before != now and vr in MOMENTS and not all(is_moment(one, vr) for one in now.split(b"\\")):
+        if promise.kind in (MOVED, SHIFTED):
+            if promise.kind == SHIFTED and stands_still(before, now, vr):
+                raise self._broken(promise, tag, state)
+            if before != now and vr in FORMS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return
         if before.strip(b"\0 ") and before == now:
@@ -529,14 +556,14 @@ class _Check:
 
     def _ask_items(self, count: int, tag: int, must: Must, state: State) -> None:
         promise, _ = self._held(tag, must, state)
-        if promise is None or self._is_early(promise, tag, state):
-            return
+        if promise is None or promise is UNNAMED or self._is_early(promise, tag, state):
+            return  # a sequence may hold what is named: whatever is in it has been asked for
         if promise.kind == GONE or (promise.kind == EQUALS and count):
             raise self._broken(promise, tag, state)
 
     @staticmethod
     def _is_early(promise: Promise, tag: int, state: State) -> bool:
-        if promise is PRIVATE and not state.creator_of(tag):
+        if promise in _EARLY and is_private(tag) and not state.creator_of(tag):
             state.early.append(tag)
             return True
         return False

@@ -1,9 +1,9 @@
-"""Values that rules took away → whether a text still tells one of them, however it is spelt.
+"""Values that rules took away → whether a text, or bytes, still tell one of them, however it is spelt.
 
 A value is looked for in three ways. *Inside* of anything, as letters and digits only, without case and accents: what is
 long enough not to stand there by chance. As a *component* of its own between separators: what is short, such as the
 parts of a person's name. As a *day*, in the usual spellings of one. Words that tell nobody from anybody are not known:
-numbers that count, words of the standard.
+numbers that count, words of the standard. In bytes they are looked for as whole words, by ``inbytes``.
 """
 
 from __future__ import annotations
@@ -13,24 +13,33 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import permutations
+from itertools import pairwise, permutations
 
 from fw_gear_deid.model.outcome import Edit
-from fw_gear_deid.model.words import NEUTRAL, PARTICLES
+from fw_gear_deid.model.words import NEUTRAL, PARTICLES, is_neutral
+from fw_gear_deid.verify.inbytes import Words
+from fw_gear_deid.verify.letters import romanised, spelt_out, without_strokes
 
 _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INSIDE_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter ones occur by chance
 _PART_MIN = 5  # of one part of a person's name
 _TEXT_MAX = 400  # letters; a name is never as long
 _COUNT_MAX = 3  # digits of a number that may only count something
+_SHORT_MIN = 2  # digits of an identifier without its zeros
 _RUN_MIN = 6  # digits of an identifier that tell somebody by themselves
 _WHOSE = {"LO", "SH", "UN", ""}
 """VRs whose values may tell one person from another, however short; PN is told apart by its parts."""
 _CODED = {"CS", "DS", "IS", "AS", "TM", "US", "SS", "UL", "SL", "FL", "FD", "UV", "SV"}
+_LONG_NUMBER = 10  # digits
+_UID_MIN = 12  # digits of a UID without its dots
 _CODE_MAX = 5  # digits of such a value that stand anywhere by chance
+_IDS = ("PatientID", "OtherPatientIDs", "IssuerOfPatientID")
+"""Elements whose number tells somebody whatever word stands before it: ``sub-12`` for ``SUBJ0012``."""
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
 _SEEN_MAX = 1000
+_TOLD_MAX = 200_000
+"""Values of one file; a table of more tells anybody's name."""
 _STANDARD_UID = "1.2.840.10008."
 _SINGLE_MIN = "\u2e80"
 """From here on a letter may be a whole word (CJK, Hangul)."""
@@ -47,15 +56,27 @@ class Known:
 
     def __init__(self) -> None:
         self.tells_whose = False
+        self._too_many = False
         self._inside: dict[int, set[str]] = {}
         self._components: set[str] = set()
         self._days: set[date] = set()
         self._seen: set[tuple[str, str]] = set()
+        self._texts: dict[tuple[str, str], None] = {}
+        """What is looked for in bytes, too, once somebody asks."""
+        self._words: Words | None = None
+        self._short = True
 
     def learn(self, edits: Iterable[Edit]) -> None:
         """Remember the values before of edits."""
+        told: set[tuple[str, str, str]] = set()  # columns of a table repeat them
         for edit in edits:
-            before = edit.before
+            before, one = edit.before, (edit.before, edit.vr, edit.keyword)
+            if one in told:
+                continue
+            if len(told) == _TOLD_MAX:
+                self._too_many = True
+                return
+            told.add(one)
             if before and before != edit.after and not (before[0] == "<" and _SIZE.fullmatch(before)):
                 self.add(before, edit.vr, edit.keyword)
 
@@ -75,15 +96,57 @@ class Known:
         if len(self._seen) >= _SEEN_MAX:
             self._seen.clear()
         self._seen.add(key)
+        if vr != "UI" and (vr not in _CODED or len(text) >= _LONG_NUMBER):
+            self._texts[key] = None
+            self._words = None
         inside, components, days = _made(text, vr, keyword) if vr == "UI" else _forms(text, vr, keyword)
         for plain in inside:
             self._inside.setdefault(len(plain), set()).add(plain)
         self._components.update(components)
         self._days.update(days)
 
+    def merge(self, other: Known) -> None:
+        """Remember what another one does."""
+        for length, texts in other._inside.items():
+            self._inside.setdefault(length, set()).update(texts)
+        self._components |= other._components
+        self._days |= other._days
+        self._texts |= other._texts
+        self._words = None
+        self.tells_whose |= other.tells_whose
+
+    def telling(self) -> Known:
+        """Return what of it tells somebody wherever it stands: short words stand in any text."""
+        found = Known()
+        found._inside, found._days, found.tells_whose = self._inside, self._days, self.tells_whose
+        found._texts, found._short = self._texts, False
+        found._components = {one for one in self._components if _weight(one) >= _INSIDE_MIN}
+        return found
+
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
+        if self._too_many and not is_neutral(text):
+            return True
         return any(self._is_in(spelt) for spelt in _readings(text))
+
+    def told_by_bytes(self, data: bytes) -> bool:
+        """Tell whether bytes have one of the values in them, as text in one byte a letter, UTF-8 or UTF-16.
+
+        Parameters
+        ----------
+        data : bytes
+            Any, such as the value of a private element, or a whole file that was unpacked.
+        """
+        if self._words is None:
+            self._words = Words(_days, self._is_uid, short=self._short)
+            for text, vr in self._texts:
+                for spelt in _spellings(text):
+                    for value in spelt.split("\\"):
+                        _add_words(self._words, value.strip("\0 "), vr)
+        return self._words.are_in(data)
+
+    def _is_uid(self, digits: str) -> bool:
+        return len(digits) >= _UID_MIN and digits in self._inside.get(len(digits), ())
 
     def _is_in(self, text: str) -> bool:
         plain = plainly(text)
@@ -135,8 +198,11 @@ class _Forms:
             short = run.lstrip("0")
             if len(short) >= _RUN_MIN:
                 self.inside.add(short)
-            elif len(short) >= _COUNT_MAX:
+            elif len(short) >= _SHORT_MIN:
                 self.components.add(short)
+        runs = re.findall(r"\d+", plain)
+        if len(runs) == 1 and (not vr or keyword in _IDS):
+            self.components.update((f"#{runs[0].lstrip('0')}", *([runs[0]] if len(runs[0]) >= _COUNT_MAX else [])))
 
     def _add_name(self, group: str) -> None:
         """Add a person's name: whole in every order, and by its parts."""
@@ -146,14 +212,42 @@ class _Forms:
             return
         orders = (order for size in (2, 3) for order in permutations(parts[:5], size))
         together = [order for order in orders if any(one in telling and len(one) > 1 for one in order)]
+        halves = list(_halves(group))
+        together += [order for half in halves for part in telling if half not in part for order in _both(half, part)]
         for whole in (plainly(group), *map("".join, together)):
             if _weight(whole) >= _INSIDE_MIN:
                 self.inside.add(whole)
-        for part in (*telling, *_halves(group)):
+        for part in (*telling, *halves):
             if _weight(part) >= _PART_MIN:
                 self.inside.add(part)
             if len(part) > 1 or part >= _SINGLE_MIN:
                 self.components.add(part)
+
+
+def _add_words(words: Words, value: str, vr: str) -> None:
+    """Add a single value to what is looked for in bytes."""
+    if not value or len(value) > _TEXT_MAX:
+        return
+    if vr in ("DA", "DT"):
+        words.add_days(_stored_day(value))
+        return
+    if vr in _CODED:  # words of the standard, but for numbers such as the time to a millisecond
+        if plainly(value).isdecimal() and len(plainly(value)) >= _LONG_NUMBER:
+            words.add_text(value)
+        return
+    if vr != "PN":
+        words.add_word(value) if vr in _WHOSE else words.add_text(value)
+    if vr == "":
+        words.add_days(_days(value))
+        value = " ".join(re.findall(r"[^\W\d_]+", value))
+    for group in value.split("=") if vr in ("PN", "") else ():
+        parts = [part for part in re.split(r"[\^ ,;]+", group) if part]
+        telling = [part for part in parts if plainly(part) not in PARTICLES | NEUTRAL]
+        halves = list(_halves(group))
+        for part in (*telling, *halves):
+            words.add_word(part)
+        for order in permutations((*parts[:3], *halves[:2]), 2) if telling else ():
+            words.add_text(" ".join(order))
 
 
 Made = tuple[tuple[str, ...], tuple[str, ...], tuple[date, ...]]
@@ -174,12 +268,16 @@ def _made(text: str, vr: str, keyword: str) -> Made:
 
 def plainly(text: str) -> str:
     """Return letters and digits only, without case and accents, however these are encoded."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", text).casefold())
+    return re.sub(r"[\W_]+", "", without_strokes(unicodedata.normalize("NFKD", text).casefold()))
 
 
 def _weight(plain: str) -> int:
     """Return how many bytes a text takes: ideographs tell more than letters."""
     return len(plain.encode("utf-8", "surrogatepass"))
+
+
+def _both(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (one, other), (other, one)
 
 
 def _halves(group: str) -> Iterator[str]:
@@ -193,23 +291,31 @@ def _halves(group: str) -> Iterator[str]:
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
+_PEOPLE = "p|pt|pat|patient|participant|proband|s|sub|subj|subject|id|pid|mrn|case"
+_SOMEBODY = re.compile(rf"(?<![a-z])(?:{_PEOPLE})0*(\d+)(?![a-z])")
+"""A word for a person and a number, as letters and digits."""
+
+
 def _components(text: str) -> set[str]:
-    """Return what stands in a text between separators, digits and humps: ``JaneDoe_2`` has jane, doe, janedoe and 2."""
+    """Return what stands in a text between separators, digits and humps: ``JaneDoe_2`` has jane, doe, janedoe and 2.
+
+    A letter or word and a number are one as well, ``A-17``; the number of somebody, ``sub-017``, has a mark: ``#17``.
+    """
     found = set()
-    for one in re.split(r"[^\w\u0300-\u036f]+|_+", unicodedata.normalize("NFC", text)):
+    parts = [one for one in re.split(r"[^\w\u0300-\u036f]+|_+", unicodedata.normalize("NFC", text)) if one]
+    for one in parts:
         found.add(plainly(one))
         found.update(plainly(piece) for piece in re.split(r"\d+", one))
         if one.isascii():
             found.update(piece.lower() for piece in _HUMP.findall(one) if not piece.isdecimal())
-    return found - {""} - NEUTRAL
+    together = [plainly(one + other) for one, other in pairwise(parts) if one.isalpha() and other.isdecimal()]
+    somebody = {f"#{number}" for one in (*map(plainly, parts), *together) for number in _SOMEBODY.findall(one)}
+    wholes = {plainly(text), plainly(text.rpartition(".")[0])}  # with a suffix, or what looks like one, and without
+    return ({*found, *together, *wholes} - {""} - NEUTRAL) | somebody
 
 
 # -- letters that were read in another character set ---------------------------------------------------
 
-_SPELT_OUT = {ord(one): out for one, out in {
-    "ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa",
-    "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe",
-}.items()}  # fmt: skip
 _MISREAD = ("latin_1", "cp437", "cp1252")
 _OTHERS = ("utf-8", "shift_jis", "gb18030", "euc_kr", "euc_jp", "big5", "iso8859_5", "koi8_r", "cp1251", "iso8859_7")
 
@@ -221,13 +327,27 @@ def _readings(text: str) -> Iterator[str]:
         return
     for one in (text, *_read_anew(text)):
         yield one
-        yield unicodedata.normalize("NFC", one).translate(_SPELT_OUT)
+        yield spelt_out(unicodedata.normalize("NFC", one))
+        yield from romanised(unicodedata.normalize("NFC", one))
     yield "".join(one if one.isascii() else " " for one in text)
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """Yield a text, and it spelt out; and as UTF-8 where it was read as something else."""
+    yield text
+    if not text.isascii():
+        anew = next(_read_anew(text), text)
+        composed = [unicodedata.normalize("NFC", one) for one in (text, anew)]
+        yield from {anew, *map(spelt_out, composed), *(one for each in composed for one in romanised(each))} - {text}
+
+
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of characters that stand for no byte."""
 
 
 def _read_anew(text: str) -> Iterator[str]:
     if any("\udc80" <= one <= "\udcff" for one in text):
-        readings = [text.encode("utf-8", "surrogateescape")]
+        readings = [_NO_BYTES.sub("", text).encode("utf-8", "surrogateescape")]
     else:
         readings = [raw for raw in (_encoded(text, codec) for codec in _MISREAD) if raw is not None]
     for raw in readings:
@@ -250,14 +370,23 @@ def _encoded(text: str, codec: str) -> bytes | None:
 # -- days ----------------------------------------------------------------------------------------------
 
 _MONTHS = {
-    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11,
-    "dec": 12,
+    name: number
+    for number, names in enumerate(
+        (
+            "jan gen ene", "feb fev", "mar maa", "apr abr avr", "may mai mag mei", "jun juin giu", "jul juil lug",
+            "aug ago aou", "sep set", "oct okt ott out", "nov", "dec dez dic",
+        ), 1,
+    )
+    for name in names.split()
 }  # fmt: skip
-_MONTH = "(" + "|".join(_MONTHS) + ")[a-z]*"
+"""How months begin in English, German, French, Spanish, Italian, Portuguese and Dutch, without accents."""
+_MONTH = "(" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + ")[a-z]*"
 _PARTED = re.compile(r"(?<!\d)(\d{1,4})[-._ /](\d{1,2})[-._ /](\d{1,4})(?!\d)")
-_DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}})[-._ ]?{_MONTH}[-._, ]*(\d{{4}}|\d{{2}})(?!\d)")
+_NTH = r"(?:st|nd|rd|th|er|º|ª)?[-._ ]{0,2}(?:de )?"
+_DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}}){_NTH}{_MONTH}[-._, ]*(?:de )?(\d{{4}}|\d{{2}})(?!\d)")
 _MONTH_DAY = re.compile(rf"{_MONTH}[-._ ]*(\d{{1,2}})(?:st|nd|rd|th)?[-._, ]+(\d{{4}})(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}})[-._ ]?{_MONTH}[-._ ]?(\d{{1,2}})(?!\d)")
+_SIGNED = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日")
 _SHORT = 6
 _FIRST, _LAST = 1880, 2100
 """Years in which somebody whose images are stored was born, or seen."""
@@ -271,7 +400,8 @@ def _stored_day(value: str) -> Iterator[date]:
 
 def _days(text: str) -> set[date]:
     """Return the days that a text names, in any order of year, month and day in which one comes out."""
-    lower = unicodedata.normalize("NFKC", text).casefold()
+    apart = unicodedata.normalize("NFKD", text).casefold()
+    lower = _SIGNED.sub(r"\1-\2-\3", "".join(one for one in apart if not unicodedata.combining(one)))
     found: set[date] = set()
     for run in re.findall(r"\d{6,}", lower):
         for at in range(len(run) - 7):

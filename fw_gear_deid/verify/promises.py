@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED
+from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, SHIFTED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
@@ -16,6 +16,7 @@ WANTED = {
     ENDS: "at its end what the rule appends",
     DIFFERS: "different from the source",
     MOVED: "a date",
+    SHIFTED: "another value",
 }
 
 
@@ -28,19 +29,27 @@ class Promise:
     selector : Selector
     kind : str
         ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty;
-        ``moved``: legal dates where it differs; or empty: nothing.
+        ``moved``: legal dates where it differs; ``shifted``: besides, each value differs that can be read, unless
+        another rule speaks of the place, too; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.
+    keeps : bool
+        The rule changes nothing: it only names the place.
     """
 
     selector: Selector
     kind: str
     texts: tuple[str, ...]
     label: str
+    keeps: bool = False
 
 
-PRIVATE = Promise(RegexAt(Pattern("."), Pattern(".")), GONE, (), "remove-private-tags")
+_ANYTHING = RegexAt(Pattern("."), Pattern("."))
+PRIVATE = Promise(_ANYTHING, GONE, (), "remove-private-tags")
+UNNAMED = Promise(_ANYTHING, GONE, (), "remove-undefined")
+FILE_META = Promise(_ANYTHING, GONE, (), "always: file meta")
+_CHARACTER_SET = 0x00080005
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +72,13 @@ class Way:
         return not self.steps
 
     def path(self, tag: int, *, by_name: bool) -> str:
-        """Return the dotted path of keywords, empty where one has none, or of tags in lower case."""
-        parts: list[str] = []
-        for step, index in (*self.steps, (tag, -1)):
-            name = keyword_of(step) if by_name else f"{step:08x}"
-            if not name:
-                return ""
-            parts += [name] if index < 0 else [name, str(index)]
-        return ".".join(parts)
+        """Return the dotted path of keywords, empty where the element has none, or of tags in lower case.
+
+        A step of the way that has no keyword stands by its tag.
+        """
+        last = keyword_of(tag) if by_name else f"{tag:08x}"
+        steps = (((keyword_of(step) if by_name else "") or f"{step:08x}", str(index)) for step, index in self.steps)
+        return ".".join((*(part for step in steps for part in step), last)) if last else ""
 
 
 class Promises:
@@ -84,34 +92,78 @@ class Promises:
         Rules count inside sequences.
     stay : frozenset of (int, str, int), optional
         Group, creator and element of the private elements that may stay; None: all of them.
+    unnamed : frozenset of int, optional
+        Tags of the top level that stay although no rule names them; None: all others do as well.
+    meta : frozenset of int, optional
+        The same for the file meta.
     """
 
     def __init__(
-        self, promises: Sequence[Promise], *, recurse: bool, stay: frozenset[tuple[int, str, int]] | None = None
+        self,
+        promises: Sequence[Promise],
+        *,
+        recurse: bool,
+        stay: frozenset[tuple[int, str, int]] | None = None,
+        unnamed: frozenset[int] | None = None,
+        meta: frozenset[int] | None = None,
     ) -> None:
         self.recurse = recurse
         self._stay = stay
+        self._unnamed = unnamed
+        self._meta = meta
         self._creators = {(group, creator) for group, creator, _ in stay or ()}
-        telling = [(number, promise) for number, promise in enumerate(promises) if promise.kind]
         self._by_tag: dict[int, list[tuple[int, Promise]]] = {}
+        self._by_creator: dict[tuple[int, int], list[tuple[int, Promise]]] = {}
         self._others: list[tuple[int, Promise]] = []
+        # what promises nothing matters where being named does
+        named = unnamed is not None or any(promise.kind == SHIFTED for promise in promises)
+        telling = [
+            (number, one)
+            for number, one in enumerate(promises)
+            if named or one.kind != NOTHING or _is_meta(one.selector)
+        ]
         for number, promise in telling:
             match promise.selector:
                 case TagAt(tag) | PathAt(_, tag):
                     self._by_tag.setdefault(tag, []).append((number, promise))
+                case PrivateAt(group, _, element):
+                    self._by_creator.setdefault((group, element), []).append((number, promise))
                 case _:
                     self._others.append((number, promise))
-        self.by_path = any(isinstance(one.selector, PathAt | RegexAt) for _, one in telling)
-        self.by_creator = stay is not None or any(isinstance(one.selector, PrivateAt) for _, one in telling)
+        selectors = [promise.selector for _, promise in telling]
+        self.by_path = any(isinstance(one, PathAt | RegexAt) for one in selectors)
+        self.by_creator = stay is not None or bool(self._by_creator)
+        self._blocks = {tag & 0xFFFF0000 | tag >> 8 & 0xFF for tag in self._by_tag if is_private(tag)}
+        self._named_creators = {(one.group, one.creator) for one in selectors if isinstance(one, PrivateAt)}
+        self._by_regex = any(isinstance(one, RegexAt) for one in selectors)
 
     def at(self, way: Way, tag: int, creator: str) -> Promise | None:
         """Return what must hold of an element; the creator is that of its block, or the text of a creator itself."""
         if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
             return PRIVATE
-        candidates: Iterable[tuple[int, Promise]] = (*self._by_tag.get(tag, ()), *self._others)
-        held = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
+        own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
+        candidates: Iterable[tuple[int, Promise]] = (*own, *others, *self._others)
+        named = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
+        if not named:
+            return self._of_unnamed(way, tag, creator)
+        held = [(number, one) for number, one in named if not one.keeps]
+        if len(held) > 1:  # one rule may move to where another one moved from
+            held = [(number, replace(one, kind=MOVED) if one.kind == SHIFTED else one) for number, one in held]
+        held = [pair for pair in held if pair[1].kind != NOTHING]
         # dates that are legal still have to be gone, or what another rule sets
         return max(held, key=lambda pair: (pair[1].kind != MOVED, pair[0]))[1] if held else None
+
+    def _of_unnamed(self, way: Way, tag: int, creator: str) -> Promise | None:
+        """Return what must hold of an element that no rule names."""
+        if way.meta:
+            return None if self._meta is None or tag in self._meta else FILE_META
+        if self._unnamed is None or tag == _CHARACTER_SET or (way.top and tag in self._unnamed):
+            return None
+        if is_private_creator(tag) and (
+            self._by_regex or tag in self._blocks or (tag >> 16, creator) in self._named_creators
+        ):
+            return None  # what it was kept for may be gone by a rule
+        return UNNAMED
 
     def _may_stay(self, tag: int, creator: str) -> bool:
         assert self._stay is not None  # noqa: S101 -- asked where private elements go
@@ -136,6 +188,10 @@ class Promises:
                     return False
                 name = way.path(tag, by_name=True)
                 return bool(name and pattern.match(name)) or bool(hex_pattern.match(way.path(tag, by_name=False)))
+
+
+def _is_meta(selector: Selector) -> bool:
+    return isinstance(selector, TagAt) and selector.tag >> 16 == 2
 
 
 def _leads(steps: Sequence[tuple[int, int | None]], way: Sequence[tuple[int, int]]) -> bool:

@@ -5,10 +5,12 @@ Both were read by the format's second reader. What a rule points at is worked ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
-from fw_gear_deid.formats.row import Changes, Field, Listing
-from fw_gear_deid.model.action import DIFFERS, EQUALS, GONE, REMOVE, Gone, Texts
+from fw_gear_deid.formats.row import NO_NUMBER, NO_VALUE, Changes, Field, Listing
+from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, REMOVE, SHIFTED, Gone, Texts
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
 from fw_gear_deid.verify import fails
@@ -25,7 +27,13 @@ class Held:
     label: str
 
 
-def check(source: Listing, result: Listing, changes: Changes, promises: Sequence[Held]) -> None:
+def check(
+    source: Listing,
+    result: Listing,
+    changes: Changes,
+    promises: Sequence[Held],
+    empty: Callable[[Texts], bool] | None = None,
+) -> None:
     """Make sure that a result holds the fields of its source but for what was changed, and that promises are kept.
 
     Parameters
@@ -35,42 +43,57 @@ def check(source: Listing, result: Listing, changes: Changes, promises: Sequence
         What is said to have been done.
     promises : sequence of Held
         In the order in which the rules ran.
+    empty : callable, optional
+        As ``Codec.empty``.
 
     Raises
     ------
     Unfit
     """
-    last = {number: held for held in promises for number in _places(source, held.selector)}
-    should = [changes.texts.get(number, one.texts) for number, one in enumerate(source.fields)]
+    reaching = [(number, held) for held in promises for number in _places(source, held.selector)]
+    last, alone = dict(reaching), Counter(number for number, _ in reaching)
     within = _within(source, changes)
     for number, held in last.items():
         if number in within:
             continue  # it went with its group
-        if not _is_kept(held, source.fields[number], should[number], changes):
+        if held.kind == SHIFTED and alone[number] > 1:
+            continue  # one rule may move to where another one moved from
+        one = source.fields[number]
+        if not _is_kept(held, one, changes.texts.get(number, one.texts), changes):
             raise fails(f"{held.label}: the field is not {WANTED[held.kind]}")
     there = _without_made(source, result, changes)
-    stay = [(number, texts) for number, texts in enumerate(should) if not isinstance(texts, Gone)]
+    stay = [number for number in range(len(source.fields)) if not isinstance(changes.texts.get(number), Gone)]
+    if empty is not None:  # those that go are there still
+        there = [number for number in there if not empty(result.fields[number].texts)]
+        stay = [number for number in stay if not empty(_should(source, changes, number))]
     if len(there) > len(stay):
         raise fails("the result holds more fields than it should: one stays that goes, or was made by no rule")
-    if [one.name for one in there] != [source.fields[number].name for number, _ in stay]:
-        raise fails("the result does not hold the fields that it should")
-    for one, (number, texts) in zip(there, stay, strict=True):
-        if one.texts != texts:
-            who = f"{last[number].label}: " if number in last else ""
+    for before, after in zip_longest(stay, there):  # one by one: columns of a table are large
+        if after is None or result.fields[after].name != source.fields[before].name:
+            raise fails("the result does not hold the fields that it should")
+    for before, after in zip(stay, there, strict=True):
+        should = changes.texts.get(before, source.fields[before].texts)
+        if isinstance(should, Gone) or result.fields[after].texts != changes.left(should):
+            who = f"{last[before].label}: " if before in last else ""
             raise fails(f"{who}a field of the result is not what it should be")
 
 
+def _should(source: Listing, changes: Changes, number: int) -> Texts:
+    """Return the texts that a field of the source should have in the result; none where it goes."""
+    texts = changes.texts.get(number, source.fields[number].texts)
+    return () if isinstance(texts, Gone) else texts
+
+
 def _within(source: Listing, changes: Changes) -> set[int]:
-    """Return the fields in groups that went, or became a value; all of them must be said to have gone.
+    """Return the fields in what went, or became a value; all of them must be said to have gone.
 
     Raises
     ------
     Unfit
     """
     found: set[int] = set()
-    for number in changes.texts:
-        if source.fields[number].is_group:
-            found.update(range(number + 1, number + 1 + source.fields[number].holds))
+    for number, texts in changes.texts.items():
+        found.update(source.fields[number].inside(number, gone=isinstance(texts, Gone)))
     if any(changes.texts.get(number) is not REMOVE for number in found):
         raise fails("a group goes and a field in it does not")
     return found
@@ -83,11 +106,22 @@ def _places(listing: Listing, selector: KeyAt | KeysAt) -> Sequence[int]:
 
 
 def _is_kept(held: Held, before: Field, now: Texts | Gone, changes: Changes) -> bool:
+    if before.cells and not isinstance(now, Gone):
+        cell = ",".join(held.texts)
+        pairs = zip(changes.left(before.texts), changes.left(now), strict=True)
+        if held.kind == EQUALS:
+            return all(text == cell for _, text in pairs)
+        blank = {"", *(NO_NUMBER if held.kind == SHIFTED else NO_VALUE)}
+        differs = held.kind in (DIFFERS, SHIFTED)
+        return held.kind != GONE and (not differs or all(one != two or one.strip() in blank for one, two in pairs))
     if held.kind == EQUALS:
         return now == held.texts or (now is REMOVE and held.texts in changes.made.values())
+    if held.kind == ENDS:
+        return not isinstance(now, Gone) and now[len(now) - len(held.texts) :] == held.texts
     if held.kind == GONE:
         return now is REMOVE
-    return held.kind != DIFFERS or now != before.texts or not any(before.texts)
+    same = now == before.texts and any(text.strip("\0 \t\r\n") for text in before.texts)
+    return held.kind not in (DIFFERS, SHIFTED) or not same
 
 
 def _stood(source: Listing, name: str, changes: Changes) -> bool:
@@ -95,15 +129,17 @@ def _stood(source: Listing, name: str, changes: Changes) -> bool:
     return any(changes.texts.get(number) is not REMOVE for number in source.find(name))
 
 
-def _without_made(source: Listing, result: Listing, changes: Changes) -> list[Field]:
-    """Return the fields of a result but for those that were made."""
+def _without_made(source: Listing, result: Listing, changes: Changes) -> list[int]:
+    """Return which are the fields of a result but for those that were made."""
     made = {number for name, texts in changes.made.items()
-            for number in result.find(name)[-1:] if result.fields[number].texts == texts}  # fmt: skip
+            for number in result.find(name)[-1:] if result.fields[number].texts == changes.left(texts)}  # fmt: skip
     if len(made) < len(changes.made):
         raise fails("the result does not hold what a rule makes")
-    for number in range(len(result.fields) - 1, -1, -1):  # groups that were made to hold them, the innermost first
+    for number in (
+        range(len(result.fields) - 1, -1, -1) if made else ()
+    ):  # groups made to hold them, the innermost first
         one = result.fields[number]
         inside = range(number + 1, number + 1 + one.holds)
         if one.holds > 0 and made.issuperset(inside) and not _stood(source, one.name, changes):
             made.add(number)
-    return [one for number, one in enumerate(result.fields) if number not in made]
+    return [number for number in range(len(result.fields)) if number not in made]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from calendar import monthrange
@@ -11,6 +12,7 @@ from fw_gear_deid.verify import fails
 ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 """How an item begins, little endian and big endian."""
 BLOCK = 1 << 20  # bytes that are compared at once
+_FEED = 1 << 16  # bytes that are inflated at once
 
 
 def stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
@@ -21,21 +23,42 @@ def stands(src: bytes, start: int, end: int, now: bytes, at: int) -> bool:
 
 
 MOMENTS = frozenset({"DA", "DT"})
+FORMS = MOMENTS | {"AS"}
+"""VRs of values whose form is checked where they changed."""
+_BINARY = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"})
+_BLANKS = b"\0 \t\r\n"
 _MOMENT = re.compile(
     rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?"
 )
+_AGE = re.compile(rb"\d{3}[DWMY]")
 _DAY = 8  # digits
 _UID = re.compile(rb"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
 
 def is_moment(raw: bytes, vr: str) -> bool:
-    """Tell whether a value is empty, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
+    """Tell whether a value is empty, or an age, or a date or date-time of the calendar (PS3.5 Table 6.2-1)."""
     raw = raw.strip(b" ")
+    if vr == "AS":
+        return not raw or _AGE.fullmatch(raw) is not None
     found = _MOMENT.fullmatch(raw)
     if found is None or (vr == "DA" and len(raw) != _DAY):
         return not raw
     year, month, day = (int(part or 1) for part in found.groups()[:3])
     return year > 0 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
+
+
+_NOT_TO_THE_DAY = re.compile(rb"\d{4}[-./]?(\d\d)?([+-]\d\d:?\d\d|Z)?")
+
+
+def stands_still(before: bytes, now: bytes, vr: str) -> bool:
+    """Tell whether a value that is to move stayed; a DT to the year or month may, since days are not told of it."""
+    if vr not in MOMENTS:
+        return before == now and bool(before if vr in _BINARY else before.strip(_BLANKS))
+    was, found = ([one.strip(_BLANKS) for one in raw.split(b"\\")] for raw in (before, now))
+    return len(was) == len(found) and any(
+        one == other and one and not (vr == "DT" and _NOT_TO_THE_DAY.fullmatch(one))
+        for one, other in zip(was, found, strict=True)
+    )
 
 
 def is_uid(raw: bytes) -> bool:
@@ -58,13 +81,27 @@ def only_uid(raw: bytes) -> bytes:
     return raw if found is None else found[0] + b"\0" * (len(found[0]) % 2)
 
 
-def inflate(data: bytes, start: int) -> bytes:
-    """Return the data set of a deflated file, of which nothing may be left over."""
-    stream = zlib.decompressobj(-15)
+def inflate(data: bytes, start: int, most: int) -> bytes:
+    """Return the data set of a deflated file, of which nothing may be left over.
+
+    Parameters
+    ----------
+    most : int
+        How many bytes it may have.
+    """
+    stream, view, body = zlib.decompressobj(-15), memoryview(data), io.BytesIO()
     try:
-        body = stream.decompress(memoryview(data)[start:]) + stream.flush()
+        more = True
+        while more and not stream.eof and body.tell() <= most:
+            feed: bytes | memoryview = stream.unconsumed_tail
+            if not feed:
+                feed = view[start : start + _FEED]
+                start += len(feed)
+            piece = stream.decompress(feed, BLOCK)
+            body.write(piece)
+            more = bool(piece or feed)
     except zlib.error:
         raise fails("the result does not parse") from None
-    if not stream.eof or stream.unused_data.strip(b"\0"):
+    if not stream.eof or stream.unused_data.strip(b"\0") or data[start:].strip(b"\0"):
         raise fails("bytes follow the last element, or are missing")
-    return body
+    return body.getvalue()

@@ -12,6 +12,7 @@ from collections.abc import Sequence, Set
 from struct import Struct
 from typing import NamedTuple
 
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.dictionary import LONG_VRS, VRS, format_tag, is_private, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.verify import fails
@@ -175,6 +176,7 @@ class _Walk:
         self._index = 0
         self._next = splices[0][0] if splices else _NEVER
         self._last = 0
+        self._items_left = limits.now().most("elements")
         self.syntax = ""
 
     def whole(self, pos: int, end: int, form: Form) -> None:
@@ -314,6 +316,9 @@ class _Walk:
                 break
             if item != 0xFFFEE000:
                 raise fails("the source does not parse")
+            self._items_left -= 1
+            if self._items_left < 0:
+                raise limits.beyond("elements", limits.now().most("elements"))
             if self._next == pos + 4:
                 self._mended()
             pos += 8
@@ -329,9 +334,8 @@ class _Walk:
             index += 1
         if not undefined and pos != end:
             raise fails("the source does not parse")
-        if self._next == pos and self._splices[self._index][2][:4] in _ITEMS:
-            self._named(path)
-            self._step()
+        if self._next == pos and self._splices[self._index][2][:4] in _ITEMS and self._is_named(path):
+            self._step()  # else it is put behind an item of a sequence around this one, which ends here, too
         return pos + 8 if undefined else pos
 
     # -- splices ---------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.formats.archive.budget import room
 from fw_gear_deid.formats.archive.content import AHEAD
-from fw_gear_deid.formats.archive.gz import Unpacked, packing_of, stem
+from fw_gear_deid.formats.archive.gz import Unpacked, packed, packing_of, stem
 from fw_gear_deid.formats.archive.members import HEAD, PIECE, Archive, Member
 from fw_gear_deid.formats.archive.tars import Reader, TarArchive, is_tar
 from fw_gear_deid.formats.archive.zips import open_zip
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Malformed
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")
@@ -107,7 +107,7 @@ def open_archive(source: Path | bytes) -> Iterator[Archive]:
     seen = look(source)
     if seen.kind == "tar":
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        yield TarArchive(lambda: _content(source, seen.packing), room(size) if seen.packing else size)
+        yield TarArchive(lambda: _content(source, seen.packing), limits.now().room(size) if seen.packing else size)
         return
     if seen.packing:
         raise Malformed("the archive is damaged or no archive")
@@ -115,26 +115,21 @@ def open_archive(source: Path | bytes) -> Iterator[Archive]:
         yield archive
 
 
-def content(source: Path | bytes, packing: str, most: int) -> bytes:
-    """Return the content of a packed file.
-
-    Parameters
-    ----------
-    most : int
-        How many bytes it may have.
+def content(source: Path | bytes, packing: str) -> bytes:
+    """Return the content of a packed file, to be held in memory.
 
     Raises
     ------
     Malformed
-        As ``unpacked``, or larger.
+        As ``unpacked``.
+    Beyond
+        It is larger than the limit ``inside``.
     """
-    held, size = [], 0
+    held, budget = io.BytesIO(), limits.now()
     for piece in _unpacked(source, packing):
-        held.append(piece)
-        size += len(piece)
-        if size > most:
-            raise Malformed(f"what is packed in it is larger than {most >> 20} MB")
-    return b"".join(held)
+        budget.check("inside", held.tell() + len(piece))
+        held.write(piece)
+    return held.getvalue()
 
 
 def unpacked(source: Path, packing: str) -> tuple[Iterator[bytes], int]:
@@ -179,14 +174,18 @@ def _opened(source: Path | bytes, buffering: int = -1) -> IO[bytes]:
 
 __all__ = [
     "HEAD",
+    "PIECE",
     "Archive",
     "Look",
     "Member",
+    "Unpacked",
     "called_archive",
     "content",
     "kind_of",
     "look",
     "open_archive",
+    "packed",
+    "packing_of",
     "pieces",
     "stem",
     "unpacked",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from fw_gear_deid.model.errors import Malformed
+from fw_gear_deid.model import limits
 
-MAX_MEMBERS = 1_000_000
-MAX_MEMBER = 8 << 30  # bytes; the largest single DICOM object is 4 GiB of pixels
-RATIO = 200  # what grows more than this, beyond FREE bytes, is a bomb
-FREE = 64 << 20
+_MANY = 4  # times what one may grow to beyond its ratio, of all members together
 
 
 @dataclass(slots=True)
-class Budget:
+class Tally:
     """What the members of one archive have taken so far."""
 
+    budget: limits.Budget = field(default_factory=limits.now)
     members: int = 0
     size: int = 0
     packed: int = 0
@@ -25,32 +23,21 @@ class Budget:
 
         Raises
         ------
-        Malformed
+        Beyond
             There are too many, or it would grow too much.
         """
         self.members += 1
-        if self.members > MAX_MEMBERS:
-            raise Malformed(f"the archive has more than {MAX_MEMBERS} members")
         self.size, self.packed = self.size + size, self.packed + packed
-        if size > MAX_MEMBER or grown(size, packed):
-            raise Malformed(f"member {position}: it would grow beyond any real one")
+        self.budget.check("members", self.members)
+        self.budget.check("member", size, f"member {position}")
+        self.budget.check_room(size, packed, f"member {position}")
 
     def close(self) -> None:
         """Judge the members together: many small ones may be a bomb as well.
 
         Raises
         ------
-        Malformed
+        Beyond
         """
-        if self.size > 4 * FREE + RATIO * self.packed:
-            raise Malformed("the archive would grow beyond any real one")
-
-
-def room(packed: int) -> int:
-    """Return how many bytes a packed file can honestly hold."""
-    return FREE + RATIO * packed
-
-
-def grown(size: int, packed: int) -> bool:
-    """Tell whether data is larger than its packed form can honestly hold."""
-    return size > room(packed)
+        free = self.budget.most("inflated")
+        self.budget.check_room(self.size - (_MANY - 1) * free, self.packed)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import struct
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any, Protocol
 
 from fw_gear_deid.formats.archive import flate
-from fw_gear_deid.formats.archive.budget import grown
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Malformed
 
 SIGNATURES = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
@@ -47,6 +48,14 @@ def stem(name: str, packing: str) -> str:
     return name
 
 
+class Stream(Protocol):
+    """What a packed file is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return some of the next bytes, as many at most; none at the end."""
+        ...
+
+
 class Unpacked:
     """The content of a packed file.
 
@@ -60,13 +69,14 @@ class Unpacked:
     packing : str
     """
 
-    def __init__(self, stream: IO[bytes], packing: str) -> None:
+    def __init__(self, stream: Stream, packing: str) -> None:
         self._stream = stream
         self._signature = next(signature for signature, name in SIGNATURES.items() if name == packing)
         self._packing = packing
         self._unpacker = self._new()
         self._feed = b""
-        self._taken = self._given = 0
+        self._taken = self._given = self._told = 0
+        self._budget = limits.now()
         self._ended = False
         self._begun: list[int] = []
         """Where in the content a stream begins behind the first, until it is known what."""
@@ -78,13 +88,19 @@ class Unpacked:
             return bz2.BZ2Decompressor()
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
+    def expect(self, size: int) -> None:
+        """Take it for no bomb up to a size that the content itself tells: a mask of zeros packs to a thousandth."""
+        self._told = min(size, self._budget.most("member"))
+
     def read(self, size: int) -> bytes:
         """Return the next bytes of the content, fewer only at its end.
 
         Raises
         ------
         Malformed
-            Damaged, cut off, followed by something else, or growing beyond any real file.
+            Damaged, cut off, or followed by something else.
+        Beyond
+            It grows beyond any real file.
         """
         pieces: list[bytes] = []
         missing = size
@@ -145,8 +161,8 @@ class Unpacked:
         except _DAMAGE:
             raise Malformed("what it is packed in is damaged") from None
         self._given += len(piece)
-        if grown(self._given, self._taken):
-            raise Malformed("it would grow beyond any real file")
+        self._budget.check_room(self._given - self._told, self._taken)
+        self._budget.tick()
         return piece
 
     def _more(self) -> bytes:
@@ -168,3 +184,28 @@ class Unpacked:
                 raise Malformed("something follows what it is packed in")
             rest = self._more()
         self._ended = True
+
+
+_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no comment, no time, no system
+
+
+def packed(pieces: Iterator[bytes], size: int, *, small: bool) -> Iterator[bytes]:
+    """Yield what pieces are as one gzip file with nothing in its header; the same however they were divided.
+
+    Parameters
+    ----------
+    size : int
+        Of what is packed at once.
+    small : bool
+        Take the time for the fewest bytes.
+    """
+    packer, crc, length, held = flate.deflater(small=small), 0, 0, b""
+    yield _HEADER
+    for piece in pieces:
+        crc, length = flate.crc(piece, crc), length + len(piece)
+        held += piece
+        whole = len(held) - len(held) % size
+        for at in range(0, whole, size):
+            yield packer.compress(held[at : at + size])
+        held = held[whole:]
+    yield packer.compress(held) + packer.flush() + struct.pack("<LL", crc, length & 0xFFFFFFFF)

@@ -116,6 +116,8 @@ class Archive(Protocol):
     """Of the whole archive."""
     extras: str
     """What else travels with members and goes, for the audit: ``zip extra``, ``tar headers``; or empty."""
+    is_document: bool
+    """It is a document, a book or a program: packed, but none that somebody has put files into."""
     outside: int
     """Bytes that belong to no member and are left out."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from fw_gear_deid.formats.archive.budget import Budget
+from fw_gear_deid.formats.archive.budget import Tally
 from fw_gear_deid.formats.archive.members import Member, Names
 from fw_gear_deid.model.errors import Malformed, Unfit
 
@@ -50,6 +50,7 @@ class TarArchive:
     comment = b""
     extras = "tar headers"
     outside = 0
+    is_document = False
 
     def __init__(self, open_: Callable[[], AbstractContextManager[Reader]], room: int) -> None:
         self._open = open_
@@ -82,7 +83,7 @@ class _Walk:
         self._long = ""
 
     def members(self) -> Iterator[Member]:
-        names, budget = Names(), Budget()
+        names, tally = Names(), Tally()
         while (info := self._header()) is not None:
             match info.type:
                 case tarfile.GNUTYPE_LONGNAME:
@@ -101,13 +102,13 @@ class _Walk:
                 case b"V":  # GNU: the volume's label
                     self._apply(info)
                     continue
-            member = self._member(info, names, budget)
+            member = self._member(info, names, tally)
             if member is not None:
                 yield member
                 self._skip(self._left)
             self._skip(-info.size % _BLOCK)
             self._position += 1
-        budget.close()
+        tally.close()
 
     def _header(self) -> tarfile.TarInfo | None:
         """Return the next header, None at the end of the archive."""
@@ -122,13 +123,13 @@ class _Walk:
         except tarfile.HeaderError:
             raise self._problem("its header is damaged") from None
 
-    def _member(self, info: tarfile.TarInfo, names: Names, budget: Budget) -> Member | None:
+    def _member(self, info: tarfile.TarInfo, names: Names, tally: Tally) -> Member | None:
         """Return what a header announces; None for folders."""
         self._apply(info)
         name = info.name.replace("\\", "/")
         if info.type in _FILES and not (name.endswith("/") and info.size == 0):
             names.add(self._position, name)
-            budget.add(self._position, info.size, info.size)
+            tally.add(self._position, info.size, info.size)
             self._left = info.size
             return Member(self._position, name, info.size, self._pull)
         if info.type == _DUMPED:
@@ -141,7 +142,7 @@ class _Walk:
             if info.type not in _LINKS + _DEVICES:
                 return None
             names.add(self._position, name)
-            budget.add(self._position, 0, 0)
+            tally.add(self._position, 0, 0)
             special = "link" if info.type in _LINKS else "device"
             return Member(self._position, name, 0, lambda size: b"", special=special)
         if info.type == tarfile.GNUTYPE_SPARSE:

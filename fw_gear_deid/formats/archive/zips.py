@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import zipfile
@@ -13,9 +14,9 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from fw_gear_deid.formats.archive import flate, methods
-from fw_gear_deid.formats.archive.budget import Budget
+from fw_gear_deid.formats.archive.budget import Tally
 from fw_gear_deid.formats.archive.content import UNKNOWN, Content, Packed
-from fw_gear_deid.formats.archive.directory import UTF8, Directory, Entry
+from fw_gear_deid.formats.archive.directory import UTF8, Directory, Entry, check_count
 from fw_gear_deid.formats.archive.layout import Layout
 from fw_gear_deid.formats.archive.members import PIECE, Member, Names
 from fw_gear_deid.model.errors import Malformed, Unfit
@@ -34,11 +35,13 @@ class ZipArchive:
     outside: int = 0
     comment: bytes = field(init=False)
     extras: str = field(init=False)
+    is_document: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Read what the directory says of the whole."""
         self.comment = self.listed.comment
         self.extras = "zip extra" if self.listed.has_more else ""
+        self.is_document = self.listed.is_document
 
     def zip_name(self, name: str) -> str:
         """Return its own name."""
@@ -62,7 +65,7 @@ class ZipArchive:
 
     def _check(self) -> None:
         """Judge names and sizes."""
-        names, budget = Names(), Budget()
+        names, tally = Names(), Tally()
         for position, entry in enumerate(self.listed, 1):
             name = _name(entry)
             if entry.packed > entry.size + entry.size // 50 + _OVERHEAD:
@@ -72,8 +75,8 @@ class ZipArchive:
             names.add(position, name)
             if entry.flags & _ENCRYPTED:
                 raise Unfit(f"member {position}: it is encrypted")
-            budget.add(position, entry.size, entry.packed)
-        budget.close()
+            tally.add(position, entry.size, entry.packed)
+        tally.close()
 
 
 def _is_folder(entry: Entry, name: str) -> bool:
@@ -103,6 +106,7 @@ def open_zip(stream: IO[bytes]) -> Iterator[ZipArchive]:
 
 
 def _directory(stream: IO[bytes]) -> Directory:
+    check_count(stream)
     try:
         with zipfile.ZipFile(stream) as archive:
             return Directory(archive)
@@ -131,15 +135,15 @@ class Target:
 
     Parameters
     ----------
-    path : Path
-        What stands there goes.
+    path : Path or BytesIO
+        What stands there goes. Memory is left open.
     small : bool
         Take the time for the fewest bytes.
     """
 
-    def __init__(self, path: Path, *, small: bool = False) -> None:
+    def __init__(self, path: Path | io.BytesIO, *, small: bool = False) -> None:
         self._path = path
-        self._stream = path.open("w+b", buffering=PIECE)
+        self._stream: IO[bytes] = path if isinstance(path, io.BytesIO) else path.open("w+b", buffering=PIECE)
         self._small = small
         self._at = 0
         """Where the next member begins."""
@@ -153,9 +157,12 @@ class Target:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        with self._stream:
+        try:
             if kind is None:
                 self._end()
+        finally:
+            if not isinstance(self._path, io.BytesIO):
+                self._stream.close()
 
     @contextmanager
     def member(self, name: str, compression: int) -> Iterator[Output]:
@@ -195,7 +202,8 @@ class Target:
     def pieces(self, name: str) -> Iterator[bytes]:
         """Yield the bytes of a member that was written."""
         self._stream.flush()
-        with self._path.open("rb") as stream:
+        again = io.BytesIO(self._path.getbuffer()) if isinstance(self._path, io.BytesIO) else self._path.open("rb")
+        with again as stream:
             content = Content(stream, self.packed(name))
             while piece := content.pull(PIECE):
                 yield piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from fw_gear_deid.formats.dicom.wire import Encoding
 
@@ -24,7 +24,7 @@ class Want:
     wanted : bool
         It is to be noted. Else it is read only where its end must be found, or what it holds.
     blind : bool
-        Where it stands is wanted, its value is not.
+        Where it stands is wanted, its value is not, nor are items in which nothing is.
     """
 
     __slots__ = ("blind", "tag", "vr", "wanted", "wire")
@@ -85,6 +85,8 @@ class Found(NamedTuple):
     items: list[Level] | None
 
 
+_NO_CREATORS = cast(dict[int, str], MappingProxyType({}))
+_NO_GAPS = cast(dict[int, int], MappingProxyType({}))
 _NOTHING: Mapping[int, tuple[Level, Found]] = MappingProxyType({})
 
 
@@ -132,9 +134,10 @@ class Level:
         self.number = 0
         self.undefined = False
         self.found: list[Found] = []
-        self.creators: dict[int, str] = {}
+        # most items have none, and share that; who has some makes a dictionary of its own
+        self.creators = {} if parent is None else _NO_CREATORS
         self.charset: bytes | None = None
-        self.gaps: dict[int, int] = {}
+        self.gaps = {} if parent is None else _NO_GAPS
         self.doubts: Sequence[tuple[Level, Found]] = ()
         self.encapsulated: Mapping[int, tuple[Level, Found]] = _NOTHING
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fw_gear_deid.formats.dicom import whole
+from fw_gear_deid.formats.dicom import deflated, whole
 from fw_gear_deid.formats.dicom.fields import Fields, Watch, fields_of, watch
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place
 from fw_gear_deid.formats.dicom.sniff import looks_like_dicom
@@ -34,9 +33,6 @@ _ENCODING = {
     "1.2.840.10008.1.2.2": EXPLICIT_BIG,
     "1.2.840.113619.5.2": IMPLICIT_LITTLE,  # GE private: only the pixels are big endian
 }
-# A data set deflates to a fiftieth at best in practice; a bomb to a thousandth.
-_INFLATE_RATIO = 200
-_INFLATE_FREE = 64 << 20
 # SOPClassUID, SOPInstanceUID, Modality: one of them must be in a data set that has no file meta to name it
 _IDENTITY = frozenset({0x00080016, 0x00080018, 0x00080060})
 _FIRST = 1 << 15  # bytes; the identifiers of most files stand in the first eight thousand
@@ -114,7 +110,7 @@ def read(src: bytes, meta: Place, top: Top, total: int | None = None) -> Parts:
         if not parts.body.doubts:
             return parts
     except Odd as error:
-        finding = error
+        finding = error.with_traceback(None)  # which holds all that was walked
     if total not in (None, len(src)):
         raise Cut
     try:
@@ -147,8 +143,8 @@ def _mended(src: bytes, finding: Odd | None) -> tuple[bytes, tuple[Fix, ...]]:
     meta = repair.read_meta(src, start)
     encoding = _ENCODING.get(meta.syntax, EXPLICIT_LITTLE)
     if meta.syntax == DEFLATED:
-        body = repair.data_set(b"".join(_inflate(src, meta.stop)), 0, encoding)
-        data, rest = (zlib.compress(one, 6, -15) for one in (body.data, body.data + body.rest))
+        body = repair.data_set(b"".join(deflated.inflate(src, meta.stop)), 0, encoding)
+        data, rest = (b"".join(deflated.deflate([one])) for one in (body.data, body.data + body.rest))
     else:
         body = repair.data_set(src, meta.stop, encoding)
         data, rest = body.data, body.data + body.rest
@@ -190,7 +186,7 @@ def read_plain(src: bytes, meta: Place, top: Top, total: int | None = None) -> P
     if syntax == DEFLATED:
         if size != len(src):
             raise Cut
-        body_src, tail = _inflate(src, walked.end)
+        body_src, tail = deflated.inflate(src, walked.end)
         start, size = 0, len(body_src)
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, size, encoding)
@@ -225,21 +221,6 @@ def _uid(src: bytes, meta: Level, tag: int) -> str:
 
 
 _BEHIND = re.compile(r"[\0 \\]")
-
-
-def _inflate(src: bytes, start: int) -> tuple[bytes, bytes]:
-    """Return an inflated data set, and what follows it but padding: some writers leave a gzip trailer there."""
-    limit = (len(src) - start) * _INFLATE_RATIO + _INFLATE_FREE
-    stream = zlib.decompressobj(-15)
-    try:
-        out = stream.decompress(memoryview(src)[start:], limit)
-    except zlib.error:
-        raise Malformed("its deflated data set is damaged") from None
-    if stream.unconsumed_tail:
-        raise Malformed("its deflated data set grows beyond any real one")
-    if not stream.eof:
-        raise Malformed("its deflated data set is cut off")
-    return out, stream.unused_data if stream.unused_data.strip(b"\0") else b""
 
 
 # -- looking -------------------------------------------------------------------------------------------
@@ -347,10 +328,7 @@ def _head(src: bytes, tags: frozenset[int], last: int) -> Fields | None:
     body_src, start = src, meta.end
     syntax = transfer_syntax(src, meta)
     if syntax == DEFLATED:
-        try:
-            body_src, start = zlib.decompressobj(-15).decompress(src[meta.end :], 8 * len(src)), 0
-        except zlib.error:
-            return None
+        body_src, start = deflated.beginning(src, meta.end), 0
     encoding = _ENCODING.get(syntax, EXPLICIT_LITTLE)
     explicit = is_explicit(body_src, start, len(body_src), encoding)
     place = watch(Encoding(explicit, encoding.little), tags | {CHARACTER_SET})
@@ -386,9 +364,7 @@ def write(parts: Parts, meta: Sequence[Splice], body: Sequence[Splice]) -> tuple
         return out, told
     pieces: Pieces = []
     join(parts.body_src, parts.body.start, parts.body.end, body, pieces)
-    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-    deflated = b"".join(stream.compress(piece) for piece in pieces) + stream.flush()
-    out.append(deflated + b"\0" * (len(deflated) % 2))
+    out += deflated.deflate(pieces)
     return out, told
 
 

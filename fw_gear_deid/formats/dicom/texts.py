@@ -22,13 +22,15 @@ class _All(Place):
     __slots__ = ()
 
     def want(self, tag: int, vr: str, wire: str) -> Want:
-        return Want(tag, vr, wire, wanted=tag == CHARACTER_SET or vr in TEXT_VRS or vr in ("SQ", "UN"))
+        return Want(tag, vr, wire, wanted=tag == CHARACTER_SET or vr in TEXT_VRS or vr == "UN")
 
     def below(self, tag: int, index: int, encoding: Encoding) -> _All:
         return _All(encoding)
 
 
-@lru_cache(maxsize=512)  # the sequences of a series repeat
+_REPEATS = 1 << 14  # bytes of a sequence that is remembered
+
+
 def texts_in(element: bytes, encoding: Encoding, codecs: tuple[str, ...]) -> tuple[Text, ...]:
     """Return the texts below a sequence.
 
@@ -45,6 +47,10 @@ def texts_in(element: bytes, encoding: Encoding, codecs: tuple[str, ...]) -> tup
     Malformed, Odd
         It cannot be read by itself: nobody knows what went with it.
     """
+    return (_remembered if len(element) <= _REPEATS else _texts_in)(element, encoding, codecs)
+
+
+def _texts_in(element: bytes, encoding: Encoding, codecs: tuple[str, ...]) -> tuple[Text, ...]:
     top = Walker(element).top(_All(encoding), 0)
     found: list[Text] = []
     codecs_of = {id(top): codecs}
@@ -57,6 +63,9 @@ def texts_in(element: bytes, encoding: Encoding, codecs: tuple[str, ...]) -> tup
                 raw = element[one.value : one.end]
                 found += text_of(raw, one.want.vr, codecs_of[id(level)])
     return tuple(found)
+
+
+_remembered = lru_cache(maxsize=512)(_texts_in)  # the sequences of a series repeat
 
 
 def text_of(raw: bytes, vr: str, codecs: tuple[str, ...]) -> Iterator[Text]:

@@ -6,6 +6,8 @@ whether the element is wanted. Files of a series repeat nearly all of them.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place, Want
 from fw_gear_deid.formats.dicom.wire import (
     HEAD,
@@ -24,7 +26,7 @@ from fw_gear_deid.formats.dicom.wire import (
     may_hide_items,
     peek,
 )
-from fw_gear_deid.model import dictionary
+from fw_gear_deid.model import dictionary, limits
 from fw_gear_deid.model.dictionary import format_tag
 from fw_gear_deid.model.errors import Malformed, Odd, Unfit
 
@@ -36,6 +38,8 @@ _NO_TAG = 1 << 32
 _KNOWN_MAX = 50_000
 _CLEAN_MAX, _CLEAN_BYTES = 200, 1 << 14  # sequences, and bytes of each
 _BEGINNING = 64  # bytes of a sequence by which it is looked up
+# Things to be remembered of a data set, and bytes of the outermost file for one more; beyond, all are counted first
+_MANY, _FOR_EACH = 20_000, 512
 # The command set and the file meta have no place in a data set, PS3.7 §6.3, PS3.10 §7.1
 _FORBIDDEN_GROUPS = frozenset({0x0000, 0x0002})
 
@@ -63,7 +67,7 @@ class Walker:
         Length of all.
     """
 
-    __slots__ = ("_count", "_doubts", "_encapsulated", "last", "src", "total")
+    __slots__ = ("_begun", "_count", "_doubts", "_encapsulated", "_left", "last", "src", "total")
 
     def __init__(self, src: bytes, total: int | None = None) -> None:
         self.src = src
@@ -71,6 +75,9 @@ class Walker:
         self.last = -1
         """Tag of the last element of what was walked to its end."""
         self._count = 0
+        self._left = _MANY
+        """Things that are remembered before all are counted."""
+        self._begun: Level | None = None
         self._doubts: list[tuple[Level, Found]] = []
         self._encapsulated: dict[int, tuple[Level, Found]] = {}
 
@@ -114,6 +121,9 @@ class Walker:
         level = Level(place, start)
         level.doubts, level.encapsulated = self._doubts, self._encapsulated
         self._count = 0
+        self._begun = level
+        budget = limits.now()
+        self._left = min(_MANY + budget.size // _FOR_EACH, budget.most("elements") + 1)
         try:
             level.end = self._elements(level, start, self.total, 0)
         except _Stop as stop:
@@ -152,7 +162,7 @@ class Walker:
         seen: set[int] | None = None,
     ) -> int:
         """Fill ``level`` from ``pos``; return where it ended (after its delimiter when of undefined length)."""
-        src, place, begin, before = self.src, level.place, pos, -1
+        src, place, begin, before, left = self.src, level.place, pos, -1, self._left
         known = place.known
         inserts = iter(place.inserts)
         gap = next(inserts, _NO_TAG)
@@ -172,11 +182,14 @@ class Walker:
                 if tag in seen:
                     raise _Stop(pos, Odd(f"{format_tag(tag)} stands twice"))
                 seen.add(tag)
+                self._remembered()
             elif tag <= before:  # out of order: once more, with an eye on what stands twice
+                self._left = left
                 level.found, level.creators, level.charset, level.gaps = [], {}, None, {}
                 return self._elements(level, begin, end, depth, meta=meta, last=last, seen=set())
             while tag >= gap:
                 if tag > gap:
+                    level.gaps = level.gaps or {}
                     level.gaps.setdefault(gap, pos)
                 gap = next(inserts, _NO_TAG)
             if length > 0:
@@ -279,11 +292,24 @@ class Walker:
         if stop > len(self.src) and not want.blind:
             raise Cut
         level.found.append(Found(want, pos, value, stop, None))
+        self._remembered()
         tag = want.tag
         if tag == CHARACTER_SET:
             level.charset = self.src[value:stop]
         elif dictionary.is_private_creator(tag):
+            level.creators = level.creators or {}
             level.creators[tag] = self.src[value:stop].decode("iso8859").strip("\0 ")
+
+    def _remembered(self) -> None:
+        """Tell that one more thing is remembered; before they are many all are counted, which takes no memory.
+
+        Raises
+        ------
+        Beyond, Cut
+        """
+        self._left -= 1
+        if not self._left and self._begun is not None:
+            _Counter(self.src, self.total).count(self._begun)
 
     def _undefined(self, level: Level, want: Want, start: int, value: int, end: int, depth: int) -> int:
         """Read a value of undefined length: sequence items, or the fragments of encapsulated pixel data."""
@@ -291,7 +317,7 @@ class Walker:
             stop = self._passed(level, want, value, undefined=True)
             if stop < 0:
                 items, stop = self._hidden(level, want, start, value, end, depth)
-                if not self._keep(level, want, start, value, stop, items):
+                if not self._keep(level, Found(want, start, value, stop, items)):
                     self._remember(level, want, value, stop, undefined=True)
             return stop
         if want.wire not in ("OB", "OW") or not level.place.encoding.little:
@@ -304,7 +330,7 @@ class Walker:
             stop = self._fragments(level, want, start, value, end)
             self._doubt(level, want, start, value, stop)
         else:
-            self._keep(level, want, start, value, stop, items)
+            self._keep(level, Found(want, start, value, stop, items))
         return stop
 
     def _hidden(
@@ -347,12 +373,22 @@ class Walker:
     def _sequence(self, level: Level, want: Want, start: int, value: int, stop: int, depth: int) -> None:
         """Read a sequence of defined length; a short one in which nothing is wanted is read once."""
         if stop > len(self.src):
-            raise Cut
+            raise self._cut(value)
         if self._passed(level, want, value, undefined=False) == stop:
             return
         items, _ = self._items(level, want, start, value, stop, depth, undefined=False)
-        if not self._keep(level, want, start, value, stop, items):
+        if not self._keep(level, Found(want, start, value, stop, items)):
             self._remember(level, want, value, stop, undefined=False)
+
+    def _cut(self, value: int) -> Cut:
+        """Return what asks for more bytes; for a sequence that holds too much already none are asked for.
+
+        Raises
+        ------
+        Beyond
+        """
+        check_items(self.src, value)
+        return Cut()
 
     def _passed(self, level: Level, want: Want, value: int, *, undefined: bool) -> int:
         """Return where a sequence ends in which nothing is wanted, -1 where it is not known."""
@@ -382,26 +418,26 @@ class Walker:
     def _perhaps_items(self, level: Level, want: Want, start: int, value: int, stop: int, depth: int) -> None:
         """Read a value as a sequence when it is one from its first byte to its last."""
         if stop > len(self.src):
-            raise Cut
+            raise self._cut(value)
         try:
             items, _ = self._items(level, want, start, value, stop, depth, undefined=False)
         except _Stop:
             self._doubt(level, want, start, value, stop)
         else:
-            self._keep(level, want, start, value, stop, items)
+            self._keep(level, Found(want, start, value, stop, items))
 
-    @staticmethod
-    def _keep(level: Level, want: Want, start: int, value: int, stop: int, items: list[Level]) -> bool:
+    def _keep(self, level: Level, found: Found) -> bool:
         """Note a sequence that is wanted, or that holds what is."""
-        kept = want.wanted or any(item.found or item.gaps for item in items)
+        kept = found.want.wanted or bool(found.items)
         if kept:
-            level.found.append(Found(want, start, value, stop, items))
+            level.found.append(found)
+            self._remembered()
         return kept
 
     def _items(
         self, level: Level, want: Want, start: int, value: int, end: int, depth: int, *, undefined: bool
     ) -> tuple[list[Level], int]:
-        """Read the items of a sequence (PS3.5 §7.5); return them, and where the sequence ended."""
+        """Read the items of a sequence (PS3.5 §7.5); return those that matter, and where the sequence ended."""
         src, tag = self.src, want.tag
         where = format_tag(tag)
         if depth >= MAX_DEPTH:
@@ -410,7 +446,7 @@ class Walker:
         encoding = IMPLICIT_LITTLE if want.wire == "UN" else level.place.encoding
         plain = PLAIN[encoding.little].unpack_from
         items: list[Level] = []
-        pos = value
+        pos, index = value, 0
         while pos != end or undefined:
             if end - pos < 8:
                 raise _Stop(start, Odd(f"{where}: the sequence has no end"))
@@ -425,9 +461,11 @@ class Walker:
                     raise _Stop(start, Malformed(f"{where}: zeros stand where an item is due; {COPY}"))
                 raise _Stop(start, Odd(f"{where}: something else stands where an item is due"))
             pos += 8
-            inside = level.place.below(tag, len(items), peek(src, pos, end, encoding))
-            item = Level(inside, pos, level, tag, len(items))
+            inside = level.place.below(tag, index, peek(src, pos, end, encoding))
+            item = Level(inside, pos, level, tag, index)
+            index += 1
             self._count += 1
+            self._remembered()
             item.number = self._count
             item.undefined = length == UNDEFINED
             if not item.undefined and length > end - pos:
@@ -438,12 +476,99 @@ class Walker:
                 # the sequence as a whole is what cannot be read
                 other = inside.encoding != encoding  # than was to be expected
                 raise _Stop(start, Odd(str(stop.error)) if other else stop.error) from None
-            items.append(item)
+            if item.found or item.gaps or (want.wanted and not want.blind):
+                items.append(item)
         return items, pos
 
 
+def check_items(src: bytes, start: int = 0) -> None:
+    """Make sure that bytes do not hold more beginnings of items than a data set may have items.
+
+    Raises
+    ------
+    Beyond
+    """
+    budget = limits.now()
+    if (len(src) - start) // len(ITEM_HEADS[0]) > budget.most("elements"):
+        budget.check("elements", max(src.count(head, start) for head in ITEM_HEADS))
+
+
+class _Counter(Walker):
+    """Counts the items and the other elements of a data set, as far as it is at hand, and remembers none."""
+
+    __slots__ = ("_budget",)
+
+    def count(self, level: Level) -> None:
+        """Count those of a top level.
+
+        Raises
+        ------
+        Beyond
+        Cut
+            More of it is needed to tell.
+        """
+        self._budget = limits.now()
+        self._left = self._budget.most("elements")
+        with suppress(_Stop):
+            self._elements(Level(_Counted(level.place.encoding), level.start), level.start, self.total, 0)
+
+    def _remembered(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise limits.beyond("elements", self._budget.most("elements"))
+        if not self._left % _MANY:
+            self._budget.tick()
+
+    def _note(self, level: Level, want: Want, pos: int, value: int, stop: int) -> None:
+        self._remembered()
+
+    def _doubt(self, level: Level, want: Want, start: int, value: int, stop: int) -> None:
+        self._remembered()
+
+    def _keep(self, level: Level, found: Found) -> bool:
+        self._remembered()
+        return False
+
+    def _passed(self, level: Level, want: Want, value: int, *, undefined: bool) -> int:
+        return -1
+
+    def _remember(self, level: Level, want: Want, value: int, stop: int, *, undefined: bool) -> None:
+        pass
+
+
+class _Counted(Place):
+    """A place where every element counts."""
+
+    __slots__ = ("_others",)
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__(encoding)
+        self._others = {encoding: self}
+
+    def want(self, tag: int, vr: str, wire: str) -> Want:
+        return Want(tag, vr, wire, wanted=vr != "SQ", blind=True)
+
+    def below(self, tag: int, index: int, encoding: Encoding) -> Place:
+        known = self._others.get(encoding)
+        if known is None:
+            known = self._others[encoding] = _Counted(encoding)
+        return known
+
+
+class _Nothing(Place):
+    """A place where no element is wanted."""
+
+    __slots__ = ()
+
+    def want(self, tag: int, vr: str, wire: str) -> Want:
+        return Want(tag, vr, wire, wanted=False)
+
+    def below(self, tag: int, index: int, encoding: Encoding) -> Place:
+        return self if encoding == self.encoding else _Nothing(encoding)
+
+
 class _Anything(Place):
-    """A place where every element is wanted, and no value."""
+    """A top level where every element is wanted, and no value, nor what is inside of them."""
 
     __slots__ = ()
 
@@ -451,7 +576,7 @@ class _Anything(Place):
         return Want(tag, vr, wire, wanted=True, blind=True)
 
     def below(self, tag: int, index: int, encoding: Encoding) -> Place:
-        return _Anything(encoding)
+        return _Nothing(encoding)
 
 
 def _zeros(before: int) -> Malformed:

@@ -38,7 +38,7 @@ ACTIONS = {name: {option: found.kind for option, found in spec.own.items()} for 
 BOOLEAN_ACTIONS = frozenset(name for name, spec in actions.SPECS.items() if spec.alone)
 OPTIONS = {name: option for spec in actions.TABLE for name, option in spec.options.items()}
 """What actions work with; one name means one kind of value everywhere."""
-OURS = frozenset(name for name, option in OPTIONS.items() if option.ours)
+OURS = frozenset(name for name, option in OPTIONS.items() if option.ours).union(*(row.ours for row in TABLE))
 """Options that other engines do not know."""
 ZIP_FIELDS = frozenset({"comment"})
 FILENAME_KEYS = {"output": "str", "input-regex": "str", "groups": "list"}

@@ -79,6 +79,8 @@ class Lookup:
         What was understood on reading though it need not have been meant.
     sha256 : str
         Of the file.
+    beside : mapping
+        Key → cells of columns that the profile does not use, and that no other row has: they tell whose the row is.
     """
 
     table: str
@@ -90,10 +92,11 @@ class Lookup:
     allow_shared: bool = False
     notes: tuple[str, ...] = ()
     sha256: str = ""
+    beside: Mapping[Labels, tuple[str, ...]] = field(default_factory=dict, compare=False)
     _made: _Made = field(default_factory=lambda: _Made(), repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        listed = (self.numbers, self.allow_shared, self.notes, self.sha256)
+        listed = (self.numbers, self.allow_shared, self.notes, self.sha256, self.beside)
         return Lookup, (self.table, self.key, self.by_session, self.columns, self.rows, *listed)
 
     def key_of(self, labels: Labels, ids: Values) -> Labels:
@@ -231,6 +234,10 @@ class ProfileBook:
             if all(not is_blank(cells.get(name, "")) for name in target.variables):
                 return ("new", same_id(target.text(cells)))
         return ()
+
+    def telling(self, labels: Labels, ids: Values = NOTHING) -> tuple[str, ...]:
+        """Return what the row of somebody tells besides what the profile uses of it."""
+        return self.lookup.beside.get(self.lookup.key_of(labels, ids), ()) if self.lookup is not None else ()
 
     def values(self, labels: Labels, ids: Values = NOTHING, pseudonyms: Values = NOTHING) -> Values:
         """Return the values of the variables that the profile uses, as far as they are known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ __all__ = ["KEYS", "MappingTable", "ProfileBook", "Row", "plan_profiles", "read_
 _LEVELS = ("project", "subject", "session")
 _SAMPLES = {"subject.pseudonym": "sub-000000000000", "session.pseudonym": "ses-000000000000"}
 """What a pseudonym looks like, to find out early where none fits."""
+_TELLING_MIN = 3  # letters or digits of a cell that may tell somebody
 _SHOWN = 20  # places in one line of a message
 
 
@@ -87,6 +89,12 @@ def plan_profiles(
     return _Planner(template, base, used, table, known, depth, place).plan()
 
 
+def _counts(cell: str) -> bool:
+    """Tell whether a cell is a number, or a letter or two: an age, a sex, a group."""
+    plain = cell.strip()
+    return len(plain) < _TELLING_MIN or (len(plain) == _TELLING_MIN and plain.isdecimal())
+
+
 @dataclass(slots=True)
 class _Planner:
     """Sources and what is known of them, and what is found wrong on the way."""
@@ -139,6 +147,7 @@ class _Planner:
                 table.allow_shared,
                 table.notes,
                 table.sha256,
+                self._beside(columns),
             )
         new_ids = tuple(targets(self.template))
         return ProfileBook(base, self.template, self.used, known, common, self.depth, lookup, new_ids)
@@ -223,6 +232,23 @@ class _Planner:
             for key, row in self.table.rows.items()
             if self._by_header or key in self.known
         }
+
+    def _beside(self, columns: tuple[str, ...]) -> dict[Labels, tuple[str, ...]]:
+        """Return what rows that may count tell besides: cells that only one of them has, in no column that is used."""
+        table = self.table
+        if table is None:
+            return {}
+        keys = {*KEYS, *LABEL_KEYS} & {table.key, *LABEL_KEYS[: self.depth]}
+        others = [place for place, name in enumerate(table.columns) if name not in self.used and name not in keys]
+        used = [table.columns.index(name) for name in columns]
+        owners = Counter((place, row.cells[place]) for row in table.rows.values() for place in others)
+        found = {}
+        for key, row in table.rows.items() if others else ():
+            if self._by_header or key in self.known:
+                goes_out = {row.cells[place] for place in used}
+                cells = {row.cells[place] for place in others if owners[place, row.cells[place]] == 1} - goes_out
+                found[key] = tuple(sorted(cell for cell in cells if not (is_blank(cell) or _counts(cell))))
+        return found
 
     # -- whether it fits -----------------------------------------------------------------------------------
 

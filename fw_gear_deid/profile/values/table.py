@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.cells import exact
-from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.errors import Beyond, UsageError
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import ID_COLUMNS
 from fw_gear_deid.profile.values.book import ID_KEYS, LABEL_KEYS, Labels
@@ -21,6 +22,7 @@ from fw_gear_deid.profile.values.variables import is_blank
 KEYS = (LABEL_KEYS[0], *ID_KEYS)
 """A table goes by the first of these that its header has."""
 _SHOWN = 20  # rows in one line
+_ROW_BYTES = 1000  # more than any real row has, on average
 SEPARATORS = (",", ";", "\t")
 _SEP_LINE = re.compile(r'\s*"?sep=(.)"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE)
 _WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and ods, xls
@@ -126,10 +128,17 @@ def read_mapping(
 
 
 def _bytes(path: Path) -> bytes:
+    budget = limits.now()
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(_ROW_BYTES * budget.most("rows") + 1)
     except OSError as error:
         raise UsageError(f"{path}: the mapping cannot be read ({error.strerror})") from None
+    try:
+        budget.check("rows", max(data.count(b"\n"), data.count(b"\r"), -(-len(data) // _ROW_BYTES)))
+    except Beyond as error:
+        raise UsageError(f"{path}: {error}") from None
+    return data
 
 
 def _text(path: Path, data: bytes) -> str:

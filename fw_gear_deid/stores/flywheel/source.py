@@ -191,7 +191,8 @@ class FlywheelSource:
         fields = fields_of(container, level)
         if level not in self.detail:
             fields.pop("info", None)  # listed for the headers of its files
-        record = ContainerRecord(level, container.id, label, fields, parents)
+        codes = {key: code for key in _CODES if isinstance(code := container.get(key), str) and code}
+        record = ContainerRecord(level, container.id, label, {**codes, **fields}, parents)
         branch = Branch(record, (*keys, container.id), (*labels, label))
         self._found[container.id] = branch
         return branch
@@ -286,6 +287,10 @@ def _header(file: Any) -> dict[str, Any]:
     found = header.get("dicom") if isinstance(header, dict) else None
     wanted = (*KEYWORDS, *IDS)
     return {keyword: found[keyword] for keyword in wanted if keyword in found} if isinstance(found, dict) else {}
+
+
+_CODES = ("code", "master_code")
+"""Ids of a person that never travel: names are held against them."""
 
 
 def fields_of(container: Any, level: str) -> dict[str, Any]:

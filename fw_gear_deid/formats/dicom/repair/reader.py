@@ -23,7 +23,7 @@ from fw_gear_deid.formats.dicom.repair.tree import (
     ended,
     in_order,
 )
-from fw_gear_deid.formats.dicom.walk import COPY, MAX_DEPTH
+from fw_gear_deid.formats.dicom.walk import COPY, MAX_DEPTH, check_items
 from fw_gear_deid.formats.dicom.wire import (
     ITEM_HEADS,
     OFF_MAX,
@@ -34,6 +34,7 @@ from fw_gear_deid.formats.dicom.wire import (
     may_hide_items,
     peek,
 )
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.dictionary import LONG_VRS, VRS, format_tag, is_private_creator, public_vr
 from fw_gear_deid.model.errors import Odd
 
@@ -44,7 +45,7 @@ _VRS = {vr.encode(): vr for vr in VRS}
 ZEROS = "zeros stand"
 """Begins what is told of a file that was copied by half."""
 REMEDY = "repair it with a DICOM toolkit such as dcmconv, or ask the vendor of what wrote it"
-_STEPS_MIN = 100_000  # elements of all ways together; hostile bytes could be read in ever more of them
+_STEPS_MIN = 40_000  # elements of all ways together, and one for 8 bytes; hostile bytes could be read in ever more ways
 _LOOSE_ENDS = (*ITEM_HEADS, b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
 
 
@@ -122,7 +123,8 @@ class Reader:
     def __init__(self, src: bytes, table: Sequence[Row]) -> None:
         self.src = src
         self._table = table
-        self._steps = _STEPS_MIN + len(src) // 8
+        budget = limits.now()
+        self._steps = _STEPS_MIN + (min(len(src), budget.size) if budget.size else len(src)) // 8
         self._farthest = (-1, "")
 
     @property
@@ -131,7 +133,13 @@ class Reader:
         return self._farthest[1]
 
     def top(self, start: int, encoding: Encoding) -> list[State]:
-        """Read a file's data set."""
+        """Read a file's data set.
+
+        Raises
+        ------
+        Beyond
+        """
+        check_items(self.src, start)
         frame = Frame(None, False, 0, "", encoding, start, start, len(self.src), len(self.src), root=True)
         return self.ways(State(start, frame))
 
@@ -153,7 +161,7 @@ class Reader:
                 continue
             self._steps -= 1
             if self._steps < 0:
-                raise Odd(f"{self.finding}, and can be read in too many ways; {REMEDY}")
+                raise Odd(f"{self.finding or 'it is not as DICOM demands'}, and can be read in too many ways; {REMEDY}")
             # the first reading of the table is followed first
             todo += reversed(list(self._item(state) if state.frame.sequence else self._element(state)))
         return found
@@ -337,11 +345,13 @@ class Reader:
     def revealing(self, state: State, head: Head, *, loose: bool = False) -> list[State]:
         """Return the ways to read a value as items."""
         frame = self._items_of(state, head)._replace(root=True, loose=loose)
+        if frame.depth > MAX_DEPTH:  # each level could be read in other ways, all of which lead here
+            raise Odd(f"{format_tag(head.tag)}: sequences are nested deeper than {MAX_DEPTH}; {REMEDY}")
         if head.stop >= 0:
             little = self.src[head.value : head.value + 2] == b"\xfe\xff"
             explicit = frame.encoding.explicit and little == frame.encoding.little
             frame = frame._replace(encoding=Encoding(explicit, little))
-        return [] if frame.depth > MAX_DEPTH else self.ways(State(head.value, frame, state.fixes))
+        return self.ways(State(head.value, frame, state.fixes))
 
     def revealed(self, state: State, head: Head, way: State, wire: str) -> State:
         """Return the state behind a value that was read as items, to be written with a VR."""
