@@ -20,6 +20,7 @@ import pytest
 
 from fw_gear_deid.deid import Result
 from fw_gear_deid.formats.archive import budget, gz, layout
+from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.sample import MARKER
 from tests.desk import PROFILE, ROOT, Bench, Desk, Ran, instance, packed, plain
@@ -372,10 +373,10 @@ def test_a_member_that_nobody_lists_is_found_wherever_a_block_ends(
 
 
 def test_a_member_has_a_largest_size() -> None:
-    one = budget.Budget()
-    one.add(1, budget.MAX_MEMBER, budget.MAX_MEMBER)
-    with pytest.raises(Unfit, match="member 2: it would grow beyond any real one"):
-        one.add(2, budget.MAX_MEMBER + 1, budget.MAX_MEMBER)
+    one, most = budget.Tally(), limits.LIMITS["member"].default
+    one.add(1, most, most)
+    with pytest.raises(Unfit, match="member 2: beyond the limit 'member'"):
+        one.add(2, most + 1, most)
 
 
 def test_what_unpacking_needs_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
