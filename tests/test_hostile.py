@@ -20,6 +20,7 @@ import pytest
 
 from fw_gear_deid.deid import Result
 from fw_gear_deid.formats.archive import budget, gz, layout
+from fw_gear_deid.formats.dicom import deflated
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.sample import MARKER
@@ -386,3 +387,35 @@ def test_what_unpacking_needs_is_bounded(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setattr(gz, "_XZ_MEMORY", 1 << 16)
     with pytest.raises(Unfit, match="what it is packed in is damaged"):
         bench.deid(data, name="1.dcm.xz")
+
+
+def test_a_budget_ends_where_it_says() -> None:
+    one = limits.Budget({"inflated": 10, "ratio": 2}, 100)
+    one.check_room(16, 3)
+    with pytest.raises(Unfit, match="beyond the limit 'inflated', 16 bytes here"):
+        one.check_room(17, 3)
+    one.check_whole(20, 20)
+    with pytest.raises(Unfit, match="beyond the limit 'whole', 20 bytes here"):
+        one.check_whole(21, 20)
+    other = limits.Budget({"whole": 5})
+    with pytest.raises(Unfit, match="'whole', 5 bytes"):
+        other.check_whole(6, 20)
+
+
+@pytest.mark.parametrize("inner", [b"a note", ONE])
+def test_archives_in_archives_end_somewhere(bench: Bench, inner: bytes) -> None:
+    """Also those in which there is nothing: nobody knows before they were opened."""
+    data = inner
+    for depth in range(7):
+        data = packed({f"{depth}.zip" if depth else "x": data})
+    for whole, name in ((packed({"image": TWO, "y.zip": data}), "x.zip"), (gzip.compress(data), "x.zip.gz")):
+        with pytest.raises(Unfit, match="beyond the limit 'depth'"):
+            bench.deid(whole, name=name)
+
+
+def test_items_are_counted_while_they_are_inflated() -> None:
+    body = deflate(b"\xfe\xff\x00\xe0\0\0\0\0" * 50)
+    with limits.within({"elements": 50}, 0):
+        deflated.inflate(body, 0)
+    with limits.within({"elements": 49}, 0), pytest.raises(Unfit, match="beyond the limit 'elements'"):
+        deflated.inflate(body, 0)
