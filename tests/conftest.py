@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,47 @@ for _name, _value in {"FLYWHEEL_SDK_TOTAL_RETRIES": "2", "FLYWHEEL_SDK_BACKOFF_F
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
-from fw_gear_deid.sample import Planted, make_sample  # noqa: E402 -- after the settings
+from fw_gear_deid.model.errors import DeidError  # noqa: E402 -- after the settings
+from fw_gear_deid.sample import Planted, make_sample  # noqa: E402
+from tests import planted  # noqa: E402
 from tests.desk import Bench, Desk  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.site import Site
+
+
+_made = DeidError.__init__
+
+
+def _noted(self: DeidError, *lines: object) -> None:
+    _made(self, *lines)
+    planted.say(f"{type(self).__name__}", "\n".join(map(str, lines)))
+
+
+DeidError.__init__ = _noted  # type: ignore[method-assign]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "clear: shows planted identifiers on purpose, such as originals in an audit")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which the program tells an identifier or a secret that was planted."""
+    planted.begin()
+    yield
+    found = planted.found(request.node.funcargs.get("tmp_path"))
+    assert found == [] or request.node.get_closest_marker("clear")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at what was printed and logged while a test ran."""
+    report = yield
+    if report.when == "call" and report.passed and item.get_closest_marker("clear") is None:
+        for name, text in report.sections:
+            planted.say(name, text)
+    return report
 
 
 @pytest.fixture

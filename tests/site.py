@@ -18,6 +18,7 @@ from typing import Any
 from fw_gear_deid.main import main
 from fw_gear_deid.sample import MARKER
 from fw_gear_deid.stores.flywheel.client import disconnect
+from tests import planted
 from tests.desk import instance, packed
 from tests.loopback import Container, World, serve
 from tests.loopback.model import StoredFile
@@ -150,6 +151,7 @@ class Site:
             check=False,
         )
         self.started.append(done.stdout + done.stderr)
+        planted.say("a job's log", done.stdout + done.stderr)
         return done
 
     def here(self, start: Container | None = None, **options: Any) -> tuple[int, str]:
@@ -157,6 +159,7 @@ class Site:
         folder = self.job(start, **options)
         with contextlib.redirect_stderr(io.StringIO()) as said:
             code = main(folder)
+        planted.say("a job's log", said.getvalue())
         return code, said.getvalue()
 
     def rows(self, name: str = "gear", report: str = "files.csv") -> list[dict[str, str]]:
@@ -219,7 +222,12 @@ def opened(folder: Path) -> Iterator[Site]:
     source, destination = world.add_project(group, "Stored"), world.add_project(group, "Clean")
     world.unique_labels = {"project", "subject"}
     with serve(world) as server:
-        yield Site(world, server, source, destination, folder)
+        site = Site(world, server, source, destination, folder)
+        yield site
+        planted.names(
+            "a label", (one.label for kind in ("subject", "session", "acquisition") for one in held(site, kind))
+        )
+        planted.names("a file of the destination", (file.name for file in kept(site)))
         disconnect()
 
 

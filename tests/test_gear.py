@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from fw_gear_deid import __version__
 from fw_gear_deid.sample import MARKER, make_sample
 from fw_gear_deid.stores.flywheel.client import TRIES, wait
 from tests.loopback.sdk import ENVIRONMENT
-from tests.site import PROFILE, ROOT, Site, stored
+from tests.site import PROFILE, ROOT, Site, kept, opened, stored
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +83,7 @@ def test_rerun_downloads_nothing(site: Site) -> None:
     assert sum(row["reason"].startswith("unchanged") for row in site.rows("again")) == 10
 
 
+@pytest.mark.clear
 def test_audit_with_originals_is_one_file(site: Site) -> None:
     """A job's output is flat: what the manifest's description says of it."""
     assert site.here(audit_originals=True)[0] == 0
@@ -317,40 +319,56 @@ def test_killed_run_is_completed(site: Site) -> None:
 FAULTS = [
     ("status", r"^GET .*/files/", {"code": 503}, {"released": 10}),
     ("status", r"^GET .*/files/", {"code": 500}, {"released": 10}),
-    ("cut", r"^GET .*/files/", {"keep": 100}, {"released": 10}),
+    ("cut", r"^GET .*/files/", {"keep": 0.4}, {"released": 10}),
     ("corrupt", r"^GET .*/files/", {}, {"released": 10}),
     ("reset", r"^GET .*/files/", {"when": "response"}, {"released": 10}),
     ("status", r"^POST .*/files", {"code": 503, "when": "before"}, {"released": 10}),
     ("status", r"^POST .*/files", {"code": 503, "when": "after"}, {"released": 10}),
     ("status", r"^POST .*/files", {"code": 429}, {"released": 10}),
-    ("reset", r"^POST .*/files", {"when": "request", "keep": 300}, {"released": 10}),
-    ("store_truncated", r"^POST .*/files", {"keep": 10}, {"released": 10}),
+    ("reset", r"^POST .*/files", {"when": "request", "keep": 0.3}, {"released": 10}),
+    ("store_truncated", r"^POST .*/files", {"keep": 0.1}, {"released": 10}),
+    ("store_corrupt", r"^POST .*/files", {}, {"released": 10}),
+    ("store_truncated", r"^PUT /signed/", {"keep": 0.1}, {"released": 10}),
+    ("store_corrupt", r"^PUT /signed/", {}, {"released": 10}),
     ("status", r"^POST .*/files", {"code": 507}, {"released": 9, "failed": 1}),
     ("status", r"^POST /sessions", {"code": 503, "when": "after"}, {"released": 10}),
     ("race409", r"^POST /subjects", {}, {"released": 10}),
 ]
+SECRET = "a secret of these tests"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Digests of what stands at the destination after a run that nothing happens to."""
+    with opened(tmp_path_factory.mktemp("undisturbed")) as site:
+        stored(site.world, site.source, sample)
+        assert site.here(secret=SECRET)[0] == 0
+        return digests(site)
+
+
+def digests(site: Site) -> list[str]:
+    return sorted(sha256(file.content).hexdigest() for file in kept(site))
 
 
 @pytest.mark.parametrize(("kind", "match", "options", "expected"), FAULTS, ids=lambda value: str(value)[:30])
 def test_faults_hurt_at_most_their_own_file(
-    site: Site, kind: str, match: str, options: dict[str, Any], expected: dict[str, int]
+    site: Site, undisturbed: list[str], kind: str, match: str, options: dict[str, Any], expected: dict[str, int]
 ) -> None:
+    """Byte for byte, what stands there is what would stand without the fault, or is not there."""
+    site.world.features["signed_url"] = "signed" in match
     fault = site.world.faults.add(kind, match, **options)
-    done = site.gear()
+    code, said = site.here(secret=SECRET)
     assert fault.hits == 1
     found = site.states()
-    assert {state: found.get(state, 0) for state in expected} == expected, (site.rows(), done.stderr)
-    assert done.returncode == (1 if "failed" in expected else 0)
-    assert len(site.at_destination()) == expected["released"]
+    assert {state: found.get(state, 0) for state in expected} == expected, (site.rows(), said)
+    assert code == (1 if "failed" in expected else 0)
+    there = digests(site)
+    assert len(there) == expected["released"] and Counter(there) <= Counter(undisturbed)
     site.world.faults.clear()
-    again = site.gear(name="again")
-    assert again.returncode == 0, again.stderr
-    assert len(site.at_destination()) == 10
-    assert all(
-        len(file.versions) <= 1
-        for file in site.world.files.values()
-        if file.parent.above("project") is site.destination
-    )
+    code, said = site.here(name="again", secret=SECRET)
+    assert code == 0, said
+    assert digests(site) == undisturbed
+    assert all(len(file.versions) == 1 for file in kept(site))
     assert MARKER.encode() not in site.world.everything_at(site.destination)
 
 

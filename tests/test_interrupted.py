@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import re
@@ -28,21 +29,46 @@ from fw_gear_deid.runner.workers import process as carry_out
 from fw_gear_deid.stores.memory import MemorySource
 from tests.desk import PROFILE, ROOT, STORY, Desk, Hook, Ran, contents, folders, forked, instance, result
 
+_MOUNTS = 0x00020000  # CLONE_NEWNS
+_apart: list[int] = []
+
+
+def apart() -> bool:
+    """Give this process mounts of its own: the system ends them with it, be it killed (unshare(2))."""
+    if os.getpid() not in _apart:
+        if ctypes.CDLL(None).unshare(_MOUNTS):
+            return False
+        _apart.append(os.getpid())
+    return not subprocess.run(["mount", "--make-rprivate", "/"], capture_output=True, check=False).returncode
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own that holds little."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if made.returncode:
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if not apart() or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_no_mount_outlives_its_process(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, subprocess, sys; from tests.test_interrupted import apart\n"
+        "mount = ['mount', '-t', 'tmpfs', 'tmpfs', sys.argv[1]]\n"
+        "if not apart() or subprocess.run(mount, capture_output=True).returncode: sys.exit(7)\n"
+        "assert sys.argv[1] in open('/proc/self/mounts').read()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=False)
+    if done.returncode == 7:
+        pytest.skip("file systems cannot be mounted here")
+    assert done.returncode == -signal.SIGKILL
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
 def pixels(kib: int) -> Dataset:

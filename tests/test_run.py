@@ -86,6 +86,7 @@ def test_own_key_stays_with_the_reports(desk: Desk) -> None:
 RFC4180 = re.compile(rb'(?:(?:"(?:[^"]|"")*"|[^",\r\n]*)(?:,|\r\n))*')
 
 
+@pytest.mark.clear  # with labels that are kept
 def test_reports_have_their_form(sampled: Desk) -> None:
     sampled.put({'S/V/A/odd, "name"\n.dcm': instance(), "bad.dcm": instance()[:-3]})
     assert sampled.run("--labels", "keep").code == 1

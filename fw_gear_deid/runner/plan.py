@@ -16,7 +16,7 @@ from fw_gear_deid.deid.survey import Surveyed
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
-from fw_gear_deid.model.outcome import Always, Edit
+from fw_gear_deid.model.outcome import Always, Edit, Trouble
 from fw_gear_deid.model.person import Person
 from fw_gear_deid.model.portable import same_name_key, sanitize
 from fw_gear_deid.model.ports import LEVELS, Branch, Item, Source, Wanted
@@ -344,6 +344,8 @@ def _place(
     if item.id not in people.loose:
         return _in_tree(task, person, containers, telling[item.containers], how) if item.containers else Place(task, ())
     header = headers.get(item.id)
+    if isinstance(header, Trouble):
+        return Place(task, (), problem=header)
     if header is None or isinstance(header, str) or not header.after or person is None:
         # nothing to place it by: the work on it says whether it is left out, refused or failed
         return Place(task, ())

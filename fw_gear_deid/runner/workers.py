@@ -393,6 +393,8 @@ def _first(settings: Settings, task: Task, read: Callable[[Path], Found]) -> Fou
         return str(error)
     except OSError as error:
         return Trouble(f"{error.strerror or type(error).__name__} (while reading)")
+    except MemoryError:
+        return Trouble("not enough memory")
     except Exception as error:  # noqa: BLE001 -- the boundary
         return Trouble(f"unexpected {type(error).__name__} in {place_of(error)}; please report it")
 
