@@ -130,9 +130,9 @@ class Ran:
     out: str
     err: str
 
-    def heard(self) -> Ran:
-        """Note it for whoever looks for planted identifiers."""
-        planted.say("stdout", self.out)
+    def heard(self, *, shows: bool = False) -> Ran:
+        """Note it for whoever looks for planted identifiers; a preview shows values to who asked for it."""
+        planted.say("stdout", "" if shows else self.out)
         planted.say("stderr", self.err)
         return self
 
@@ -226,7 +226,7 @@ def call(*arguments: str) -> Ran:
             code = main(arguments)
         except SystemExit as stop:
             code = int(stop.code or 0)
-    return Ran(code, out.getvalue(), err.getvalue()).heard()
+    return Ran(code, out.getvalue(), err.getvalue()).heard(shows=arguments[:1] == ("preview",))
 
 
 TOUCHES = {"os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "open"}

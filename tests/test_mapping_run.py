@@ -167,7 +167,6 @@ def test_rows_said_twice_are_noted(desk: Desk) -> None:
 # -- preview -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.clear  # a preview
 def test_preview_shows_what_a_table_does(desk: Desk) -> None:
     desk.put({"S1/V/A/1": instance(), "S2/V/A/1": instance("P2"), "S2/V/A/z.zip": packed({"1": instance("P3")})})
     by_id = table(desk, "PatientID,NEWID\nP1,N-1\nP3,N-3\n")

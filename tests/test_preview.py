@@ -13,7 +13,6 @@ import pytest
 from fw_gear_deid.sample import MARKER, make_sample
 from tests.desk import PROFILE, Desk, Ran, call, contents, folders, instance, packed
 
-pytestmark = pytest.mark.clear  # who asked for a preview is shown values
 FIELDS = ["src_path", "type", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
 
 

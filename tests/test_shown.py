@@ -104,7 +104,6 @@ def test_preview_tells_no_creator_either(desk: Desk) -> None:
 STEERING = "\x1b]0;x\x07", "\x9b31m", "\u202e", "\u2066", "\u200f", "line\nline", "cr\rcr", "tab\ttab", "\u2028", "\x7f"
 
 
-@pytest.mark.clear  # a preview
 def test_nothing_steers_a_terminal_and_names_come_back(desk: Desk) -> None:
     names = [f"a/b/c/{number}{text}.dcm" for number, text in enumerate(STEERING)]
     desk.put({name: instance(number=number) for number, name in enumerate(names)})
