@@ -78,9 +78,7 @@ def test_results_from_another_disk_are_on_this_one_before_they_have_a_name(stock
 
 def test_the_destination_tells_whose_it_is_before_it_has_a_file(stocked: Desk) -> None:
     seen = steps(stocked, stocked.arguments())
-    note = next(path for kind, path in seen if kind == "name" and "fw-gear-deid.partial" in path)
-    at = seen.index(("name", note))
-    assert seen.index(("sync", note)) < at < seen.index(("sync", "out"))
+    assert seen.index(("sync", "out/.fw-gear-deid")) < seen.index(("sync", "out"))
     assert seen.index(("sync", "out")) < seen.index(("name", "out-report/private/.work/00000000"))
 
 

@@ -289,6 +289,7 @@ def test_table_is_made_anew_when_somebody_comes(desk: Desk) -> None:
     assert desk.states()["sub-A/v/a/list.tsv"] == "released"
 
 
+@pytest.mark.clear("stdout")
 def test_preview_of_rows(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.rules(PROFILE)
     desk.put(THREE | {"C/v/a/list.tsv": LISTED})
