@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fw_gear_deid.model.bids import Entities, depth, is_about_all, is_dataset, prefix_of
-from tests.desk import PROFILE, Desk, instance
+from tests.desk import PROFILE, Desk, instance, packed
 
 RULES = (
     PROFILE
@@ -271,3 +271,17 @@ def test_a_dataset_by_the_shipped_profile(desk: Desk) -> None:
 
 def gunzipped(data: bytes) -> bytes:
     return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+
+def test_a_companion_that_cannot_be_read_leaves_no_name_that_may_tell(desk: Desk) -> None:
+    """Whom it names nobody knows; an archive tells, too."""
+    desk.rules(RULES)
+    desk.put({
+        "Roe/V/A/Roe_Jane_T1.json": '{"PatientName": "Roe^Jane"', "Roe/V/A/Roe_Jane_T1.bval": "0\n",
+        "Poe/V/A/Doe_Jim_dwi.dicom.zip": packed({"1.dcm": instance("P2", PatientName="Doe^Jim")}),
+        "Poe/V/A/Doe_Jim_dwi.bval": "0\n", "Poe/V/A/other.bval": "0\n",
+    })  # fmt: skip
+    assert desk.run().code == 1
+    names = {Path(name).name for name in desk.there()}
+    assert "other.bval" in names
+    assert not [name for name in names if "J" in name]

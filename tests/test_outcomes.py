@@ -182,7 +182,7 @@ def test_what_was_fetched_goes_with_its_task(tmp_path: Path, monkeypatch: pytest
     finish = release.Releaser.finish
 
     def looked(self: Any, place: Any, worked: Any) -> None:
-        left.append([one.name for one in (tmp_path / "gear/work/.work").iterdir() if one.suffix == ".in"])
+        left.append([one.name for one in (tmp_path / "gear" / "work" / ".work").iterdir() if one.suffix == ".in"])
         finish(self, place, worked)
 
     monkeypatch.setattr(release.Releaser, "finish", looked)
@@ -191,7 +191,7 @@ def test_what_was_fetched_goes_with_its_task(tmp_path: Path, monkeypatch: pytest
             scan(site, f"P{number}/V/T", number)
         assert site.here()[0] == 0
     assert left == [[]] * 3
-    assert not (tmp_path / "gear/work/.work").exists()
+    assert not (tmp_path / "gear" / "work" / ".work").exists()
 
 
 # -- the audit -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import file_digest, sha256
+from itertools import islice
 from pathlib import Path
 
 from fw_gear_deid.deid.archive import deidentify_archive
@@ -136,18 +137,19 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
 
 
 def taught(source: Path, name: str, ctx: Context) -> Context:
-    """Return a context in which names are held against what goes from a companion, too.
+    """Return a context in which names are held against what goes from a companion, too: of an archive its first file.
 
-    What is wrong with it, the work on it tells.
+    From one that cannot be read nothing is learnt; then only names that tell nobody stay.
     """
     known = ctx.beside or Known()
-    own = replace(ctx, notes=Notes(), watch=Watch(), shares=None, beside=None)
+    profile = ctx.profile.nameless()  # also where no name is made for it
+    own = replace(ctx, profile=profile, notes=Notes(), watch=Watch(), shares=None, beside=None)
     try:
-        found = sort(source, name, ctx.profile)
-        if isinstance(found.section, DicomSection | FieldSection):
-            deidentify_member(coming(source, found), found.name, own).teach(known)
+        found = sort(source, name, profile)
+        for _, base, incoming in islice(files(source, found, profile, DicomSection, FieldSection), 1):
+            deidentify_member(incoming, base, own).teach(known)
     except Unfit:
-        return ctx
+        known.doubt()
     return replace(ctx, beside=known)
 
 

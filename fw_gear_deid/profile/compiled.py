@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Set
+from dataclasses import replace
 
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Options
@@ -263,6 +264,12 @@ class Profile:
     others: tuple[FieldSection | LaterSection, ...]
     warnings: tuple[Problem, ...]
     flywheel: FlywheelSection | None = None
+
+    def nameless(self) -> Profile:
+        """Return the same without the names that it gives to files."""
+        dicom = replace(self.dicom, filenames=()) if self.dicom is not None else None
+        others = tuple(replace(one, filenames=()) if isinstance(one, FieldSection) else one for one in self.others)
+        return replace(self, dicom=dicom, others=others)
 
     @property
     def sections(self) -> tuple[DicomSection | FieldSection | LaterSection, ...]:

@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.deid import called_archive
 from fw_gear_deid.deid.names import stem_of
+from fw_gear_deid.model.ports import Item
 
 if TYPE_CHECKING:
     from fw_gear_deid.runner.plan import Place
 
 _SIDECARS = (".json", ".bval", ".bvec")
-_TOLD_MAX = 16 << 20  # bytes of a companion that is looked at for what its rules take away
+_TOLD_MAX = 16 << 20
+"""Bytes of a companion that is looked at for what its rules take away; of archives in folders the beginning is."""
+
+
+def _is_near(item: Item) -> bool:
+    """Tell whether the beginning of a file can be had without the rest: a platform gives keys, and whole files."""
+    return not item.key
 
 
 def with_companions(places: Sequence[Place]) -> list[Place]:
@@ -30,7 +38,8 @@ def with_companions(places: Sequence[Place]) -> list[Place]:
             continue
         for place in group_:
             item = place.task.items[0]
-            beside = [one.task.items[0] for one in group_ if one is not place and one.task.items[0].size <= _TOLD_MAX]
+            others = (one.task.items[0] for one in group_ if one is not place)
+            beside = [one for one in others if one.size <= _TOLD_MAX or (_is_near(one) and called_archive(one.name))]
             is_sidecar = item.name.lower().endswith(_SIDECARS)
             told[place.task.number] = replace(
                 place, task=replace(place.task, beside=tuple(beside)), stem=key, is_sidecar=is_sidecar

@@ -41,7 +41,7 @@ _SECONDS = 0.5
 _ASKED = 500  # tasks that the ledger is asked for at once
 _MOST = 200
 """How long, and how many, results wait to be put together."""
-NO_PLACE = "it cannot be placed: not in SUBJECT/SESSION/ACQUISITION folders, and without a DICOM header"
+NO_PLACE = "it cannot be placed: it has no DICOM header, so put it three folders deep: SUBJECT/SESSION/ACQUISITION/FILE"
 
 
 class Releaser:

@@ -56,7 +56,8 @@ class Known:
 
     def __init__(self) -> None:
         self.tells_whose = False
-        self._too_many = False
+        self._more = False
+        """There is more to know than is known: only what names nobody tells none of it."""
         self._inside: dict[int, set[str]] = {}
         self._components: set[str] = set()
         self._days: set[date] = set()
@@ -74,7 +75,7 @@ class Known:
             if one in told:
                 continue
             if len(told) == _TOLD_MAX:
-                self._too_many = True
+                self.doubt()
                 return
             told.add(one)
             if before and before != edit.after and not (before[0] == "<" and _SIZE.fullmatch(before)):
@@ -105,8 +106,13 @@ class Known:
         self._components.update(components)
         self._days.update(days)
 
+    def doubt(self) -> None:
+        """Note that there is more than could be learnt: whatever may name somebody is taken for it from now on."""
+        self._more = True
+
     def merge(self, other: Known) -> None:
         """Remember what another one does."""
+        self._more |= other._more
         for length, texts in other._inside.items():
             self._inside.setdefault(length, set()).update(texts)
         self._components |= other._components
@@ -125,7 +131,7 @@ class Known:
 
     def told_by(self, text: str) -> bool:
         """Tell whether a text has one of the values in it."""
-        if self._too_many and not is_neutral(text):
+        if self._more and not is_neutral(text):
             return True
         return any(self._is_in(spelt) for spelt in _readings(text))
 
