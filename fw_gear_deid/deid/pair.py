@@ -5,7 +5,7 @@ Each half is worked on by itself and reads the other one, so both are released o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from fw_gear_deid.deid.context import Context
@@ -132,9 +132,11 @@ def _split(pair: Pair, name: str) -> tuple[str, str]:
     return name[: len(name) - size], name[len(name) - size :]
 
 
-def lying(name: str, path: Path) -> tuple[str, Incoming]:
+def lying(files: Mapping[str, Path], names: tuple[str, ...]) -> tuple[str, Incoming] | None:
     """Open the other half where it lies as a file."""
-    return name, Incoming(archive.pieces(path), path.stat().st_size)
+    found = {name.lower(): (name, path) for name, path in files.items()}
+    name, path = next((found[one.lower()] for one in names if one.lower() in found), ("", None))
+    return (name, Incoming(archive.pieces(path), path.stat().st_size)) if path is not None else None
 
 
 def among(opened: archive.Archive | None, folder: PurePosixPath, names: tuple[str, ...]) -> tuple[str, Incoming] | None:

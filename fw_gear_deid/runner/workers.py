@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -207,9 +208,9 @@ def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: 
         paths = [settings.source.fetch(item, inbox) for item in task.items]
         try:
             ctx = replace(_context(settings, task, paths[0], notes, watch), shares=_shares(settings, task))
-            ctx = _taught(settings, task, paths[0], ctx, inbox)
             half = _half(settings, task, inbox)
-            ctx = replace(ctx, other=lambda names: half and pair.lying(half[0].name, half[1]))
+            lying = {task.items[0].name: paths[0]} | ({half[0].name: half[1]} if half is not None else {})
+            ctx = _taught(settings, task, lying, replace(ctx, other=partial(pair.lying, lying)), inbox)
             done = _deidentified(task, paths, ctx, result)
         except Unfit:
             if _are_still(settings.source, task, paths):
@@ -232,14 +233,16 @@ def _half(settings: Settings, task: Task, inbox: Path) -> tuple[Item, Path] | No
     return task.half, settings.source.fetch(task.half, inbox / "half" if inbox.exists() else inbox)
 
 
-def _taught(settings: Settings, task: Task, path: Path, ctx: Context, inbox: Path) -> Context:
+def _taught(settings: Settings, task: Task, lying: dict[str, Path], ctx: Context, inbox: Path) -> Context:
     """Let the companions of a file teach what its name may not carry, where it is taken at all."""
-    if task.beside and is_nobodys(path, task.items[0].name, ctx.profile):
+    name = task.items[0].name
+    if task.beside and is_nobodys(lying[name], name, ctx.profile):
         return ctx
     for number, item in enumerate(task.beside):
-        folder = inbox / str(number)
-        ctx = taught(settings.source.fetch(item, folder), item.name, ctx)
-        _clear(folder)
+        if item.name not in lying:
+            lying[item.name] = settings.source.fetch(item, inbox / str(number))
+    for item in task.beside:
+        ctx = taught(lying[item.name], item.name, ctx)
     return ctx
 
 
