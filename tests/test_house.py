@@ -30,6 +30,7 @@ ROOMS = {
     "system": {"model"},
     "stores": {"system", "model"},
     "ledger": {"system", "model"},
+    "log": {"keys", "system", "model"},
     "runner": {"deid", "profile", "ledger", "keys", "system", "model"},
 }
 DOORS = {
