@@ -13,9 +13,11 @@ from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.member import Done, deidentify_member, takes
 from fw_gear_deid.deid.names import NoTemplate
 from fw_gear_deid.deid.notes import Notes
+from fw_gear_deid.deid.originals import Originals
 from fw_gear_deid.deid.sort import Found, coming, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.deid.trail import Scribe
+from fw_gear_deid.deid.undo import unpacked
 from fw_gear_deid.formats.archive import called_archive, methods, zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -33,6 +35,8 @@ class Result:
     sorting: dict[str, str]
     ruled: frozenset[str]
     trail: Trail
+    originals: Originals | None = None
+    """What gives it back, where that was wanted."""
 
 
 def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Skipped:
@@ -70,7 +74,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
                 sections=frozenset(work.sections),
                 risks=tuple(work.risks),
             )
-            return Result(released, work.sorting or {}, work.ruled, work.trail)
+            return Result(released, work.sorting or {}, work.ruled, work.trail, work.originals)
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
@@ -92,7 +96,11 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
     )
     scribe = Scribe(ctx.originals)
     scribe.edits("", done.edits)
-    return Result(released, done.sorting, done.ruled, scribe.end())
+    originals = None
+    if done.undo is not None:
+        originals = Originals()
+        originals.add("", name, unpacked(done.undo, found.packing) if found.packing else done.undo)
+    return Result(released, done.sorting, done.ruled, scribe.end(), originals)
 
 
 def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) -> Result:
@@ -103,7 +111,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     Unfit
         One instance that cannot be released refuses the series.
     """
-    scribe = Scribe(ctx.originals)
+    scribe, originals = Scribe(ctx.originals), Originals() if ctx.log else None
     taken: set[str] = set()
     sorting: dict[str, str] = {}
     ruled: frozenset[str] = frozenset()
@@ -122,6 +130,8 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             taken.add(key)
             zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
             scribe.edits(done.name, done.edits)
+            if originals is not None and done.undo is not None:
+                originals.add(done.name, name, done.undo)
             matched |= done.matched
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
@@ -133,7 +143,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
         unmatched=ctx.profile.without(matched),
         sections=done.sections,
     )
-    return Result(released, sorting, ruled, scribe.end())
+    return Result(released, sorting, ruled, scribe.end(), originals)
 
 
 def taught(source: Path, name: str, ctx: Context) -> Context:

@@ -17,8 +17,10 @@ from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
 from fw_gear_deid.deid.names import NoTemplate, from_templates
+from fw_gear_deid.deid.originals import Originals
 from fw_gear_deid.deid.sort import OTHER, check_inside, for_members, inside, is_archive, is_left, section_of
 from fw_gear_deid.deid.trail import Scribe
+from fw_gear_deid.deid.undo import Undo
 from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
@@ -72,6 +74,8 @@ class Work:
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
     first: Done | None = None
+    originals: Originals | None = None
+    """Takes what gives members back, where that is wanted."""
 
     def told(self) -> str:
         """Return what was left out, by number and kind: ``2 members left out: 1 PDF, 1 text``."""
@@ -114,7 +118,7 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
 def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.BytesIO) -> tuple[str, Work] | Skipped:
     with open_archive(source) as archive:
         ctx = replace(ctx, profile=for_members(archive, ctx.profile), archive=archive)
-        work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals)))
+        work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals), originals=_originals(ctx)))
         if not work.written:
             return _skipped(work)
         if any(_folder(name, ctx, work) != written for name, written in work.folders.items()) or any(
@@ -122,8 +126,13 @@ def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.Byte
         ):
             # a name of an early member carries what only a later one told us to look for, or is no longer known to
             ctx = replace(ctx, around=work.known, shares=None)
-            work = _rewrite(archive, ctx, out, Work(work.known, Scribe(ctx.originals), work.standing))
+            anew = Work(work.known, Scribe(ctx.originals), work.standing, originals=_originals(ctx))
+            work = _rewrite(archive, ctx, out, anew)
         return _finish(archive, archive.zip_name(name), ctx, work)
+
+
+def _originals(ctx: Context) -> Originals | None:
+    return Originals(nested=ctx.depth > 0) if ctx.log else None
 
 
 def _known(ctx: Context) -> Known:
@@ -176,6 +185,8 @@ def _rewrite(archive: Archive, ctx: Context, out: Path | io.BytesIO, work: Work)
             work.scribe.edits(written, (*result.edits, *moved))
             if result.inside.lines:
                 work.scribe.below(written, result.inside)
+            if work.originals is not None and result.undo is not None:
+                work.originals.add(written, member.name, result.undo)
         work.outside = archive.outside
         if section.validate_members and work.written and work.stray:
             raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
@@ -308,6 +319,7 @@ def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
         kept=frozenset({written, *work.kept, *work.folders.values()}),
         inside=work.trail,
         known=work.known,
+        undo=Undo("archive", inside=work.originals.ended()) if work.originals is not None else None,
     )
 
 
@@ -327,6 +339,8 @@ def _drop(member: Member, word: str, work: Work) -> None:
     if word not in _HARMLESS:
         work.stray = work.stray or member.position
     work.dropped.append(Edit("member", "", "", "remove", Always.MEMBER_DROPPED.value, member.name, ""))
+    if work.originals is not None:
+        work.originals.drop(member.name, member.size, word)
 
 
 def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> tuple[str, list[Edit]]:

@@ -163,6 +163,8 @@ class Edited:
         Element → text after de-identification, None where it is absent or empty.
     unread : callable
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
+    where : callable
+        Data set, tag → the element's place in the audit.
     """
 
     section: DicomSection
@@ -175,6 +177,7 @@ class Edited:
     after: Fields
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
+    where: Callable[[Level, int], str]
 
 
 def fields_of(parts: Parts) -> Fields:
@@ -222,6 +225,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
+        done.where,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)

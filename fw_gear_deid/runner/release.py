@@ -228,8 +228,9 @@ class Releaser:
                 self._bring()
         finally:
             for place, worked in arrived:
-                if worked.result is not None:
-                    worked.result.unlink(missing_ok=True)
+                for path in (worked.result, worked.log):
+                    if path is not None:
+                        path.unlink(missing_ok=True)
                 if place.task.number in self._said:
                     self._told(place, worked, *self._said.pop(place.task.number))
             self._flushed = time.monotonic()

@@ -381,9 +381,10 @@ class _Run:
                 self._releaser.withhold(place, Refused(f"{OTHER_BIRTH_DATE}{SEE}{task.items[0].id}"))
         if not numbers:
             return worked
-        if worked.result is not None:
-            worked.result.unlink(missing_ok=True)
-        return replace(worked, outcome=Refused(OTHER_BIRTH_DATE), result=None)
+        for path in (worked.result, worked.log):
+            if path is not None:
+                path.unlink(missing_ok=True)
+        return replace(worked, outcome=Refused(OTHER_BIRTH_DATE), result=None, log=None)
 
     def _finish_containers(self, places: list[Place]) -> bool:
         """Let the destination have what holds no files; return whether that went well."""
