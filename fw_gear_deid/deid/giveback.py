@@ -89,28 +89,12 @@ def _whole(one: File, data: bytes) -> bytes:
     if one.form == "gzip":
         plain = gzip.decompress(data) if packing_of(data) == "gzip" else data
         return gzip.compress(joined(plain, one.back), _LEVEL, mtime=0)
-    if one.form == "deflated":
+    if one.form.startswith("deflated"):
+        size = int(one.form.partition(" ")[2])
         parts = part10.read(data, part10.watch_meta(), lambda encoding: watch(encoding, frozenset()))
-        size = _old_meta(parts.meta.end, one.back)
         plain = joined(data[: parts.meta.end] + parts.body_src, one.back)
         return plain[:size] + b"".join(deflated.deflate([plain[size:]]))
     return joined(data, one.back)
-
-
-def _old_meta(end: int, back: Sequence[Back]) -> int:
-    """Return how long preamble and file meta were that are so long now."""
-    at, grown = 0, 0
-    for gap, length, was in back:
-        at += gap
-        if at >= end:
-            break
-        grown += _size(was) - length
-        at += length
-    return end + grown
-
-
-def _size(was: tuple[bytes | Lost, ...]) -> int:
-    return sum(piece.size if isinstance(piece, Lost) else len(piece) for piece in was)
 
 
 def joined(data: bytes, back: Sequence[Back]) -> bytes:

@@ -52,8 +52,8 @@ class Undo:
     Attributes
     ----------
     form : str
-        ``bytes``: the file is as it lies there · ``deflated``: a DICOM file whose data set is to be inflated first ·
-        ``gzip``: to be unpacked first · ``archive``: each member by itself.
+        ``bytes``: the file is as it lies there · ``deflated N``: a DICOM file whose data set, which began at that
+        offset, is to be inflated first · ``gzip``: to be unpacked first · ``archive``: each member by itself.
     back : tuple of Back
         In the order of the result.
     tags : mapping

@@ -80,7 +80,7 @@ def undo_dicom(
     back = tuple(work.back(*splices))
     here = [edit for edit in listed if edit.before and edit.after and edit.before != edit.after]
     return Undo(
-        "deflated" if parts.deflated else "bytes",
+        f"deflated {parts.meta.end}" if parts.deflated else "bytes",
         back,
         tags=work.tags,
         inserted=tuple(dict.fromkeys(edit.path for edit in listed if _is_made(edit) and edit.path not in work.seen)),
