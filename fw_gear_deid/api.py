@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fw_gear_deid import keys, options
+from fw_gear_deid import keys, logs, options
 from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.logged import DeidLog
 from fw_gear_deid.model.ports import Identity
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
@@ -111,7 +112,8 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     with Interrupts().listening() as interrupts:
         job = _job(asked, tell)
         try:
-            code, summary = run(job, interrupts)
+            with logs.closing(job.log):
+                code, summary = run(job, interrupts)
         except Stopped as error:
             for line in last_lines(SOME_REFUSED, error.summary, str(job.reports)):
                 tell(line)
@@ -184,6 +186,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         strict=asked.identity == "strict",
         strict_rules=asked.strict_rules,
         root=ends.root,
+        log=_log(asked, ends, reports, ledger),
         limits=dict(asked.limit),
         facts={"profile_source": planned.level},
     )
@@ -193,6 +196,28 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         for note in book.lookup.notes if book.lookup else ():
             tell(f"note: {note}")
     return job
+
+
+def _log(asked: Options, ends: places.Ends, reports: Path, ledger: Path) -> DeidLog | None:
+    """Return the log that is asked for, or that the site of DEST keeps, once it takes entries; None for none.
+
+    Raises
+    ------
+    UsageError
+    """
+    url = logs.address(asked.log_db)
+    destination = ends.destination
+    if destination is not None and (site := destination.log_url()):
+        url = site
+    if url is None:
+        if asked.log_key is not None:
+            raise UsageError("--log-key is for the log of --log-db, and none is kept")
+        return None
+    if asked.dry_run:
+        return None
+    folders = [Path(text) for text in (asked.source, asked.dest) if not places.on_platform(text)]
+    key = destination.key if destination is not None else ""
+    return logs.opened(url, asked.log_key, (*folders, reports, ledger / ".work"), key)
 
 
 def _scheduler(asked: Options, ledger: Path) -> Scheduler | None:

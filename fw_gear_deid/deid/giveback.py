@@ -1,4 +1,4 @@
-"""Released file and its entry of the log → the file as it was (docs/log.md): what only the digest is known of is named."""
+"""Released file and its entry of the log → the file as it was; what only the digest is known of is named."""
 
 from __future__ import annotations
 
@@ -115,5 +115,3 @@ def joined(data: bytes, back: Sequence[Back]) -> bytes:
         at += gap + length
     out.write(memoryview(data)[at:])
     return out.getvalue()
-
-

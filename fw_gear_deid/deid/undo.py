@@ -210,4 +210,3 @@ def _patients(edited: Edited) -> Iterator[tuple[str, str]]:
         now, one = edited.texts.get(number), edited.document.fields[number]
         if now is not None and not isinstance(now, Gone):
             yield from ((old, new) for old, new in zip(one.texts, now, strict=False) if old and new and old != new)
-

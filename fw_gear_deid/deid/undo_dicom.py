@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from fw_gear_deid.deid.undo import Back, Lost, Undo, Was, reversed_splices, told
-from fw_gear_deid.formats.dicom import json_model, part10, values
+from fw_gear_deid.formats.dicom import json_model, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.json_model import MOST, Whole, is_by_digest
 from fw_gear_deid.formats.dicom.level import Found, Level
@@ -145,9 +145,7 @@ class _Work:
 
         return reversed_splices(splices, was)
 
-    def _was(
-        self, src: bytes, inside: Mapping[int, tuple[Level, Found]], start: int, stop: int
-    ) -> Was | None:
+    def _was(self, src: bytes, inside: Mapping[int, tuple[Level, Found]], start: int, stop: int) -> Was | None:
         level, one = inside.get(start, (None, None))
         if level is None or one is None or one.end != stop or start == stop:
             return self._plainly(src, start, stop)
@@ -215,5 +213,7 @@ class _Work:
 
 
 _PIXELS = tuple(
-    (tag >> 16).to_bytes(2, order) + (tag & 0xFFFF).to_bytes(2, order) for tag in PIXEL_TAGS for order in ("little", "big")
-)  # fmt: skip
+    (tag >> 16).to_bytes(2, order) + (tag & 0xFFFF).to_bytes(2, order)
+    for order in ("little", "big")
+    for tag in PIXEL_TAGS
+)

@@ -21,6 +21,7 @@ from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
 from fw_gear_deid.model.limits import Given
+from fw_gear_deid.model.logged import DeidLog
 from fw_gear_deid.model.outcome import Failed, Ids, Refused, Released, Skipped, kind_of
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE
 from fw_gear_deid.model.ports import Branch, Identity, Item, Sink, Source
@@ -28,6 +29,7 @@ from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner import marks
 from fw_gear_deid.runner.earlier import Earlier
+from fw_gear_deid.runner.gate import Gate
 from fw_gear_deid.runner.marks import TOOK_TOO_MUCH
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.newids import NewIds
@@ -107,6 +109,8 @@ class Job:
         The source is all that the destination's files are made of: a whole project, without filters.
     limits : mapping of str to int
         Those that were set; they decide what is refused, not what comes out.
+    log : DeidLog or None
+        Without its entry there nothing is released.
     facts : dict
         What else the summary should tell, such as where the profile came from.
     """
@@ -140,6 +144,7 @@ class Job:
     prune: bool = False
     whole: bool = True
     limits: Given = field(default_factory=dict)
+    log: DeidLog | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
     def fingerprint(self, task: Task) -> str:
@@ -223,8 +228,10 @@ class _Run:
             job.compression == "small",
             job.strict_rules,
             job.limits,
+            log=job.log is not None,
             marks=True,
         )
+        self._gate = Gate(job, job.log)
         self._rows_used = Rows(job.profiles.lookup)
         self._unchanged = 0
         self._ids: dict[Ids, None] = {}
@@ -258,9 +265,10 @@ class _Run:
                 self._sightings = Sightings(prepared.people.known)
                 job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
                 seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
-                earlier = Earlier(job, self._state, seen, prepared.people.copies)
+                earlier = Earlier(job, self._state, seen, prepared.people.copies, self._gate)
+                self._gate.reconcile()
                 self._releaser = Releaser(
-                    job, self._state, earlier, job.dest, self._describe, self._told, self._interrupts.held
+                    job, self._state, earlier, self._gate, self._describe, self._told, self._interrupts.held
                 )
                 self._work(pool, places, self._releaser)
                 trouble = not self._finish_containers(places)
@@ -458,6 +466,8 @@ class _Run:
             | self._rows_used.report()
             | job.facts
         )
+        if job.log is not None:
+            summary["deid_log"] = {"confirmed": self._gate.confirmed, "withdrawn": self._gate.withdrawn}
         if job.ids is not None:
             ids.write(job.ids, self._ids)
             summary["ids"] = {"rows": len(self._ids), "unchanged_files": self._unchanged}
