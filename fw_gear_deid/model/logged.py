@@ -201,7 +201,7 @@ class DeidLog(Protocol):
         """
         ...
 
-    def get(self, id: str) -> Logged | None:  # noqa: A002 -- the column's name
+    def get(self, id: str) -> Logged | None:
         """Return the entry of an id in any spelling; None where there is none."""
         ...
 
@@ -213,7 +213,7 @@ class DeidLog(Protocol):
         """Return the entries of a patient: by original PatientID, or by either side of the map of patient ids."""
         ...
 
-    def replaced(self, kind: str, id: str = "") -> Iterable[Replaced]:  # noqa: A002
+    def replaced(self, kind: str, id: str = "") -> Iterable[Replaced]:
         """Return the map of UIDs or patient ids, each pair once; of one entry, or of all."""
         ...
 
