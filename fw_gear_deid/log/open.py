@@ -83,5 +83,20 @@ def open_log(
         No such kind, a file where none may be, a library or key that is missing.
     LogDown
     """
+    # each with what it needs: a folder's run loads no driver of a server
     kind = kind_of(url)
-    raise UsageError(f"{kind}: this kind of log is not built yet")
+    if kind == SERVICE:
+        from fw_gear_deid.log.service import ServiceLog
+
+        if key is not None:
+            raise UsageError("--log-key: a site's logging service keeps its own log; leave it away")
+        return ServiceLog(url, api_key)
+    from fw_gear_deid.log.tables import TableLog
+
+    if kind == SQLITE:
+        from fw_gear_deid.log.sqlite import SqliteDatabase, path_of
+
+        return TableLog(SqliteDatabase(path_of(url), outside=outside, create=create), key, create=create)
+    from fw_gear_deid.log.postgres import PostgresDatabase
+
+    return TableLog(PostgresDatabase(url, create=create), key, create=create)

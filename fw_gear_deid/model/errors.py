@@ -93,6 +93,7 @@ class LogDown(StopRun):
 UNLOGGED = "Unable to log de-identified data"
 UNRESOLVED = "Unable to resolve de-identification ID. Acquisition was not uploaded"
 """What users of the platform know these failures by."""
+UNREAD = "The de-id log cannot be read"
 
 
 def place_of(error: BaseException) -> str:
