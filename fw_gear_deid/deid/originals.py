@@ -140,7 +140,8 @@ class Originals:
                 for place, text in first.texts
             ]
             found[f"{own}{_TEXTS:02X}"] = {"vr": "SQ", "Value": items}
-        return json.dumps(found, separators=(",", ":"), ensure_ascii=True)
+        text = json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def told(self) -> dict[str, Any]:
         """Return what an entry of the log is made of; ``read`` makes it a ``Told``."""

@@ -85,7 +85,9 @@ def undo_dicom(
         tags=work.tags,
         inserted=tuple(dict.fromkeys(edit.path for edit in listed if _is_made(edit) and edit.path not in work.seen)),
         indexed=indexed(parts),
-        uids=tuple(pair for edit in here if edit.vr == "UI" for pair in _pairs(edit)),
+        uids=tuple(
+            pair for edit in here if edit.vr == "UI" and not edit.path.startswith("(0002") for pair in _pairs(edit)
+        ),
         patients=tuple((edit.before, edit.after) for edit in here if edit.path.endswith(PATIENT_ID)),
         missing=(*work.missing, *(f"{fix.path}: {_FIXED}" for fix in parts.fixes)),
     )
