@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import NoReturn
@@ -166,7 +167,7 @@ def authorization(api_key: str) -> str:
     """
     host, _, rest = api_key.strip().partition(":")
     key = rest.rpartition(":")[2]
-    if not host or not key or not key.isascii() or not key.isprintable():
+    if not host or not key or not re.fullmatch(r"[!-~]+", api_key.strip()):
         raise UsageError("the logging service needs the API key of a platform, HOST:KEY")
     return f"Bearer {key}" if len(key) == _DEVICE_KEY else f"scitran-user {host}:{key}"
 

@@ -145,7 +145,7 @@ class Look:
     command : str
         What was done and by which keywords, such as ``find PatientName``; no values.
     ids : tuple of str
-        Entries that were found; empty when none was.
+        Entries that were found; empty when none was, ``*`` for all.
     timestamp : str
         UTC, ISO 8601; the log fills it in.
     """
