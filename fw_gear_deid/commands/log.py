@@ -1,4 +1,4 @@
-"""``log find | show | files | export | purge | trail``: who looks into the de-id log leaves a line there."""
+"""``log find | show | files | reidentify | export | purge | trail``: each look into the de-id log leaves a line there."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ def fill(parser: argparse.ArgumentParser) -> None:
     one = _command(subcommands, "files", "the released file of an entry; with --reason its source, too")
     one.add_argument("id", metavar="ID")
     one.set_defaults(command=_files)
+    one = _command(subcommands, "reidentify", "a released file as it was, or the values that were changed in it")
+    one.add_argument("which", metavar="ID|FILE", help="id of an entry, or a released file")
+    one.add_argument("--out", metavar="FILE", type=Path, help="write the file as it was there, or into that folder")
+    one.set_defaults(command=_reidentify)
     one = _command(subcommands, "export", "a table of old and new UIDs or patient ids")
     one.add_argument("what", choices=tuple(_MAPS))
     one.add_argument("file", metavar="FILE", type=Path)
@@ -204,6 +208,12 @@ def _files(arguments: argparse.Namespace) -> int:
         rows.append(("source", *_source(found).values()))  # type: ignore[arg-type]
     _table(("end", *_PLACE), rows)
     return OK
+
+
+def _reidentify(arguments: argparse.Namespace) -> int:
+    from fw_gear_deid import reidentify  # reads files, which nothing else here does
+
+    return reidentify.run(arguments)
 
 
 def _export(arguments: argparse.Namespace) -> int:
