@@ -120,6 +120,13 @@ def _files(tags: Mapping[str, Any]) -> list[File]:
         raise UsageError(str(error)) from None
 
 
+def _name(found: Logged, tags: Mapping[str, Any]) -> str:
+    """Return what a file was called; the files of a series that was packed have the name that it got."""
+    source = Path(found.entry.source_file).name
+    series = source in {Path(one.source).name for one in files(tags)}
+    return Path(name_of(tags) or (found.entry.dest_file if series else source)).name or "original"
+
+
 def _write(released: Path, found: Logged, tags: Mapping[str, Any], out: Path) -> tuple[Path, tuple[str, ...]]:
     """Write a file as it was, for its owner alone.
 
@@ -132,8 +139,7 @@ def _write(released: Path, found: Logged, tags: Mapping[str, Any], out: Path) ->
         raise UsageError(f"{released}: it is not what was released: its SHA-256 is another")
     try:
         if out.is_dir():
-            name = name_of(tags) or found.entry.source_file.rpartition("/")[2] or "original"
-            out = out / Path(name).name
+            out = out / _name(found, tags)
         handle = private.create(out)
     except FileExistsError:
         raise UsageError(f"{out}: exists already; nothing was written") from None
