@@ -69,8 +69,13 @@ def service() -> Iterator[Service]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = False  # none goes on while the next test runs
+
+        def handle_error(self, *_: object) -> None:
+            """Nothing: clients hang up on purpose."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     told.url = f"http://127.0.0.1:{server.server_port}/deid-log"
