@@ -86,7 +86,8 @@ def test_service_that_dies_stops_the_job(site: Site, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(ServiceLog, "reserve", dying)
     code, said = site.here()
-    assert code == 1 and "Unable to log de-identified data" in said and "503" in said
+    assert code == (1 if count > 1 else 2)  # before the first release nothing was begun
+    assert "Unable to log de-identified data" in said and "503" in said
     assert len(files_at(site)) == count - 1
     check_service(site)
     site.world.deid_log.down = False
@@ -148,7 +149,9 @@ def test_rerun_and_replacement(site: Site, sample: Path, profile: str) -> None:
     assert upload(site, sample, profile).returncode == 0
     assert rows(site, "SELECT * FROM deid_log") == before
     path = Path(profile)
-    path.write_text(path.read_text().replace("name: test", "name: other") + "    - name: PatientSex\n      remove: true\n")
+    path.write_text(
+        path.read_text().replace("name: test", "name: other") + "    - name: PatientSex\n      remove: true\n"
+    )
     done = upload(site, sample, profile, "--exists", "replace")
     assert done.returncode == 0, done.stderr
     check_own(site)

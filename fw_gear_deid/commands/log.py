@@ -1,4 +1,4 @@
-"""``log find | show | files | reidentify | export | purge | trail``: each look into the de-id log leaves a line there."""
+"""``log find | show | files | reidentify | export | purge | trail``: each look leaves a line in the de-id log."""
 
 from __future__ import annotations
 

@@ -46,8 +46,10 @@ class Gate:
 
     Attributes
     ----------
-    reserved, confirmed, withdrawn : int
+    confirmed, withdrawn : int
         Entries of this run.
+    is_shut : bool
+        The log was asked for entries, and has taken none.
     """
 
     def __init__(self, job: Job, log: DeidLog | None) -> None:
@@ -56,7 +58,9 @@ class Gate:
         self._log = log
         self._run = keys.fresh_name()
         self._profile = job.profiles.base.name
-        self.reserved = self.confirmed = self.withdrawn = 0
+        self.confirmed = self.withdrawn = 0
+        self.is_shut = False
+        self._reserved = 0
 
     @property
     def wanted(self) -> bool:
@@ -75,10 +79,12 @@ class Gate:
         """
         if self._log is None or not sent:
             return
+        self.is_shut = not self._reserved
         ids = _or(UNLOGGED, lambda log: log.reserve([self._entry(one) for one in sent]), self._log)
         for one, id_ in zip(sent, ids, strict=True):
             one.upload = replace(one.upload, log=id_)
-        self.reserved += len(ids)
+        self.is_shut = False
+        self._reserved += len(ids)
 
     def confirm(self, sent: Sequence[Sent]) -> None:
         """Note what stands, and what does not; what stood in its place before is withdrawn.
@@ -160,7 +166,9 @@ class Gate:
         """
         if self._log is None or not self._log.readable:
             return
+        self.is_shut = True
         _or(UNLOGGED, self._reconcile, self._log)
+        self.is_shut = False
 
     def _reconcile(self, log: DeidLog) -> None:
         listed = log.reserved(self._project)

@@ -179,7 +179,7 @@ def run(job: Job, interrupts: Interrupts | None = None) -> tuple[int, dict[str, 
     Raises
     ------
     UsageError
-        Another run has these reports open.
+        Another run has these reports open, or the de-identification log has taken nothing: nothing was released.
     StopRun
         The ledger or the destination is lost, or something went wrong that nobody thought of; nothing further was
         released. ``Stopped`` where the reports tell what was.
@@ -287,6 +287,8 @@ class _Run:
             if stopped is None:
                 raise
             raise StopRun(stopped) from None
+        if stopped is not None and self._gate.is_shut:
+            raise UsageError(stopped)
         if stopped is not None:
             raise Stopped(stopped, summary)
         if interrupted:
