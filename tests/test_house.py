@@ -42,6 +42,7 @@ DOORS = {
     "pandas": "profile/values/table.py",
     "regex": "model/patterns.py",
     "distributed": "runner/cluster.py",
+    "psycopg": "log/postgres.py",
 }
 
 

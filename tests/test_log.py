@@ -136,6 +136,13 @@ def test_states(log: DeidLog) -> None:
     assert log.reserved("another") == []
 
 
+def test_tags_come_with_few_and_not_with_many(log: DeidLog) -> None:
+    (id,) = log.reserve([entry()])
+    few = (log.get(id), *log.find_file("S1/V1/A1/1.dcm"), *log.find_file("", f"{1:064x}"))
+    many = (*log.find({}), *log.reserved("dest"), *log.of_subject("P1"))
+    assert [bool(one and one.entry.tags) for one in (*few, *many)] == [True] * 3 + [False] * 3
+
+
 def test_files_are_found_by_place_and_by_what_they_are(log: DeidLog) -> None:
     first, second = log.reserve([entry(1), entry(2)])
     assert [one.id for one in log.find_file("S1/V1/A1/2.dcm")] == [second]
@@ -669,6 +676,31 @@ def test_a_data_base_that_is_read_only_or_closed_to_us_is_told(server: Server) -
     server.psql(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     with closing(open_log(url)) as log, pytest.raises(LogDown, match="read-only"):
         log.probe()
+
+
+def test_passwords_come_from_a_file_and_are_told_nobody(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.database()
+    name = url.partition("@/")[2].partition("?")[0]
+    server.psql(
+        url, "CREATE ROLE guarded LOGIN PASSWORD 'a secret of these tests'; GRANT ALL ON SCHEMA public TO guarded"
+    )
+    rules = server.folder / "data" / "pg_hba.conf"
+    rules.write_text(f"local {name} guarded scram-sha-256\n{rules.read_text()}")
+    server.psql(url, "SELECT pg_reload_conf()")
+    mine = url.replace("postgres@", "guarded@")
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+    for password in (None, "another", "a secret of these tests"):
+        if password is not None:
+            (tmp_path / "pgpass").write_text(f"*:*:{name}:guarded:{password}\n")
+            (tmp_path / "pgpass").chmod(0o600)
+        if password == "a secret of these tests":
+            with closing(open_log(mine)) as log:
+                log.probe()
+        else:
+            with pytest.raises(LogDown, match=r"~/\.pgpass"):
+                open_log(mine)
 
 
 def test_commits_last_even_where_the_server_would_not_wait(server: Server) -> None:

@@ -62,7 +62,7 @@ class PostgresDatabase:
             # prepared statements and pools of connections do not agree
             self._db = psycopg.connect(url, autocommit=True, prepare_threshold=None, **_settings(url))
             try:
-                self._set()
+                self._set(create=create)
             except BaseException:
                 self._db.close()
                 raise
@@ -71,9 +71,10 @@ class PostgresDatabase:
         except psycopg.Error as error:
             raise LogDown(f"{UNLOGGED if create else UNREAD}: {_why(error)}") from None
 
-    def _set(self) -> None:
+    def _set(self, *, create: bool) -> None:
         self._db.execute(f"SET lock_timeout = {_PATIENCE}")
-        self._db.execute(f"SET statement_timeout = {_PATIENCE}")
+        if create:  # a look at everything may take its time
+            self._db.execute(f"SET statement_timeout = {_PATIENCE}")
         if self._db.execute("SHOW synchronous_commit").fetchone() == ("off",):  # a row that is committed is to last
             self._db.execute("SET synchronous_commit = on")
 

@@ -105,9 +105,13 @@ class Sealed:
     closed = False
 
     def __init__(self, keyring: Keyring) -> None:
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+        try:
+            from cryptography.exceptions import InvalidTag
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ImportError:
+            raise UsageError(
+                "--log-key needs the package cryptography: python -m pip install 'fw-gear-deid[encrypt]'"
+            ) from None
         self._amiss = InvalidTag
         self._find, self._nonces = _derived(keyring.secret, b"find"), _derived(keyring.secret, b"nonce")
         self._cipher: Any = AESGCM(_derived(keyring.secret, b"seal"))

@@ -30,6 +30,7 @@ from fw_gear_deid.model.logged import (
 _SOME = 500  # ids that are asked for at once
 _SELECTED = [f"CAST({one} AS TEXT)" if one in ("id", "deidentified_tags") else one for one in schema.COLUMNS]
 _SELECT = f"SELECT {', '.join(_SELECTED)}, dest_version FROM deid_log"  # noqa: S608 -- constants
+_SELECT_BRIEFLY = _SELECT.replace("CAST(deidentified_tags AS TEXT)", "''")  # of many they would fill the memory
 _INSERT = f"INSERT INTO deid_log ({', '.join(schema.COLUMNS)}) VALUES (?{', ?' * (len(schema.COLUMNS) - 1)})"  # noqa: S608
 _INSERT_REPLACED = "INSERT INTO deid_log_map (id, kind, old, new) VALUES (?, ?, ?, ?)"
 _ORDER = " ORDER BY timestamp, id"
@@ -214,12 +215,12 @@ class TableLog:
 
     def get(self, id: str) -> Logged | None:
         """As the port."""
-        return next(iter(self._select("WHERE id = ?", [self._db.stored(id)])), None)
+        return next(iter(self._select("WHERE id = ?", [self._db.stored(id)], _SELECT)), None)
 
     def find_file(self, name: str, sha: str = "") -> list[Logged]:
         """As the port."""
-        found = self._select("WHERE dest_file_id = ?", [_clean(name)]) if name else []
-        return found or (self._select("WHERE dest_sha = ?", [sha]) if sha else [])
+        found = self._select("WHERE dest_file_id = ?", [_clean(name)], _SELECT) if name else []
+        return found or (self._select("WHERE dest_sha = ?", [sha], _SELECT) if sha else [])
 
     def of_subject(self, subject: str) -> list[Logged]:
         """As the port."""
@@ -229,9 +230,9 @@ class TableLog:
         query = f"WHERE {original} OR id IN (SELECT id FROM deid_log_map WHERE kind = ? AND ({old} OR new = ?))"  # noqa: S608 -- constants
         return self._select(query, [first, PATIENT, second, text])
 
-    def _select(self, where: str, values: Sequence[object]) -> list[Logged]:
+    def _select(self, where: str, values: Sequence[object], select: str = _SELECT_BRIEFLY) -> list[Logged]:
         with self._db.session(UNREAD, write=False) as session:
-            rows = session.run(f"{_SELECT} {where}{_ORDER}", values)
+            rows = session.run(f"{select} {where}{_ORDER}", values)
         return [self._logged(row) for row in rows]
 
     def _logged(self, row: Sequence[Any]) -> Logged:
@@ -247,6 +248,8 @@ class TableLog:
         return Logged(id, values["timestamp"], values["state"], row[-1], entry, self._seal.closed)
 
     def _plain_tags(self, cell: str, id: str) -> str:
+        if not cell:
+            return ""
         text = str(json.loads(cell)) if cell.startswith('"') else cell
         return self._seal.uncover(text, "deidentified_tags", id, found_by=False) if self._seal.fingerprint else text
 
@@ -255,7 +258,7 @@ class TableLog:
         if self._seal.closed:
             raise UsageError("this de-id log is encrypted: what was replaced is read with its --log-key")
         seen: set[Replaced] = set()
-        for some in self._some([id] if id else [one.id for one in self._select("", ())]):
+        for some in self._some([id] if id else self._ids()):
             marks = ", ".join("?" * len(some))
             query = f"SELECT CAST(id AS TEXT), old, new FROM deid_log_map WHERE kind = ? AND id IN ({marks})"  # noqa: S608 -- marks
             with self._db.session(UNREAD, write=False) as session:
@@ -266,6 +269,11 @@ class TableLog:
                 if pair not in seen:
                     seen.add(pair)
                     yield pair
+
+    def _ids(self) -> list[str]:
+        with self._db.session(UNREAD, write=False) as session:
+            rows = session.run(f"SELECT CAST(id AS TEXT) FROM deid_log{_ORDER}")  # noqa: S608 -- constants
+        return [dashed(one) for (one,) in rows]
 
     @staticmethod
     def _some(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -118,7 +118,7 @@ class Logged:
     dest_version : str
         Empty until it is confirmed.
     entry : Entry
-        ``replaced`` is empty: ask ``DeidLog.replaced``.
+        ``replaced`` is empty: ask ``DeidLog.replaced``. ``tags`` is empty where many may be found: ask ``DeidLog.get``.
     sealed : bool
         The log is encrypted and was opened without its key: ``indexed`` and ``tags`` are empty, and of the source
         there are version and SHA-256.
@@ -202,11 +202,20 @@ class DeidLog(Protocol):
         ...
 
     def get(self, id: str) -> Logged | None:
-        """Return the entry of an id in any spelling; None where there is none."""
+        """Return the entry of an id in any spelling, with its tags; None where there is none.
+
+        Raises
+        ------
+        ValueError
+            It is no id.
+        """
         ...
 
     def find_file(self, name: str, sha: str = "") -> list[Logged]:
-        """Return the entries of released files by id or path at the destination, or by SHA-256; the latest last."""
+        """Return the entries of released files by id or path at the destination, else by SHA-256; the latest last.
+
+        With their tags: these are few.
+        """
         ...
 
     def of_subject(self, subject: str) -> list[Logged]:
