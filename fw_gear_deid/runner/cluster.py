@@ -245,8 +245,10 @@ class Cluster:
         own = self._settings.workspace / worked.result.name
         try:
             (attempt / worked.result.name).replace(own)
-            if worked.log is not None:
-                (attempt / worked.log.name).replace(log_of(own))
+            log = worked.log
+            if isinstance(log, Path):
+                log = log_of(own)
+                (attempt / log.name).replace(log)
             with own.open("rb") as stream:
                 arrived = file_digest(stream, "sha256").hexdigest() == worked.outcome.sha256
         except OSError as error:
@@ -256,7 +258,7 @@ class Cluster:
             own.unlink()
             log_of(own).unlink(missing_ok=True)
             return replace(worked, outcome=Failed("it did not arrive as its worker wrote it"), result=None, log=None)
-        return replace(worked, result=own, log=None if worked.log is None else log_of(own))
+        return replace(worked, result=own, log=log)
 
     def close(self) -> None:
         """Let the workers go; what they were at is lost, and lands in a folder that is gone."""

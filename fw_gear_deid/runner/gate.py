@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fw_gear_deid import __version__, keys
@@ -248,7 +249,8 @@ def _told(worked: Worked) -> Mapping[str, Any]:
     if worked.log is None:
         raise LogDown(f"{UNLOGGED}: nothing was noted of what a file was made of")
     try:
-        told: Mapping[str, Any] = json.loads(worked.log.read_bytes())
+        text = worked.log.read_bytes() if isinstance(worked.log, Path) else worked.log
+        told: Mapping[str, Any] = json.loads(text)
     except (OSError, ValueError):
         raise LogDown(f"{UNLOGGED}: what a worker noted in the workspace cannot be read") from None
     return told

@@ -212,7 +212,7 @@ class Releaser:
     def finish(self, place: Place, worked: Worked) -> None:
         """Release a result, or note why not, with others that come at the same time."""
         self._arrived.append((place, worked))
-        self._noted += worked.log.stat().st_size if worked.log is not None else 0
+        self._noted += _size(worked.log)
         if len(self._arrived) >= self._most or self._noted >= _NOTED or time.monotonic() - self._flushed >= _SECONDS:
             self.flush()
 
@@ -235,7 +235,7 @@ class Releaser:
         finally:
             for place, worked in arrived:
                 for path in (worked.result, worked.log):
-                    if path is not None:
+                    if isinstance(path, Path):
                         path.unlink(missing_ok=True)
                 if place.task.number in self._said:
                     self._told(place, worked, *self._said.pop(place.task.number))
@@ -615,6 +615,11 @@ class Releaser:
             if item.id in self._positions
         )
         return state, reason
+
+
+def _size(log: bytes | Path | None) -> int:
+    """Return how much the log is to have of a result."""
+    return log.stat().st_size if isinstance(log, Path) else len(log or b"")
 
 
 def _by_rule(outcome: Refused | Skipped | Failed) -> bool:

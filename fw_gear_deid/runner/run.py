@@ -392,7 +392,7 @@ class _Run:
         if not numbers:
             return worked
         for path in (worked.result, worked.log):
-            if path is not None:
+            if isinstance(path, Path):
                 path.unlink(missing_ok=True)
         return replace(worked, outcome=Refused(OTHER_BIRTH_DATE), result=None, log=None)
 

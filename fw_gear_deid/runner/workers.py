@@ -21,6 +21,7 @@ from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, fi
 from fw_gear_deid.deid.columns import is_table
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
+from fw_gear_deid.deid.originals import Originals
 from fw_gear_deid.deid.shares import Shares, make_share
 from fw_gear_deid.deid.sort import is_nobodys, sort
 from fw_gear_deid.deid.survey import Surveyed, see
@@ -155,10 +156,11 @@ class Worked:
     """The instances it held, sealed."""
     trail: Trail = field(default_factory=Trail)
     """What was changed."""
-    log: Path | None = None
-    """File in the workspace that tells what gives the result back, where the log asks for it."""
+    log: bytes | Path | None = None
+    """What gives the result back, where the log asks for it; of much the file in the workspace that tells it."""
 
 
+_LITTLE = 32 << 10  # bytes that a worker may send back of a file
 _CHANGED = "it changed while it was read"
 
 
@@ -187,11 +189,10 @@ def process(settings: Settings, task: Task) -> Worked:
         done = Failed(f"unexpected {type(error).__name__} in {place_of(error)}; please report it")
     log = None
     if isinstance(done, Result) and done.originals is not None:
-        log = log_of(result)
         try:
-            _write(log, json.dumps(done.originals.told()).encode("ascii"))
+            log = _noted(done.originals, log_of(result))
         except OSError as error:
-            log.unlink(missing_ok=True)
+            log_of(result).unlink(missing_ok=True)
             done = Failed(f"{error.strerror or type(error).__name__} (while writing what the log is to have)")
     seconds = time.perf_counter() - begin
     if isinstance(done, Result):
@@ -215,6 +216,15 @@ def process(settings: Settings, task: Task) -> Worked:
 def log_of(result: Path) -> Path:
     """Return where it is told what gives a result back."""
     return result.with_name(f"{result.name}.log")
+
+
+def _noted(originals: Originals, path: Path) -> bytes | Path:
+    """Return what the log is to have of a result: itself where it is little, else where it was written."""
+    told = json.dumps(originals.told()).encode("ascii")
+    if len(told) <= _LITTLE:
+        return told
+    _write(path, told)
+    return path
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -22,7 +22,7 @@ MOST = 64 << 10
 """Bytes of the largest binary value that is kept; of a larger one, and of pixels, the digest."""
 Element = dict[str, Any]
 _REPRESENTATIONS = ("Alphabetic", "Ideographic", "Phonetic")
-_REMEMBERED = 256  # bytes of values that come again in a series
+_REMEMBERED, _REPEATED = 256, 8 << 10  # bytes of values, and of sequences, that come again in a series
 
 
 def is_by_digest(tag: int, vr: str, size: int) -> bool:
@@ -60,7 +60,13 @@ def sequence(src: bytes, level: Level, one: Found, codecs: tuple[str, ...]) -> E
         Text codecs of ``level``.
     """
     part = src[one.start : one.end]
-    top = Walker(part).top(Whole(level.place.encoding), 0)
+    make = _sequence if len(part) <= _REPEATED else _sequence.__wrapped__
+    return make(part, level.place.encoding, codecs)
+
+
+@lru_cache(maxsize=256)
+def _sequence(part: bytes, encoding: Encoding, codecs: tuple[str, ...]) -> Element:
+    top = Walker(part).top(Whole(encoding), 0)
     return _element_of(part, top, top.found[0], codecs)
 
 
