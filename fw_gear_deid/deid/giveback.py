@@ -72,8 +72,11 @@ def _archive(released: Path | bytes, listed: Sequence[File], out: Path | io.Byte
             if one is None:
                 raise Malformed("it holds a member that the entry does not know")
             data = _whole(one, member.read())
-            write_member(target, one.source, iter((data,)), member.compression)
-            yield from (f"{one.source}: {text}" for text in one.missing)
+            name = one.source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            write_member(target, name, iter((data,)), member.compression)
+            if name != one.source:
+                yield f"{name}: the letters of its name, of an unknown system"
+            yield from (f"{name}: {text}" for text in one.missing)
     if known:
         raise Malformed("members that the entry knows are not in it")
     yield from (f"{one.source}: a member that was left out ({one.dropped})" for one in listed if one.dropped)
