@@ -109,7 +109,11 @@ def _of(one: File) -> dict[str, Any]:
     told: dict[str, Any] = {"name": one.name, "source": one.source}
     if one.dropped:
         return told | {"left_out": one.dropped}
-    told |= {"deidentified_tags": one.tags, "texts": dict(one.texts), "inserted": list(one.inserted)}
+    told |= {
+        "deidentified_tags": one.tags,
+        "texts": {place: list(texts) for place, texts in one.texts},
+        "inserted": list(one.inserted),
+    }
     return told | {"not_given_back": list(one.missing), "files": [_of(inner) for inner in one.inside]}
 
 

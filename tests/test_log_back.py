@@ -30,11 +30,13 @@ from pydicom.uid import (
 from fw_gear_deid.cli import main
 from fw_gear_deid.deid import Context, Result, deidentify
 from fw_gear_deid.deid.giveback import give_back
+from fw_gear_deid.deid.originals import files
 from fw_gear_deid.keys import Keyring, generate
 from fw_gear_deid.model.errors import Malformed
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.sample import MARKER
 from tests.desk import PROFILE, Desk, instance, packed, plain
+from tests.nifti_files import DATA, volume
 from tests.test_formats import CASES
 
 Told = dict[str, Any]
@@ -327,3 +329,44 @@ def test_sealed_log_gives_back_with_its_key_alone(tmp_path: Path, capsys: pytest
     assert told_by(capsys, *asked, str(tmp_path / "1"))[0] == 2
     assert told_by(capsys, *asked, str(tmp_path / "2"), "--log-key", key)[0] == 0
     assert (tmp_path / "2").read_bytes() == instance()
+
+
+def test_halves_of_a_pair_go_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    desk = Desk(tmp_path)
+    desk.rules("nifti: {fields: [{name: descrip, replace-with: A}]}\n")
+    whole = volume(magic="ni1", descrip=b"DOE", vox_offset=16)
+    files = {"S/V/A/a.hdr": whole[:352], "S/V/A/a.img": b"DOE" + bytes(13) + DATA}
+    desk.put(files)
+    url = f"sqlite:///{tmp_path}/log.sqlite"
+    done = desk.run("--log-db", url)
+    assert done.code == 0, desk.reasons()
+    for name, data in files.items():
+        [path] = desk.dest.rglob(f"*{name[-4:]}")
+        assert b"DOE" not in path.read_bytes()
+        back = tmp_path / name[-5:]
+        assert told_by(capsys, "reidentify", str(path), "--log-db", url, "--reason", "x", "--out", str(back))[0] == 0
+        assert back.read_bytes() == data
+
+
+def test_a_table_is_told_by_runs_of_rows(tmp_path: Path) -> None:
+    source, out, back = tmp_path / "in", tmp_path / "out", tmp_path / "back"
+    text = "name,n\n" + "".join(f"{'-' if n == 3 else f'Jo{n}hn'},{n % 2}\n" for n in range(1, 1001))
+    source.write_text(text)
+    rules = "csv: {fields: [{name: name, replace-with: '-'}]}\n"
+    _, told = made(source, "t.csv", rules, out)
+    tags = json.loads(told["tags"])
+    [one] = files(tags)
+    assert [place for place, _ in one.texts] == ["column name, rows 1-2", "column name, rows 4-1000"]
+    assert one.texts[0][1] == ("Jo1hn", "Jo2hn")
+    assert give_back(out, tags, back) == () and back.read_text() == text
+    assert len(told["tags"]) < 3 * len(text)
+
+
+def test_names_in_letters_of_an_unknown_system(tmp_path: Path) -> None:
+    data = bytearray(packed({"xx/IM1": instance(), "IM2": instance(number=2)}))
+    while (at := data.find(b"xx/IM1")) >= 0:
+        data[at : at + 2] = b"\x8e\xff"
+    back, _, missing, _ = gone_and_back(bytes(data), tmp_path, "a.zip")
+    with zipfile.ZipFile(io.BytesIO(back)) as archive:
+        assert sorted(archive.read(name) for name in archive.namelist()) == sorted([instance(), instance(number=2)])
+    assert missing

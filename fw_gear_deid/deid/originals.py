@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fw_gear_deid.deid.undo import Back, Lost, Undo, Was
+from fw_gear_deid.model.action import Texts
 from fw_gear_deid.model.errors import Malformed
 from fw_gear_deid.model.frozen import frozen
 
@@ -135,9 +136,9 @@ class Originals:
             items = [
                 {
                     f"{own}{_PLACE:02X}": {"vr": "UT", "Value": [clean(place)]},
-                    f"{own}{_TEXT:02X}": {"vr": "UT", "Value": [clean(text)]},
+                    f"{own}{_TEXT:02X}": {"vr": "UC", "Value": [clean(text) for text in texts]},
                 }
-                for place, text in first.texts
+                for place, texts in first.texts
             ]
             found[f"{own}{_TEXTS:02X}"] = {"vr": "SQ", "Value": items}
         text = json.dumps(found, separators=(",", ":"), ensure_ascii=False)
@@ -193,7 +194,7 @@ class File:
     form : str
     back : tuple of Back
     tags : mapping
-    texts : tuple of (str, str)
+    texts : tuple of (str, texts)
     inserted, missing : tuple of str
         As in ``Undo``.
     inside : tuple of File
@@ -207,7 +208,7 @@ class File:
     form: str = "bytes"
     back: tuple[Back, ...] = ()
     tags: Json = field(default_factory=dict)
-    texts: tuple[tuple[str, str], ...] = ()
+    texts: tuple[tuple[str, Texts], ...] = ()
     inserted: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     inside: tuple[File, ...] = ()
@@ -232,7 +233,7 @@ def files(tags: Json) -> Iterator[File]:
     try:
         packed = base64.b64decode(tags[f"{own}{_PACKED:02X}"]["InlineBinary"])
         texts = tuple(
-            (str(_value(item[f"{own}{_PLACE:02X}"])), str(_value(item[f"{own}{_TEXT:02X}"])))
+            (str(_value(item[f"{own}{_PLACE:02X}"])), tuple(item[f"{own}{_TEXT:02X}"]["Value"]))
             for item in tags.get(f"{own}{_TEXTS:02X}", {}).get("Value", ())
         )
         first = {key: one for key, one in tags.items() if key != mark and not key.startswith(own)}
@@ -245,7 +246,7 @@ def _value(one: Json) -> object:
     return next(iter(one.get("Value", ())), "")
 
 
-def _files(packed: bytes, tags: Json, texts: tuple[tuple[str, str], ...]) -> Iterator[File]:
+def _files(packed: bytes, tags: Json, texts: tuple[tuple[str, Texts], ...]) -> Iterator[File]:
     first: File | None = None
     for text in zlib.decompress(packed).decode("ascii").splitlines():
         line = json.loads(text)
@@ -261,7 +262,7 @@ def _files(packed: bytes, tags: Json, texts: tuple[tuple[str, str], ...]) -> Ite
             line["form"],
             tuple(_back(line["back"], known.back)),
             {key: one for key, one in known.tags.items() if key not in gone} | line.get("tags", {}),
-            tuple((place, was) for place, was in line["texts"]) if "texts" in line else texts,
+            tuple((place, tuple(was)) for place, was in line["texts"]) if "texts" in line else texts,
             tuple(line.get("inserted", known.inserted)),
             tuple(line["missing"]),
             inside,

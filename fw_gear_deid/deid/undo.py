@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from fw_gear_deid.formats.dicom.json_model import MOST
-from fw_gear_deid.formats.row import Splice
-from fw_gear_deid.model.action import Gone
+from fw_gear_deid.formats.row import Field, Splice
+from fw_gear_deid.model.action import Gone, Texts
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.logged import KEYWORDS
 from fw_gear_deid.model.outcome import Always
@@ -59,8 +60,8 @@ class Undo:
     tags : mapping
         What was changed or removed, in the DICOM JSON model; in a sequence items stand at their place, with nothing in
         them but that.
-    texts : tuple of (str, str)
-        Of other formats: place as the audit tells it, and text.
+    texts : tuple of (str, texts)
+        Of other formats: place as the audit tells it, and what stood there; of a column the cells of some rows.
     inserted : tuple of str
         Places of what was made, and is taken out again.
     indexed : mapping of str to str
@@ -76,7 +77,7 @@ class Undo:
     form: str = "bytes"
     back: tuple[Back, ...] = ()
     tags: Mapping[str, Any] = field(default_factory=dict)
-    texts: tuple[tuple[str, str], ...] = ()
+    texts: tuple[tuple[str, Texts], ...] = ()
     inserted: tuple[str, ...] = ()
     indexed: Mapping[str, str] = field(default_factory=dict)
     uids: tuple[tuple[str, str], ...] = ()
@@ -173,24 +174,36 @@ def _without_pictures(data: bytes, key: str, *, pixels: bool) -> Was:
     return (data,) if data else ()
 
 
-def _texts(edited: Edited) -> Iterator[tuple[str, str]]:
-    """Yield place and text of what rules and habits changed or took away."""
+def _texts(edited: Edited) -> Iterator[tuple[str, Texts]]:
+    """Yield place and texts of what rules and habits changed or took away."""
     fields = edited.document.fields
     seen: set[int] = set()
     for number, now in edited.texts.items():
         one = fields[number]
         if one.cells:
-            after = ("",) * len(one.texts) if isinstance(now, Gone) else now
-            pairs = enumerate(zip(one.texts, after, strict=True), 1)
-            gone = isinstance(now, Gone)
-            yield from ((f"{one.path}, row {row}", was) for row, (was, new) in pairs if was != new or gone)
+            all_rows = range(len(one.texts))
+            rows = all_rows if isinstance(now, Gone) else [at for at in all_rows if one.texts[at] != now[at]]
+            yield from _cells(one, rows)
             continue
         for at in (number, *one.inside(number, gone=isinstance(now, Gone))):
             if at not in seen and fields[at].texts and fields[at].texts != now:
                 seen.add(at)
-                yield fields[at].path, "\\".join(fields[at].texts)
-    for row in sorted(edited.rows.lost) if edited.rows is not None else ():
-        yield from ((f"{one.path}, row {row + 1}", one.texts[row]) for one in fields)
+                yield fields[at].path, fields[at].texts
+    for one in fields if edited.rows is not None and edited.rows.lost else ():
+        yield from _cells(one, sorted(edited.rows.lost))  # type: ignore[union-attr]
+
+
+def _cells(column: Field, rows: Iterable[int]) -> Iterator[tuple[str, Texts]]:
+    """Yield the cells of rows that follow each other, together."""
+    first, count = -1, 0
+    for row in chain(rows, (-1,)):
+        if count and row == first + count:
+            count += 1
+            continue
+        if count:
+            place = f"row {first + 1}" if count == 1 else f"rows {first + 1}-{first + count}"
+            yield f"{column.path}, {place}", column.texts[first : first + count]
+        first, count = row, 1
 
 
 def _indexed(edited: Edited) -> dict[str, str]:
