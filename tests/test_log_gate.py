@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
@@ -22,6 +24,7 @@ from fw_gear_deid.stores.folder import FolderSink
 from tests.desk import PROFILE, Desk, Ran, forked, instance, powerless
 from tests.postgres import Server, programs, served
 from tests.test_batches import killed_at
+from tests.test_interrupted import apart
 
 NUMBER, SIZE = 7, 3
 FILES = {f"S/V/{'AB'[n % 2]}/{n}": instance(number=n) for n in range(NUMBER)}
@@ -30,9 +33,11 @@ FILES = {f"S/V/{'AB'[n % 2]}/{n}": instance(number=n) for n in range(NUMBER)}
 class Logged(Desk):
     """A desk that keeps a log."""
 
+    at: Path | None = None
+
     @property
     def log(self) -> Path:
-        return self.folder / "log.sqlite"
+        return self.at or self.folder / "log.sqlite"
 
     def go(self, *options: str) -> Ran:
         return self.run("--log-db", f"sqlite:///{self.log}", *options)
@@ -293,6 +298,54 @@ def test_what_a_rule_refuses_now_is_withdrawn(desk: Logged) -> None:
     desk.rules(PROFILE + "    - name: (0042,0011)\n      hashuid: true\n")
     desk.go("--exists", "replace")
     desk.check_settled()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that holds little more than an empty log."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if not apart() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with contextlib.suppress(OSError), (folder / "filler").open("ab", buffering=0) as stream:
+        while stream.write(bytes(1024)):
+            pass
+
+
+@pytest.mark.parametrize("count", [0, 1, SIZE + 1])
+def test_disk_of_the_log_is_full(desk: Logged, disk: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """At the start, and between two files."""
+    desk.at = disk / "log.sqlite"
+    put, left = FolderSink.put, count
+
+    def filling(self: FolderSink, *arguments: Any, **options: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            fill(disk)
+        put(self, *arguments, **options)
+
+    if not count:
+        fill(disk)
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSink, "put", filling)
+        done = desk.go()
+    assert done.code == (1 if count else 2), done.err
+    assert (UNRESOLVED if count else UNLOGGED) in done.err and "full" in done.err
+    (disk / "filler").unlink()
+    desk.check()
+    assert len(desk.standing()) == max(count - 1, 0) // SIZE * SIZE
+    assert desk.go().code == 0
+    desk.check_settled()
+    assert len(desk.standing()) == NUMBER
 
 
 # -- a server ------------------------------------------------------------------------------------------

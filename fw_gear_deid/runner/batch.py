@@ -133,16 +133,17 @@ class Batch:
             raise
 
     def _put(self, one: Sent) -> None:
+        there = self._gate.standing(one.upload)
         try:
-            there = self._gate.standing(one.upload)
             self._sink.put(one.result, one.destination, one.upload, replace=one.replaces)
             one.is_put = True
-            one.gone = there.keys() - self._gate.standing(one.upload)
         except (OSError, ValueError) as error:
             one.error = error
         except StopRun as error:
             one.error = error
             raise
+        finally:
+            one.gone = there.keys() - self._gate.standing(one.upload)
 
     def _settle(self, put: Sequence[Sent]) -> None:
         """Bring names to the disk; where that fails, nothing that is reported as failed stays."""

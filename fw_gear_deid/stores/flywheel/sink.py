@@ -154,7 +154,8 @@ class FlywheelSink:
             "origin_id": upload.origin, "version_id": upload.version, "root_id": upload.root,
             "fingerprint": upload.fingerprint, "sha256": upload.sha256, "sha384": expected, "size": upload.size,
         }  # fmt: skip
-        there = before and (before.hash, before.size, before.export, before.log)
+        log = upload.log and (before.log if before is not None else "")  # without a log, the id that is there stays
+        there = before and (before.hash, before.size, before.export, log)
         if there != (expected, upload.size, export, upload.log):
             metadata = self._metadata(destination.name, upload, export)
             after = self._send(result, held, destination.name, metadata, before)
