@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fw_gear_deid.deid.undo import Back, Lost, Undo, Was
+from fw_gear_deid.formats.archive import flate
 from fw_gear_deid.model.action import Texts
 from fw_gear_deid.model.errors import Malformed
 from fw_gear_deid.model.frozen import frozen
@@ -22,7 +23,7 @@ CREATOR = "FW_GEAR_DEID_LOG"
 _GROUP = 0x0099
 _PACKED, _TEXTS, _PLACE, _TEXT = 1, 2, 3, 4
 """Elements of the block: all files; of other formats than DICOM what was changed in the first one, place and text."""
-_LEVEL = 6
+
 Json = Mapping[str, Any]
 
 
@@ -47,7 +48,7 @@ class Originals:
     _first: Undo | None = None
     _places: dict[Back, int] = field(default_factory=dict)
     """Changes of the first file → their number."""
-    _packer: Any = field(default_factory=lambda: zlib.compressobj(_LEVEL))
+    _packer: Any = field(default_factory=flate.packer)
     _packed: list[bytes] = field(default_factory=list)
     _ended: bytes | None = None
 
