@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,10 @@ except ImportError:
     raise UsageError(
         "a de-id log in PostgreSQL needs its driver: python -m pip install 'fw-gear-deid[postgres]'"
     ) from None
+
+for _name in ("psycopg", "psycopg.pq"):  # what goes wrong is told by us, in words of ours
+    logging.getLogger(_name).propagate = False
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 _TURN = 0x6465_6964  # the lock under which tables are made
 _PATIENCE = 60_000  # milliseconds
