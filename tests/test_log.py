@@ -675,6 +675,23 @@ def test_a_network_that_is_cut_loses_nothing_that_was_told(server: Server, lasts
     assert kept[: len(told)] == told and len(kept) <= len(told) + 1, "at most one whose answer was lost"
 
 
+def test_a_server_that_says_nothing_any_more_is_told(server: Server) -> None:
+    from fw_gear_deid.log.postgres import PostgresDatabase
+
+    database = PostgresDatabase(server.schema(), create=True, patience=1)
+    with closing(TableLog(database, None, create=True)) as log:
+        (backend,) = database._db.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+        log.reserve([entry()])
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(LogDown, match=f"^{UNLOGGED}: the data base cannot be reached"):
+                log.reserve([entry(2)])
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        with pytest.raises(LogDown, match=UNLOGGED):
+            log.probe()
+
+
 def test_a_data_base_that_is_read_only_or_closed_to_us_is_told(server: Server) -> None:
     url = server.database()
     open_log(url).close()
