@@ -5,13 +5,16 @@ Nothing listens on a port, and nobody is made an account: as root the server run
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +84,50 @@ class Server:
 
     def _call(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run([self.bin / program, *arguments], capture_output=True, check=False, **self.other)
+
+
+@dataclass
+class Network:
+    """A way to a server that is cut after so many bytes, of both directions together."""
+
+    folder: Path
+    left: int
+
+    def carry(self, near: socket.socket, far: socket.socket) -> None:
+        """Pass bytes on until there are none, or no more may pass."""
+        with contextlib.suppress(OSError):
+            while self.left > 0 and (data := near.recv(min(4096, self.left))):
+                self.left -= len(data)
+                far.sendall(data)
+        for end in (near, far):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def network(server: Server, lasts: int) -> Iterator[Network]:
+    """Carry one connection to a server until the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="net-"))
+    way = Network(folder, lasts)
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as far:
+        listening.bind(str(folder / ".s.PGSQL.5432"))
+        listening.listen()
+        listening.settimeout(60)
+        far.connect(str(server.folder / ".s.PGSQL.5432"))
+
+        def both() -> None:
+            with listening.accept()[0] as near:
+                back = threading.Thread(target=way.carry, args=(far, near))
+                back.start()
+                way.carry(near, far)
+                back.join()
+
+        thread = threading.Thread(target=both)
+        thread.start()
+        yield way
+        far.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    shutil.rmtree(folder)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ from fw_gear_deid.model.logged import (
     Replaced,
 )  # fmt: skip
 from tests.logs import INDEXED, KEY, NAME, REPLACED, Place, entry, in_file, kept, on_server
-from tests.postgres import Server, programs, served
+from tests.postgres import Server, network, programs, served
 from tests.test_interrupted import apart
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -660,6 +660,38 @@ def test_a_server_that_falls_half_way_is_told_and_keeps_what_was_reserved() -> N
             assert [one.id for one in log.reserved("dest")] == [id]
 
 
+@pytest.mark.parametrize("lasts", [1, 400, *range(900, 9000, 600)])
+def test_a_network_that_is_cut_loses_nothing_that_was_told(server: Server, lasts: int) -> None:
+    url = server.schema()
+    open_log(url).close()
+    told: list[str] = []
+    with network(server, lasts) as way, contextlib.suppress(LogDown):
+        with closing(open_log(url.replace(str(server.folder), str(way.folder)))) as log:
+            for number in range(100):
+                told += log.reserve([entry(number)])
+        raise AssertionError("the network was not cut")
+    with closing(open_log(url)) as log:
+        kept = [one.id for one in log.reserved("dest")]
+    assert kept[: len(told)] == told and len(kept) <= len(told) + 1, "at most one whose answer was lost"
+
+
+def test_a_server_that_says_nothing_any_more_is_told(server: Server) -> None:
+    from fw_gear_deid.log.postgres import PostgresDatabase
+
+    database = PostgresDatabase(server.schema(), create=True, patience=1)
+    with closing(TableLog(database, None, create=True)) as log:
+        (backend,) = database._db.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+        log.reserve([entry()])
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(LogDown, match=f"^{UNLOGGED}: the data base cannot be reached"):
+                log.reserve([entry(2)])
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        with pytest.raises(LogDown, match=UNLOGGED):
+            log.probe()
+
+
 def test_a_data_base_that_is_read_only_or_closed_to_us_is_told(server: Server) -> None:
     url = server.database()
     open_log(url).close()
@@ -676,6 +708,24 @@ def test_a_data_base_that_is_read_only_or_closed_to_us_is_told(server: Server) -
     server.psql(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     with closing(open_log(url)) as log, pytest.raises(LogDown, match="read-only"):
         log.probe()
+
+
+def test_who_writes_needs_neither_to_own_nor_to_erase(server: Server) -> None:
+    url = server.database()
+    open_log(url).close()
+    server.psql(
+        url,
+        "CREATE ROLE writer LOGIN; GRANT SELECT, INSERT, UPDATE ON deid_log, deid_log_about TO writer; "
+        "GRANT SELECT, INSERT ON deid_log_map, deid_log_trail TO writer",
+    )
+    with closing(open_log(url.replace("postgres@", "writer@"))) as log:
+        log.probe()
+        (id,) = log.reserve([entry()])
+        log.confirm([Placed(id, "c", "f", "", "")])
+        log.note(Look("ann", "", "find", ()))
+        with pytest.raises(LogDown, match="may not write"):
+            log.purge([id])
+        assert [one.state for one in log.find({})] == [UPLOADED]
 
 
 def test_passwords_come_from_a_file_and_are_told_nobody(
@@ -709,6 +759,23 @@ def test_commits_last_even_where_the_server_would_not_wait(server: Server) -> No
     server.psql(url, f"ALTER DATABASE {name} SET synchronous_commit = off")
     with closing(open_log(url)) as log:
         assert log._db._db.execute("SHOW synchronous_commit").fetchone() == ("on",)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "url"),
+    [("psycopg", "postgres", "postgresql://h/d"), ("cryptography", "encrypt", "sqlite:///log.sqlite")],
+)
+def test_a_package_that_is_not_there_is_told(tmp_path: Path, package: str, extra: str, url: str) -> None:
+    script = (
+        f"import sys; sys.modules['{package}'] = sys.modules['{package}.exceptions'] = None\n"
+        "from fw_gear_deid.log.open import open_log; from fw_gear_deid.keys import passing\n"
+        f"open_log('{url}', key=passing())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert f"'fw-gear-deid[{extra}]'" in done.stderr.splitlines()[-1], done.stderr
 
 
 @pytest.mark.parametrize("url", ["postgresql://h:none/d", "postgresql://h/d?nothing=1"])

@@ -86,8 +86,10 @@ def open_log(
     # each with what it needs: a folder's run loads no driver of a server
     kind = kind_of(url)
     if kind == SERVICE:
-        from fw_gear_deid.log.service import ServiceLog
+        from fw_gear_deid.log.service import NO_READER, ServiceLog
 
+        if not create:
+            raise UsageError(NO_READER)
         if key is not None:
             raise UsageError("--log-key: a site's logging service keeps its own log; leave it away")
         return ServiceLog(url, api_key)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import socket
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +20,13 @@ except ImportError:
         "a de-id log in PostgreSQL needs its driver: python -m pip install 'fw-gear-deid[postgres]'"
     ) from None
 
+for _name in ("psycopg", "psycopg.pq"):  # what goes wrong is told by us, in words of ours
+    logging.getLogger(_name).propagate = False
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
 _TURN = 0x6465_6964  # the lock under which tables are made
-_PATIENCE = 60_000  # milliseconds
+PATIENCE = 60
+"""Seconds to wait for other writers, and for an answer."""
 _WHY = {
     "25006": "the data base is read-only",
     "40": "other writers were in the way",
@@ -41,6 +50,8 @@ class PostgresDatabase:
     url : str
         ``postgresql://USER@HOST/DATABASE``; what it does not say comes from libpq's variables and ``~/.pgpass``.
     create : bool
+    patience : int
+        Seconds in which a server has to answer who writes.
 
     Raises
     ------
@@ -57,12 +68,13 @@ class PostgresDatabase:
         "hash": "USING hash",
     }
 
-    def __init__(self, url: str, *, create: bool) -> None:
+    def __init__(self, url: str, *, create: bool, patience: int = PATIENCE) -> None:
+        self._limit = patience if create else None  # a look at everything may take its time
         try:
             # prepared statements and pools of connections do not agree
             self._db = psycopg.connect(url, autocommit=True, prepare_threshold=None, **_settings(url))
             try:
-                self._set(create=create)
+                self._set()
             except BaseException:
                 self._db.close()
                 raise
@@ -71,10 +83,10 @@ class PostgresDatabase:
         except psycopg.Error as error:
             raise LogDown(f"{UNLOGGED if create else UNREAD}: {_why(error)}") from None
 
-    def _set(self, *, create: bool) -> None:
-        self._db.execute(f"SET lock_timeout = {_PATIENCE}")
-        if create:  # a look at everything may take its time
-            self._db.execute(f"SET statement_timeout = {_PATIENCE}")
+    def _set(self) -> None:
+        self._db.execute(f"SET lock_timeout = {PATIENCE * 1000}")
+        if self._limit is not None:
+            self._db.execute(f"SET statement_timeout = {self._limit * 1000}")
         if self._db.execute("SHOW synchronous_commit").fetchone() == ("off",):  # a row that is committed is to last
             self._db.execute("SET synchronous_commit = on")
 
@@ -86,10 +98,26 @@ class PostgresDatabase:
     def session(self, what: str, *, write: bool) -> Iterator[PostgresSession]:
         """As ``Database``."""
         try:
-            with self._db.transaction():
+            with self._watched(), self._db.transaction():
                 yield PostgresSession(self._db)
         except psycopg.Error as error:
             raise LogDown(f"{what}: {_why(error)}") from None
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Cut the connection when a server neither answers nor goes: no timeout of its own ends that."""
+        if self._limit is None or self._db.closed:
+            yield
+            return
+        with socket.socket(fileno=os.dup(self._db.fileno())) as line:
+            watch = threading.Timer(self._limit * 1.5, line.shutdown, [socket.SHUT_RDWR])
+            watch.daemon = True
+            watch.start()
+            try:
+                yield
+            finally:
+                watch.cancel()
+                watch.join()  # else it might cut what gets the number of this line next
 
     def tidy(self) -> None:
         """As ``Database``: deleted rows stay in the files until they are swept."""
@@ -130,7 +158,7 @@ def _settings(url: str) -> dict[str, Any]:
     """Return what makes a server that is gone an error, not a wait; unless the address says otherwise."""
     settings = {
         "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
-        "tcp_user_timeout": _PATIENCE, "application_name": "fw-gear-deid",
+        "tcp_user_timeout": PATIENCE * 1000, "application_name": "fw-gear-deid",
     }  # fmt: skip
     return {name: value for name, value in settings.items() if f"{name}=" not in url}
 

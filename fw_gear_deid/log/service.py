@@ -19,7 +19,7 @@ TIMEOUT = 60.0
 _DEVICE_KEY = 57
 _HERE, _INSECURE = ("127.0.0.1", "::1", "localhost"), ":__force_insecure:"
 _LARGEST = 1 << 20  # bytes of an answer that is read
-_NO_READER = "a site's logging service is looked into by whoever runs it: this program can only write to it"
+NO_READER = "a site's logging service is looked into by whoever runs it: this program can only write to it"
 
 
 class ServiceLog:
@@ -179,4 +179,4 @@ def _refuse() -> NoReturn:
     ------
     UsageError
     """
-    raise UsageError(_NO_READER)
+    raise UsageError(NO_READER)
