@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from fw_gear_deid import keys
+from fw_gear_deid import keys, options
 from fw_gear_deid.log.open import VARIABLE, address, open_log
 from fw_gear_deid.model.cells import cell, shown, to_json
 from fw_gear_deid.model.errors import UsageError
@@ -64,10 +64,7 @@ def _command(
 
 def add_log(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of whatever looks into a log."""
-    parser.add_argument(
-        "--log-db", metavar="URL", help=f"sqlite:///FILE or postgresql://USER@HOST/DATABASE (else {VARIABLE})"
-    )
-    parser.add_argument("--log-key", metavar="F", type=Path, help="the key that the log is encrypted with")
+    options.add(parser, "log_db", "log_key")
     parser.add_argument("--reason", metavar="TEXT", default="", help="why; needed where originals are shown")
 
 
