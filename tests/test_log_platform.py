@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,11 +18,14 @@ pytest.importorskip("flywheel")
 from fw_gear_deid.log.service import ServiceLog
 from fw_gear_deid.sample import MARKER
 from tests.loopback.model import StoredFile
+from tests.loopback.sdk import ENVIRONMENT
+from tests.postgres import Server
 from tests.site import Site
-from tests.test_edge import command, profile
+from tests.test_edge import ROOT, command, profile
 from tests.test_gear import sample, site
+from tests.test_log import server
 
-__all__ = ["profile", "sample", "site"]  # fixtures
+__all__ = ["profile", "sample", "server", "site"]  # fixtures
 
 
 def files_at(site: Site) -> list[StoredFile]:
@@ -201,12 +205,21 @@ def test_killed_upload_is_settled_by_the_next(
 
 
 def environment(site: Site) -> dict[str, str]:
-    import os
-
-    from tests.loopback.sdk import ENVIRONMENT
-    from tests.test_edge import ROOT
-
     return {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT), "HOME": str(site.folder)}
+
+
+def test_entry_of_a_job_that_may_go_on_is_left(
+    site: Site, sample: Path, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job may have reserved it a moment ago: only what has an old entry and no file is failed."""
+    url = f"sqlite:///{site.folder}/log.sqlite"
+    monkeypatch.setenv("FW_API_KEY", site.server.key())
+    words = ["run", str(sample), "fw://lab/Clean", "--profile", profile, "--log-db", url, "--workers", "1"]
+    script = [sys.executable, "-c", KILLED, "reserve", "2", "late"]
+    subprocess.run([*script, *words], cwd=site.folder, capture_output=True, check=False, env=environment(site))
+    assert upload(site, sample, profile).returncode == 0
+    states = dict(rows(site, "SELECT state, count(*) FROM deid_log GROUP BY state"))
+    assert states == {"uploaded": 10, "reserved": 1}
 
 
 # -- the gear's options --------------------------------------------------------------------------------
@@ -225,6 +238,22 @@ def test_gear_says_what_its_log_lacks(site: Site, config: dict[str, str], said: 
     done = site.gear(**config)
     assert done.returncode == 2 and said in done.stderr
     assert files_at(site) == []
+
+
+def test_gear_with_a_data_base(site: Site, server: Server) -> None:
+    url = server.schema()
+    done = site.gear(deid_log="postgres", log_url=url)
+    assert done.returncode == 0, done.stderr
+    told = server.psql(url, "SELECT dest_file_id || ' ' || id FROM deid_log WHERE state = 'uploaded'").split("\n")
+    assert set(told) == {f"{file.id} {id_of(file)}" for file in files_at(site)}
+    assert len(told) == 10 and url not in done.stderr
+    [source] = set(server.psql(url, "SELECT source_project || dest_project FROM deid_log").split("\n"))
+    assert source == site.source.id + site.destination.id
+    item = next(
+        file for file in site.world.files.values() if file.name == "dti.dicom.zip" and file not in files_at(site)
+    )
+    [entry] = server.psql(url, f"SELECT source_container FROM deid_log WHERE source_file_id = '{item.id}'").split("\n")
+    assert entry == item.parent.id
 
 
 def test_gear_tells_no_password(site: Site) -> None:
