@@ -28,9 +28,11 @@ from pydicom.uid import (
 )
 
 from fw_gear_deid.cli import main
-from fw_gear_deid.deid import Context, Result, deidentify
+from fw_gear_deid.deid import Context, Result, dataset, deidentify
 from fw_gear_deid.deid.giveback import give_back
 from fw_gear_deid.deid.originals import files
+from fw_gear_deid.deid.undo import Lost
+from fw_gear_deid.deid.undo_dicom import undo_dicom
 from fw_gear_deid.keys import Keyring, generate
 from fw_gear_deid.model.errors import Malformed
 from fw_gear_deid.profile.parse import parse_profile
@@ -370,3 +372,16 @@ def test_names_in_letters_of_an_unknown_system(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(back)) as archive:
         assert sorted(archive.read(name) for name in archive.namelist()) == sorted([instance(), instance(number=2)])
     assert missing
+
+
+def test_what_is_changed_inside_of_pixels_is_known_by_its_digest(tmp_path: Path) -> None:
+    data = instance(BitsAllocated=8, PixelData=b"\5\6\7\x08" * 8)
+    at = data.index(b"\5\6\7\x08")
+    [section] = parse_profile(RULES, "p.yaml").sections
+    parts = dataset.open_file(data, section)
+    undo = undo_dicom(parts, ([], [(at + 4, at + 12, bytes(8))]), (), lambda level, tag: "")
+    [(gap, length, [lost])] = undo.back
+    assert (gap, length, lost) == (at + 4, 8, Lost.of(data[at + 4 : at + 12]))
+    assert "pixels: 8 bytes" in undo.missing[0]
+    kept = undo_dicom(parts, ([], []), (), lambda level, tag: "")
+    assert not kept.back and not kept.missing

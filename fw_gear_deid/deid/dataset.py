@@ -165,6 +165,8 @@ class Edited:
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
     where : callable
         Data set, tag → the element's place in the audit.
+    blanks : sequence of Splice
+        Those of the body that take comments out of compressed frames.
     """
 
     section: DicomSection
@@ -178,6 +180,7 @@ class Edited:
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
     where: Callable[[Level, int], str]
+    blanks: Sequence[Splice]
 
 
 def fields_of(parts: Parts) -> Fields:
@@ -226,6 +229,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
         done.where,
+        blanks,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)

@@ -210,7 +210,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         read=edited.read,
         unread=edited.unread,
         whose=tells_whose(fields),
-        undo=undo_dicom(parts, (meta, edited.body), edited.edits, edited.where) if ctx.log else None,
+        undo=undo_dicom(parts, (meta, edited.body), edited.edits, edited.where, edited.blanks) if ctx.log else None,
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)

@@ -29,6 +29,7 @@ TAGS = {
 """Keyword that the log is searched by → tag; StudyDateTime and SeriesDateTime are date and time together."""
 ASKED = tuple(TagAt(tag) for tag in TAGS.values())
 PATIENT_ID = "(0010,0020)"
+_LENGTH = 4  # bytes of that of an item or a sequence
 _TRAILING = "bytes after the last element"
 
 
@@ -61,6 +62,7 @@ def undo_dicom(
     splices: tuple[Sequence[Splice], Sequence[Splice]],
     edits: Iterable[Edit],
     where: Callable[[Level, int], str],
+    blanks: Iterable[Splice] = (),
 ) -> Undo:
     """Return what gives a DICOM file back.
 
@@ -74,9 +76,11 @@ def undo_dicom(
         The audit.
     where : callable
         Data set, tag → the element's place in the audit.
+    blanks : iterable of Splice
+        Those of the data set that take comments out of compressed frames.
     """
     listed = tuple(edits)
-    work = _Work(parts, where)
+    work = _Work(parts, where, blanks)
     back = tuple(work.back(*splices))
     here = [edit for edit in listed if edit.before and edit.after and edit.before != edit.after]
     return Undo(
@@ -118,8 +122,9 @@ class _Work:
     missing : list of str
     """
 
-    def __init__(self, parts: Parts, where: Callable[[Level, int], str]) -> None:
+    def __init__(self, parts: Parts, where: Callable[[Level, int], str], blanks: Iterable[Splice]) -> None:
         self._parts = parts
+        self._blanks = frozenset((start, stop) for start, stop, _ in blanks)
         self._where = where
         self._sets: dict[int, dict[str, Any]] = {}
         self.tags: dict[str, Any] = {}
@@ -171,12 +176,18 @@ class _Work:
         return (src[start : one.value], lost) if level.parent is not None else None
 
     def _plainly(self, src: bytes, start: int, stop: int) -> Was:
-        """Return bytes that are no element: a length, the preamble, what stands behind the last element."""
-        data = src[start:stop]
-        if len(data) <= MOST:
+        """Return bytes that are no element: a length, the preamble, comments in frames, what stands behind it all.
+
+        What else is changed inside of an element are pixels.
+        """
+        data, body = src[start:stop], self._parts.body
+        behind = src is self._parts.body_src and start >= body.end
+        front = start < self._parts.meta.end and src is self._parts.src
+        comment = (start, stop) in self._blanks
+        if len(data) <= _LENGTH or (len(data) <= MOST and (behind or front or comment)):
             return (data,) if data else ()
         lost = Lost.of(data)
-        self.missing.append(told(lost, _TRAILING))
+        self.missing.append(told(lost, _TRAILING if behind else "pixels"))
         return (lost,)
 
     def _without_pixels(self, src: bytes, level: Level, one: Found, path: str) -> Was:
