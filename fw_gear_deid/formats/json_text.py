@@ -140,7 +140,8 @@ class Document:
         name = self._separator.join(map(str, value.steps))
         path = "$" + "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in value.steps)
         if value.kind == "scalar":
-            return Field(name, path, (text_of(self._file.text[value.start : value.end]),))
+            written = self._file.text[value.start : value.end]
+            return Field(name, path, (text_of(written),), bare=written[:1] != '"' and written != "null")
         return Field(name, path, (), holds=value.holds)
 
     def find(self, name: str) -> Sequence[int]:
