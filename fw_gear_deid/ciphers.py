@@ -173,7 +173,7 @@ class Ciphers:
         ------
         Unfit
         """
-        if lock.private or not lock.public:
+        if not lock.public or self.keys.get(lock.private):
             self.open(lock, sealed, content.__eq__)
             return
         envelope = _envelope(sealed)
@@ -448,8 +448,7 @@ def _envelope(sealed: bytes) -> Any:
         if found["content_type"].native != "enveloped_data":
             raise Unfit(_NO_ENVELOPE)
         envelope = found["content"]
-        envelope["encrypted_content_info"]["encrypted_content"].native  # noqa: B018 -- reads it to its end
-        [one.chosen["encrypted_key"].native for one in envelope["recipient_infos"] if one.name in ("kekri", "ktri")]
+        found.native  # noqa: B018 -- reads all of it
         return envelope
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
         raise Unfit(_NO_ENVELOPE) from None
@@ -463,11 +462,8 @@ def _content(envelope: Any, key: bytes) -> bytes | None:
     """Return what an envelope holds; None where the key is not that of its content."""
     inner = envelope["encrypted_content_info"]
     algorithm = inner["content_encryption_algorithm"]
-    try:
-        name, vector = algorithm["algorithm"].native, algorithm["parameters"].native
-        sealed = inner["encrypted_content"].native
-    except (ValueError, TypeError):
-        raise Unfit(_NO_ENVELOPE) from None
+    name, vector = algorithm["algorithm"].native, algorithm["parameters"].native
+    sealed = inner["encrypted_content"].native
     if name not in _CIPHERS:
         raise Unfit("its content is encrypted in a way that is not known here")
     block = 8 if name == "tripledes_3key" else 16
@@ -499,14 +495,14 @@ def _uncbc(key: bytes, vector: bytes, sealed: bytes, *, triple: bool) -> bytes:
     return worker.update(sealed) + worker.finalize()
 
 
-def checked(keys: Mapping[str, bytes], locks: Sequence[Lock], texts: Sequence[str]) -> None:
+def checked(keys: Mapping[str, bytes], dicom: Lock, texts: Sequence[str]) -> None:
     """Make sure that keys are what sections need them for.
 
     Parameters
     ----------
     keys : mapping of str to bytes
-    locks : sequence of Lock
-        Of sections for DICOM.
+    dicom : Lock
+        Of the section for DICOM.
     texts : sequence of str
         Names of secrets for other sections.
 
@@ -517,10 +513,8 @@ def checked(keys: Mapping[str, bytes], locks: Sequence[Lock], texts: Sequence[st
     """
     wrong: list[str] = []
     uses: list[tuple[Any, str]] = [(text_key, name) for name in texts]
-    for lock in locks:
-        uses += [(secret_key, lock.secret)] * bool(lock.secret)
-        uses += [(public_keys, name) for name in lock.public]
-        uses += [(private_key, lock.private)] * bool(lock.private)
+    uses += [(secret_key, dicom.secret), (private_key, dicom.private)]
+    uses += [(public_keys, name) for name in dicom.public]
     for read, name in dict.fromkeys(uses):
         if name in keys:
             try:

@@ -26,7 +26,7 @@ ROOMS = {
     "formats": {"model"},
     "verify": {"formats", "model"},
     "plan": {"profile", "formats", "actions", "model"},
-    "deid": {"plan", "profile", "formats", "verify", "actions", "keys", "model"},
+    "deid": {"plan", "profile", "formats", "verify", "actions", "ciphers", "keys", "model"},
     "system": {"model"},
     "stores": {"system", "model"},
     "ledger": {"system", "model"},
@@ -41,6 +41,8 @@ DOORS = {
     "pandas": "profile/values/table.py",
     "regex": "model/patterns.py",
     "distributed": "runner/cluster.py",
+    "cryptography": "ciphers.py",
+    "asn1crypto": "ciphers.py",
 }
 
 

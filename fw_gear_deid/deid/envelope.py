@@ -6,6 +6,7 @@ that elements stood in and the creators and character sets that they are read by
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -258,18 +259,18 @@ def restored(parts: Parts, section: DicomSection, places: Places, cipher: Cipher
             done.level(done.top, level, _Way(src, places.top(parts.body.place.encoding)))
     except Unfit as error:
         raise Unfit(f"{label}{error}") from None
-    if not done.splices:
+    if not done.rows:
         return Restored(parts, matched=done.matched)
-    splices = sorted(done.splices, key=lambda one: one[:2])
-    Reader().check(span_of(parts), (), splices, {row.path for row in done.rows} | _told(parts))
+    splices = [(start, end, new) for start, end, _, new in sorted(done.splices, key=lambda one: one[:3])]
+    paths = {row.path for row in (*outside(parts), *done.rows)}
+    try:
+        Reader().check(span_of(parts), (), splices, paths)
+    except struct.error:
+        raise fails("what was encrypted does not parse") from None
     data = b"".join(part10.write(parts, (), splices)[0])
     found = part10.read_plain(data, places.meta, places.top)
     found.fixes = parts.fixes
     return Restored(found, (*outside(parts), *done.rows), done.matched)
-
-
-def _told(parts: Parts) -> set[str]:
-    return {row.path for row in outside(parts)}
 
 
 def _opened(parts: Parts, section: DicomSection, cipher: Ciphers) -> list[tuple[bytes, Level]]:
@@ -345,7 +346,8 @@ class _Restoring:
         place = Everything(parts.body.place.encoding)
         self.top, _ = Walker(parts.body_src, parts.total).beginning(place, parts.body.start)
         self._done: set[tuple[int, int]] = set()
-        self.splices: list[Splice] = []
+        self.splices: list[tuple[int, int, tuple[int, int], bytes]] = []
+        """From where to where; what comes first of those at one place: deeper ones, then lower tags; and the bytes."""
         self.rows: list[Edit] = []
         self.matched: set[int] = set()
 
@@ -383,12 +385,16 @@ class _Restoring:
             grown = self.level(item, kept, way.inside(tag, item, rule))
             if grown and not item.undefined:
                 little = item.place.encoding.little
-                self.splices.append(mended(item.start, item.end - item.start + grown, little=little))
+                self._mend(item.start, item.end - item.start + grown, little=little)
             delta += grown
         if delta and self._src[there.value - 4 : there.value] != _UNDEFINED:
             little = level.place.encoding.little
-            self.splices.append(mended(there.value, there.end - there.value + delta, little=little))
+            self._mend(there.value, there.end - there.value + delta, little=little)
         return delta
+
+    def _mend(self, end: int, length: int, *, little: bool) -> None:
+        start, end, new = mended(end, length, little=little)
+        self.splices.append((start, end, (0, 0), new))
 
     def _none_inside(self, one: Found, way: _Way) -> None:
         """Make sure that no rule speaks of what was in items that are gone."""
@@ -421,7 +427,7 @@ class _Restoring:
         start, end = (at, at) if there is None else (there.start, there.end)
         if self._src[start:end] == new:
             return delta
-        self.splices.append((start, end, new))
+        self.splices.append((start, end, (-way.path.count("["), tag), new))
         self.rows.append(Edit(here, keyword_of(tag), one.want.vr, "decrypt", rule.label, "", HIDDEN["decrypt"]))
         return delta + len(new) - end + start
 

@@ -38,11 +38,14 @@ class Lock:
         Names of certificates or public keys: each of their owners can open what is encrypted.
     private : str
         Name of the key that decrypts what was encrypted for a certificate.
+    opens : bool
+        Something is decrypted; else that key only makes sure of what was encrypted, where it is at hand.
     """
 
     secret: str = ""
     public: tuple[str, ...] = ()
     private: str = ""
+    opens: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -51,8 +51,9 @@ def lock_of(section: Section, entries: Sequence[Entry]) -> Lock:
         return NO_LOCK
     lock = Lock(
         secret="" if by_certificate else _first(section, _SECRET),
-        public=_names(section, _PUBLIC) if by_certificate else (),
+        public=_names(section, _PUBLIC) if by_certificate and (encrypts or retains) else (),
         private=_first(section, _PRIVATE) if by_certificate else "",
+        opens=bool(decrypts),
     )
     problems, at = section.problems, section.options
     if not by_certificate and not lock.secret:
