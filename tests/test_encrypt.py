@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import pickle
 import random
 import re
 import shutil
-import sqlite3
 import subprocess
-import zipfile
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ import pydicom
 import pytest
 from pydicom.datadict import DicomDictionary
 
-from fw_gear_deid import ciphers
 from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.deid import Context, Result, deidentify
 from fw_gear_deid.keys import Keyring
@@ -29,7 +26,6 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.locks import Lock
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.profile.parse import parse_profile
-from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.profile.values.variables import keys_in
 from tests import pictures, tiff_files
 from tests.desk import Desk, call, contents, edits_of, instance, packed, plain
@@ -58,7 +54,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         now = datetime.now(UTC)
         told = x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
-        made = told.serial_number(7).not_valid_before(now).not_valid_after(now + timedelta(9)).sign(key, hashes.SHA256())
+        made = (
+            told.serial_number(7).not_valid_before(now).not_valid_after(now + timedelta(9)).sign(key, hashes.SHA256())
+        )
         pem = serialization.Encoding.PEM
         (folder / f"{name}.pem").write_bytes(made.public_bytes(pem))
         (folder / f"{name}.pub").write_bytes(
@@ -159,10 +157,18 @@ NESTED = Seq(
     0x00081140,
     (
         Item((text(0x00081155, "UI", "1.2.3"),)),
-        Item((Leaf(0x00080005, "CS", b"ISO_IR 100"), Leaf(0x00100010, "PN", b"ZZ\xfcller "), text(0x00100020, "LO", "ZZ"))),
+        Item(
+            (
+                Leaf(0x00080005, "CS", b"ISO_IR 100"),
+                Leaf(0x00100010, "PN", b"ZZ\xfcller "),
+                text(0x00100020, "LO", "ZZ"),
+            )
+        ),
     ),
 )
-UNDEFINED = Seq(0x00081140, (Item((text(0x00100020, "LO", "ZZ1"),), undefined=True), Item(undefined=True)), undefined=True)
+UNDEFINED = Seq(
+    0x00081140, (Item((text(0x00100020, "LO", "ZZ1"),), undefined=True), Item(undefined=True)), undefined=True
+)
 SHAPES: dict[str, tuple[tuple[Node, ...], dict[str, Any] | None]] = {
     "several values": ((text(0x00080061, "CS", "A\\B\\ZZ"),), {"name": "ModalitiesInStudy"}),
     "empty": ((Leaf(0x00081030, "LO", b""),), {"name": "StudyDescription"}),
@@ -198,7 +204,9 @@ SHAPES: dict[str, tuple[tuple[Node, ...], dict[str, Any] | None]] = {
 def test_every_shape_comes_back_to_the_byte(shape: str, syntax: str, tmp_path: Path) -> None:
     extra, entry = SHAPES[shape]
     tags = {one.tag for one in extra}
-    data = part10(sorted((*(one for one in IDENTITY if one.tag not in tags), *extra), key=lambda one: one.tag), SYNTAXES[syntax])
+    data = part10(
+        sorted((*(one for one in IDENTITY if one.tag not in tags), *extra), key=lambda one: one.tag), SYNTAXES[syntax]
+    )
     options: dict[str, Any] = {"recurse-sequence": True} if shape.endswith("everywhere") else {}
     assert entry is not None
     sealed, _ = done(section(entry | {"encrypt": True}, **options), data, tmp_path / "1")
@@ -231,7 +239,10 @@ def test_retain_keeps_all_that_rules_change(syntax: Syntax, tmp_path: Path) -> N
 
 def test_a_rule_after_it_finds_what_was_decrypted(tmp_path: Path) -> None:
     sealed, _ = done(encrypted("PatientID"), instance("P1"), tmp_path / "1")
-    profile = section({"name": "PatientID", "decrypt": True}, {"name": "PatientID", "regex-sub": [{"input-regex": "P(?P<n>.)", "output": "Q{n}"}]})
+    profile = section(
+        {"name": "PatientID", "decrypt": True},
+        {"name": "PatientID", "regex-sub": [{"input-regex": "P(?P<n>.)", "output": "Q{n}"}]},
+    )
     with pydicom.dcmread(io.BytesIO(done(profile, sealed, tmp_path / "2")[0])) as ds:
         assert ds.PatientID == "Q1"
 
@@ -329,7 +340,11 @@ def test_keys_of_every_length(digits: int, tmp_path: Path) -> None:
 
 
 def test_every_owner_can_open_it(certificates: Path, tmp_path: Path) -> None:
-    asymmetric: dict[str, Any] = {"asymmetric-encryption": True, "public-key": "{{ PUBLIC_KEY }}", "private-key": "{{ PRIVATE_KEY }}"}
+    asymmetric: dict[str, Any] = {
+        "asymmetric-encryption": True,
+        "public-key": "{{ PUBLIC_KEY }}",
+        "private-key": "{{ PRIVATE_KEY }}",
+    }
     public = (certificates / "a.pem").read_bytes() + (certificates / "b.pub").read_bytes()
     data = instance("P1")
     sealed, _ = done(encrypted("PatientID", **asymmetric), data, tmp_path / "1", {"PUBLIC_KEY": public})
@@ -338,10 +353,18 @@ def test_every_owner_can_open_it(certificates: Path, tmp_path: Path) -> None:
         opened, _ = done(decrypted("PatientID", **asymmetric), sealed, tmp_path / name, keys)
         assert kept(opened, tmp_path / "3") == kept(data, tmp_path / "4")
     alone, _ = done(
-        encrypted("PatientID", **asymmetric), data, tmp_path / "5", {"PUBLIC_KEY": (certificates / "a.pem").read_bytes()}
+        encrypted("PatientID", **asymmetric),
+        data,
+        tmp_path / "5",
+        {"PUBLIC_KEY": (certificates / "a.pem").read_bytes()},
     )
     with pytest.raises(Unfit, match="key at hand does not open it"):
-        done(decrypted("PatientID", **asymmetric), alone, tmp_path / "6", {"PRIVATE_KEY": (certificates / "b.key").read_bytes()})
+        done(
+            decrypted("PatientID", **asymmetric),
+            alone,
+            tmp_path / "6",
+            {"PRIVATE_KEY": (certificates / "b.key").read_bytes()},
+        )
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
@@ -364,7 +387,17 @@ def test_openssl_opens_and_makes_it(certificates: Path, tmp_path: Path) -> None:
         key = str(certificates / f"{name}.key")
         assert openssl("-decrypt", "-inform", "PEM", "-binary", "-inkey", key, given=both) == content
         for more in ((), ("-keyopt", "rsa_padding_mode:oaep")):
-            theirs = openssl("-encrypt", "-outform", "PEM", "-binary", "-aes256", "-recip", str(certificates / f"{name}.pem"), *more, given=content)
+            theirs = openssl(
+                "-encrypt",
+                "-outform",
+                "PEM",
+                "-binary",
+                "-aes256",
+                "-recip",
+                str(certificates / f"{name}.pem"),
+                *more,
+                given=content,
+            )
             assert ours.open(Lock(private=f"{name}.key"), theirs, opens) == content
 
 
@@ -428,12 +461,212 @@ TEXTS: dict[str, tuple[str, bytes, list[str], dict[str, Any]]] = {
 def test_texts_come_back(key: str, tmp_path: Path) -> None:
     name, data, fields, options = TEXTS[key]
     entries = [{"name": field} for field in fields]
-    sealed, told = done(section(*(one | {"encrypt": True} for one in entries), key=key, **options), data, tmp_path / "1", name=name)
+    sealed, told = done(
+        section(*(one | {"encrypt": True} for one in entries), key=key, **options), data, tmp_path / "1", name=name
+    )
     assert b"Doe" not in sealed and data != sealed
     assert {row.after for row in rows(told) if row.action == "encrypt"} == {"<encrypted>"}
-    opened, told = done(section(*(one | {"decrypt": True} for one in entries), key=key, **options), sealed, tmp_path / "2", name=name)
+    opened, told = done(
+        section(*(one | {"decrypt": True} for one in entries), key=key, **options), sealed, tmp_path / "2", name=name
+    )
     if key == "jpg":  # its tags may stand elsewhere
         assert pictures.photo_fields(opened) == pictures.photo_fields(data)
     else:
         assert opened == data
     assert not any("Doe" in row.after for row in rows(told))
+
+
+def test_equal_cells_become_different(tmp_path: Path) -> None:
+    sealed, _ = done(
+        section({"name": "sex", "encrypt": True}, key="csv", **{"file-filter": "*.csv"}),
+        b"id,sex\n1,F\n2,F\n3,F\n",
+        tmp_path,
+        name="a.csv",
+    )
+    assert (
+        len(set(sealed.split(b"\n")[1:4])) == len({line.partition(b",")[2] for line in sealed.split(b"\n")[1:4]}) == 3
+    )
+
+
+@pytest.mark.parametrize(("key", "name", "form"), [("json", "a.json", '{"a": "%s"}'), ("csv", "a.csv", "a\n%s\n")])
+def test_text_of_the_reference_engine_has_a_row_of_its_own(key: str, name: str, form: str, tmp_path: Path) -> None:
+    more = {"file-filter": "*.csv"} if key == "csv" else {}
+    profile = section({"name": "a", "decrypt": True}, key=key, **more)
+    keys = {"SECRET_KEY": b"0123456789abcdef"}
+    opened, told = done(profile, (form % "AAAAAAAAAAA=D90h").encode(), tmp_path, keys, name)
+    assert opened == (form % "Doe").encode()
+    assert [row.rule for row in rows(told) if "no tag" in row.rule] != []
+
+
+def test_changed_text_is_refused(tmp_path: Path) -> None:
+    dice = random.Random(1)
+    cipher = Ciphers({"SECRET_KEY": b"0123456789abcdef"})
+    for length in range(1, 40):
+        plain_text = "Doe^Jane " * 5
+        sealed = cipher.encrypt("SECRET_KEY", plain_text[:length], "")
+        assert cipher.decrypt("SECRET_KEY", sealed) == (plain_text[:length], True)
+        for _ in range(40):
+            at = dice.randrange(len(sealed) - 2)
+            other = sealed[:at] + dice.choice("ABCxyz019+/=") + sealed[at + 1 :]
+            try:
+                found = cipher.decrypt("SECRET_KEY", other)
+            except Unfit:
+                continue
+            # bits behind the last byte of a base64 part say nothing
+            assert found == (plain_text[:length], True)
+    for text_ in ("", "A", "AAAAAAAAAAA=", "AAAAAAAAAAA=====", "é" * 50, "A" * 36, "AAAAAAAAAAA=" + "A" * 23 + "="):
+        with pytest.raises(Unfit):
+            cipher.decrypt("SECRET_KEY", text_)
+
+
+@pytest.mark.parametrize(
+    ("profile", "why"),
+    [
+        (section({"name": "n", "encrypt": True}, key="json"), "is no text"),
+        (section({"name": "t", "encrypt": True}, key="json"), "is no text"),
+        (section({"name": "o", "encrypt": True}, key="json"), "is a group"),
+    ],
+)
+def test_what_would_come_back_as_another_value_is_refused(profile: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(Unfit, match=why):
+        done(profile, b'{"n": 5, "t": true, "o": {"x": 1}}', tmp_path, name="a.json")
+
+
+# -- runs ----------------------------------------------------------------------------------------------
+
+
+RULES = """\
+dicom:
+  secret-key: "{{ SECRET_KEY }}"
+  fields:
+    - {name: PatientName, encrypt: true}
+    - {name: PatientID, encrypt: true}
+json:
+  secret-key: "{{ SECRET_KEY }}"
+  fields:
+    - {name: who, encrypt: true}
+"""
+BACK = RULES.replace("encrypt", "decrypt")
+FILES = {
+    "S/V/A/1.dcm": instance("P1"),
+    "S/V/A/2.dcm": instance("P1", number=2),
+    "S/V/A/all.zip": packed({"a.dcm": instance("P1", series=2), "b.dcm": instance("P1", series=2, number=2)}),
+    "S/V/A/a.json": b'{"who": "ZZ CANARY DOE"}',
+}
+
+
+def key_file(desk: Desk, text_: str = HEX) -> tuple[str, ...]:
+    (desk.folder / "secret").write_text(text_ + "\n")
+    return "--secret-key", str(desk.folder / "secret")
+
+
+def everything(desk: Desk) -> bytes:
+    """Return what stands anywhere of a run, unpacked."""
+    return b"\n".join(plain(data) for data in contents(desk.folder).values())
+
+
+def test_a_run_there_and_back(desk: Desk) -> None:
+    desk.put(FILES)
+    desk.rules(RULES)
+    ran = desk.run(*key_file(desk), "--workers", "2")
+    assert ran.code == 0, ran.err
+    assert {row["state"] for row in desk.rows()} == {"released"}
+    for data in desk.there().values():
+        assert b"CANARY" not in plain(data) and b"P1\x20" not in plain(data)
+    (desk.folder / "secret").unlink()
+    hidden = (HEX.encode(), HEX.lower().encode(), bytes.fromhex(HEX))
+    assert not [one for one in hidden if one in everything(desk)]
+    first = desk.there()
+    again = desk.run(*key_file(desk), "--workers", "2")
+    assert again.code == 0 and desk.there() == first
+    assert {row["reason"][:9] for row in desk.rows()} == {"unchanged"}
+    shutil.move(desk.dest, desk.folder / "sealed")
+    shutil.rmtree(desk.reports)
+    desk.rules(BACK)
+    ran = desk.run(*key_file(desk), source=desk.folder / "sealed")
+    assert ran.code == 0, ran.err
+    told = b"".join(plain(data) for data in desk.there().values())
+    assert told.count(b"P1") >= 4 and b"ZZ CANARY DOE" in told
+    audit = (desk.reports / "audit.csv").read_text()
+    assert "<decrypted>" in audit and "CANARY" not in audit
+
+
+def test_another_key_writes_nothing(desk: Desk) -> None:
+    desk.put(FILES)
+    desk.rules(RULES)
+    assert desk.run(*key_file(desk)).code == 0
+    shutil.move(desk.dest, desk.folder / "sealed")
+    shutil.rmtree(desk.reports)
+    desk.rules(BACK)
+    ran = desk.run(*key_file(desk, OTHER), source=desk.folder / "sealed")
+    assert ran.code == 1
+    assert {row["state"] for row in desk.rows()} == {"refused"}
+    assert all("key" in row["reason"] for row in desk.rows())
+    assert not [name for name in desk.there() if not name.startswith(".fw")]
+
+
+WRONG: dict[str, tuple[str | None, str]] = {
+    "no key": (None, "the profile needs {{ SECRET_KEY }}: say with --secret-key"),
+    "no file": ("/nowhere/key", "/nowhere/key: cannot read the key (No such file or directory)"),
+    "no digits": ("zz", "a secret key for DICOM has 32, 48 or 64 hexadecimal digits"),
+    "blank": (" ", "it is empty"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_key_that_is_missing_or_none_stops_the_run(case: str, desk: Desk) -> None:
+    desk.put(FILES)
+    desk.rules(RULES)
+    given, told = WRONG[case]
+    options = () if given is None else ("--secret-key", given) if given.startswith("/") else key_file(desk, given)
+    ran = desk.run(*options)
+    assert (ran.code, told in ran.err) == (2, True), ran.err
+    assert not desk.dest.exists() and "zz" not in ran.err
+
+
+def test_a_key_in_the_profile_works_with_a_warning_and_goes_nowhere(desk: Desk) -> None:
+    desk.put(FILES)
+    desk.rules(f'secret-key: "{HEX}"\n' + RULES.replace('  secret-key: "{{ SECRET_KEY }}"\n', ""))
+    ran = desk.run("--workers", "2")
+    assert ran.code == 0, ran.err
+    assert "profile.yaml:1:13 warning secret-key: the key stands in the profile" in ran.err
+    desk.profile.unlink()
+    assert HEX.encode() not in everything(desk) and HEX not in ran.err + ran.out
+    checked = parse_profile(RULES.replace("{{ SECRET_KEY }}", HEX), "p.yaml")
+    assert HEX.encode() not in pickle.dumps(checked) and HEX not in repr(checked)
+    other = parse_profile(RULES.replace("{{ SECRET_KEY }}", OTHER), "p.yaml")
+    assert checked.sha256 == other.sha256
+
+
+def test_what_workers_are_told_by_a_file_has_no_key() -> None:
+    from fw_gear_deid.runner.setup import PlannedProfile, book_for
+
+    text_ = RULES.replace("{{ SECRET_KEY }}", HEX) + '    - {name: x, replace-with: "{{ subject.label }}"}\n'
+    book = book_for(PlannedProfile.read(text_, "p.yaml", "input"), None, [], by_session=False)
+    assert HEX.encode() not in pickle.dumps(book) and HEX not in repr(Keyring(b"k" * 32, {"SECRET_KEY": HEX.encode()}))
+
+
+def test_a_cluster_gets_no_key(desk: Desk) -> None:
+    desk.put(FILES)
+    desk.rules(RULES)
+    ran = desk.run(*key_file(desk), "--scheduler", "tcp://127.0.0.1:9")
+    assert (ran.code, "works without --scheduler" in ran.err) == (2, True), ran.err
+
+
+def test_a_preview_hides_what_is_encrypted(desk: Desk) -> None:
+    desk.put(FILES)
+    desk.rules(RULES)
+    table = desk.folder / "t.csv"
+    ran = call("preview", str(desk.source), "--profile", str(desk.profile), "--csv", str(table), *key_file(desk))
+    assert ran.code == 0, ran.err
+    assert "'<hidden>' -> '<encrypted>'" in ran.out
+    assert "CANARY" not in ran.out and "CANARY" not in table.read_text() and "<hidden>" in table.read_text()
+
+
+def test_without_the_packages_the_run_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.put(FILES)
+    desk.rules(RULES)
+    monkeypatch.setitem(sys.modules, "asn1crypto", None)
+    monkeypatch.setitem(sys.modules, "asn1crypto.cms", None)
+    ran = desk.run(*key_file(desk))
+    assert (ran.code, "fw-gear-deid[encrypt]" in ran.err) == (2, True), ran.err
