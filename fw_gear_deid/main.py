@@ -85,10 +85,11 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     sites = _collect(problems, lambda: _sites(config))
     planned = _collect(problems, lambda: _profile(config, sites)) if sites else None
     secret = _collect(problems, lambda: _keyring(config, sites.source.project if sites else ""))
-    if problems or sites is None or planned is None or secret is None:
+    found = _collect(problems, lambda: _locks(config, planned)) if planned else None
+    if problems or sites is None or planned is None or secret is None or found is None:
         raise UsageError(*problems)
     keyring, key_from = secret
-    keyring = replace(keyring, locks=_locks(config, planned))
+    keyring = replace(keyring, locks=found)
     divided = options["fan_out"] == "session" and sites.source.level in ("project", "subject")
     source = replace(sites.source, detail=detail_of(planned), above_sessions=divided)
     items = list(source.items())

@@ -409,7 +409,7 @@ def opened(data: bytes, key: str) -> Json:
     (item,) = ds.EncryptedAttributesSequence
     assert item.EncryptedContentTransferSyntaxUID == "1.2.840.10008.1.2.1"
     content = Ciphers({"k": key.encode()}).open(Lock("k"), item.EncryptedContent, lambda one: True)
-    inside = pydicom.dcmread(io.BytesIO(content), force=True)
+    inside = pydicom.filereader.read_dataset(io.BytesIO(content), is_implicit_VR=False, is_little_endian=True)
     found: Json = json.loads(inside.ModifiedAttributesSequence[0].to_json())
     return found
 
