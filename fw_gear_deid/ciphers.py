@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 NONCE_BYTES, TAG_BYTES, KEY_BYTES = 8, 16, (16, 24, 32)
 _NONCE_CHARS, _TAG_CHARS = 12, 24
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_PEM = re.compile(rb"-----BEGIN (?:CMS|PKCS7)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END (?:CMS|PKCS7)-----\s*\0?")
+_MARKS = [(f"-----BEGIN {name}-----".encode(), f"-----END {name}-----".encode()) for name in ("CMS", "PKCS7")]
+_MOST = 1000  # recipients of one envelope; each takes its time
 _BLOCK = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 _BEGIN, _END = "-----BEGIN CMS-----\n", "-----END CMS-----\n"
 _KEY_ID = b"\0"
@@ -441,17 +442,26 @@ def _envelope(sealed: bytes) -> Any:
     """
     from asn1crypto import cms
 
-    pem = _PEM.match(sealed)
     try:
-        der = base64.b64decode(pem[1]) if pem else sealed[:-1] if sealed[-1:] == b"\0" else sealed
-        found = cms.ContentInfo.load(der)
+        found = cms.ContentInfo.load(_der(sealed))
         if found["content_type"].native != "enveloped_data":
             raise Unfit(_NO_ENVELOPE)
         envelope = found["content"]
         found.native  # noqa: B018 -- reads all of it
+        if len(envelope["recipient_infos"]) > _MOST:
+            raise Unfit(f"it is for more than {_MOST} recipients")
         return envelope
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
         raise Unfit(_NO_ENVELOPE) from None
+
+
+def _der(sealed: bytes) -> bytes:
+    """Return the bytes of an envelope without PEM around them."""
+    text = sealed.strip(b"\0\r\n\t ")
+    for begin, end in _MARKS:
+        if text.startswith(begin) and text.endswith(end):
+            return base64.b64decode(text[len(begin) : -len(end)])
+    return sealed[:-1] if sealed[-1:] == b"\0" else sealed  # padded to even length
 
 
 _NO_ENVELOPE = "it is no CMS envelope"

@@ -514,6 +514,8 @@ def test_changed_text_is_refused(tmp_path: Path) -> None:
                 continue
             # bits behind the last byte of a base64 part say nothing
             assert found == (plain_text[:length], True)
+    with pytest.raises(Unfit):
+        cipher.decrypt("SECRET_KEY", cipher.encrypt("SECRET_KEY", "\1\2", "AAAAAAAAAAA="))
     for text_ in ("", "A", "AAAAAAAAAAA=", "AAAAAAAAAAA=====", "é" * 50, "A" * 36, "AAAAAAAAAAA=" + "A" * 23 + "="):
         with pytest.raises(Unfit):
             cipher.decrypt("SECRET_KEY", text_)
@@ -643,6 +645,7 @@ def test_what_workers_are_told_by_a_file_has_no_key() -> None:
 
     text_ = RULES.replace("{{ SECRET_KEY }}", HEX) + '    - {name: x, replace-with: "{{ subject.label }}"}\n'
     book = book_for(PlannedProfile.read(text_, "p.yaml", "input"), None, [], by_session=False)
+    assert HEX not in repr(Ciphers(KEYS))
     assert HEX.encode() not in pickle.dumps(book) and HEX not in repr(Keyring(b"k" * 32, {"SECRET_KEY": HEX.encode()}))
 
 
@@ -651,6 +654,20 @@ def test_a_cluster_gets_no_key(desk: Desk) -> None:
     desk.rules(RULES)
     ran = desk.run(*key_file(desk), "--scheduler", "tcp://127.0.0.1:9")
     assert (ran.code, "works without --scheduler" in ran.err) == (2, True), ran.err
+
+
+def test_keys_by_paths_in_the_profile(certificates: Path, desk: Desk) -> None:
+    desk.put(FILES)
+    head = f"dicom:\n  asymmetric-encryption: true\n  public-key: [{certificates}/a.pem, '{certificates}/b.pem']\n  private-key: {{{{ PRIVATE_KEY }}}}\n"
+    desk.rules(head + "  fields:\n    - {name: PatientName, encrypt: true}\n")
+    assert desk.run().code == 0, "who only encrypts needs no private key"
+    shutil.move(desk.dest, desk.folder / "sealed")
+    shutil.rmtree(desk.reports)
+    desk.rules(head + "  fields:\n    - {name: PatientName, decrypt: true}\n")
+    assert desk.run(source=desk.folder / "sealed").code == 2
+    ran = desk.run("--private-key", str(certificates / "b.key"), source=desk.folder / "sealed")
+    assert ran.code == 0, ran.err
+    assert b"ZZ7F3A^P1" in b"".join(plain(data) for data in desk.there().values())
 
 
 def test_a_preview_hides_what_is_encrypted(desk: Desk) -> None:

@@ -196,7 +196,7 @@ def carried_out(
 
 def _cell(text: str, action: Action, at: At, row: int) -> Result:
     spec = ACTIONS[action.key]
-    if text in NO_VALUE and (spec.digest or spec.moves):
+    if text in NO_VALUE and (spec.digest or spec.moves or spec.sealed):
         return (text,)
     if spec.moves and text in NO_NUMBER:
         return (text,)
@@ -206,6 +206,10 @@ def _cell(text: str, action: Action, at: At, row: int) -> Result:
         if not text.strip() or text in NO_VALUE:
             return (text,)
         raise Unreadable(f"row {row + 1}: {error}" if not str(error).startswith("row ") else str(error)) from None
+    except Unfit as error:
+        if not spec.sealed:
+            raise
+        raise Unfit(f"row {row + 1}: {error}") from None
 
 
 def edits_of(

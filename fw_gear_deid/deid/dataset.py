@@ -50,9 +50,7 @@ class Plan:
     def __init__(self, section: DicomSection, also: tuple[Selector, ...]) -> None:
         self.section = section
         self.also = also
-        rules = tuple(replace(rule, action=Keep()) if rule.action.key == "decrypt" else rule for rule in section.rules)
-        self._settled = replace(section, rules=rules)
-        """What is decrypted is there before any rule runs: it is kept."""
+        self._settled = _settled(section)
         self.places = Places(self._settled, WATCHED, also)
         self._named: dict[int, bool] = {}
         self._checker: Checker | None = None
@@ -102,6 +100,14 @@ class Plan:
                 self._memories.clear()
             known = self._memories[key] = Memory(Surroundings(encodings, draw, today))
         return known
+
+
+def _settled(section: DicomSection) -> DicomSection:
+    """Return a section as it runs: what is decrypted is there before any rule, which then keeps it."""
+    if not section.lock.opens:
+        return section
+    rules = (replace(rule, action=Keep()) if rule.action.key == "decrypt" else rule for rule in section.rules)
+    return replace(section, rules=tuple(rules))
 
 
 def _promise(rule: Rule) -> Promise:

@@ -149,7 +149,7 @@ class Edited:
         """Let texts that stay follow names that were replaced elsewhere."""
         for number, one in enumerate(self.document.fields):
             now = self._now(number)
-            if isinstance(now, Gone) or one.is_group:
+            if isinstance(now, Gone) or one.is_group or self._last.get(number, ("", ""))[0] in HIDDEN:
                 continue
             given = self.rows.given if self.rows is not None else ()
             if (new := tuple(text if text in given else replaced(text) for text in now)) == now:

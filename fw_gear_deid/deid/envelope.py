@@ -225,6 +225,8 @@ class Restored:
 
     def of(self, matched: set[int], section: DicomSection) -> set[int]:
         """Return the rules that found something: of those that decrypt, the ones that found it in an envelope."""
+        if not section.lock.opens:
+            return matched
         decrypt = {rule.index for rule in section.rules if isinstance(rule.action, Decrypt)}
         return matched - decrypt | self.matched
 
@@ -247,9 +249,9 @@ def restored(parts: Parts, section: DicomSection, places: Places, cipher: Cipher
     Cut
         More of the file is needed.
     """
-    rules = [rule for rule in section.rules if isinstance(rule.action, Decrypt)]
-    if not rules:
+    if not section.lock.opens:
         return Restored(parts)
+    rules = [rule for rule in section.rules if isinstance(rule.action, Decrypt)]
     if len(parts.src) != parts.total and not parts.deflated:
         raise Cut
     label = f"{rules[0].label} decrypt: "

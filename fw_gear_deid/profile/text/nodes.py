@@ -160,7 +160,8 @@ def spans(text: str, key: str) -> list[tuple[int, int, str]]:
             open_ += node.value
         for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
             open_ += (name, value)
-            if isinstance(name, yaml.ScalarNode) and name.value == key and isinstance(value, yaml.ScalarNode):
+            scalars = isinstance(name, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+            if scalars and name.value == key and not value.tag.endswith(":null"):
                 found[value.start_mark.index] = value.start_mark.index, value.end_mark.index, value.value
     return sorted(found.values())
 
