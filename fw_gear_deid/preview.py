@@ -240,7 +240,7 @@ def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns
 
 
 def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
-    at = At("UT", ctx.draw(), ctx.today, lambda name: "", ctx.cipher)
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "", cipher=ctx.cipher)
     edited = document.edit(data, section, at, rows=rows_of(section, ctx))
     result = document.opened(document.written(data, edited), section)
     before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))

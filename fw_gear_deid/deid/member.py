@@ -331,7 +331,8 @@ def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -
 
 
 def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
-    at = At("UT", ctx.draw(), ctx.today, lambda name: "", ctx.cipher)  # a VR in which commas and backslashes are text
+    # a VR in which commas and backslashes are text
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "", cipher=ctx.cipher)
     follow = ctx.follow if ctx.entities is not None else None
     edited = document.edit(data, section, at, follow, rows_of(section, ctx))
     result = document.written(data, edited)
