@@ -215,6 +215,7 @@ class Chain:
                 raise
             texts = values.as_bytes(self.value, vr)
         world = self._world
+        vr = self._act.kind if step.general else vr
         return texts, action(texts, At(vr, world.draw, world.today, lambda name: world.here.read(name, step.rank)))
 
     def _create(self, step: Step, rule: Rule, action: Action) -> None:
