@@ -118,6 +118,8 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+    accept: frozenset[str] = frozenset()
+    """Risks whose files may leave as they are: words of ``standard/risks``."""
 
     @property
     def creators(self) -> frozenset[str]:
