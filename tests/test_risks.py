@@ -15,7 +15,9 @@ from fw_gear_deid.standard import risks
 from tests.desk import PROFILE, Desk, instance, packed
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
-MR, CT, SC, US, PDF, SR, KO, PR = (f"{STORAGE}{end}" for end in ("4", "2", "7", "6.1", "104.1", "88.11", "88.59", "11.1"))
+MR, CT, SC, US, PDF, SR, KO, PR = (
+    f"{STORAGE}{end}" for end in ("4", "2", "7", "6.1", "104.1", "88.11", "88.59", "11.1")
+)
 HEAD = {"SliceThickness": "1", "BodyPartExamined": "HEAD"}
 NO = {"BurnedInAnnotation": "NO"}
 CASES: list[tuple[str, dict[str, str], str]] = [
@@ -113,7 +115,9 @@ def test_files_have_their_risks_and_the_closing_line_counts_them(desk: Desk) -> 
         {
             "S1/V/A/a.dcm": instance(),
             "S1/V/A/b.dcm": hurt(),
-            "S1/V/A/z.zip": packed({"1": instance(number=3), "2": instance(number=4, BurnedInAnnotation="YES", **HEAD)}),
+            "S1/V/A/z.zip": packed(
+                {"1": instance(number=3), "2": instance(number=4, BurnedInAnnotation="YES", **HEAD)}
+            ),
             "S1/V/A/in.zip": packed({"y.zip": packed({"1": instance(number=5, SOPClassUID=SR)})}),
         }
     )
