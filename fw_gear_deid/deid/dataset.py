@@ -52,7 +52,7 @@ class Plan:
     def __init__(self, section: DicomSection, also: tuple[Selector, ...]) -> None:
         self.section = section
         self.also = also
-        self.places = Places(section, WATCHED | risks.tags(), also)
+        self.places = Places(section, WATCHED, also)
         self._named: dict[int, bool] = {}
         self._checker: Checker | None = None
         self._memories: dict[tuple[tuple[str, ...], object, date], Memory] = {}

@@ -112,6 +112,5 @@ FORMAT = Format(
         "bool",
     ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any", "accept": "list"},
     ours=frozenset({"accept"}),
-    special=True,
 )  # fmt: skip
 """It goes in pieces, by plans: see ``plan`` and ``deid``."""
