@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.formats.dicom import frames, part10, texts, values
+from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
@@ -24,6 +24,7 @@ from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
 from fw_gear_deid.profile.compiled import DicomSection, Rule
+from fw_gear_deid.standard import risks
 from fw_gear_deid.verify.instance import Checker
 from fw_gear_deid.verify.promises import General, Promise, Promises, Table
 from fw_gear_deid.verify.promises import Way as Spot
@@ -36,6 +37,7 @@ WATCHED = frozenset(
         0x00181030, 0x0020000D, 0x0020000E,
     }
 )  # fmt: skip
+_MEDIA_CLASS = 0x00020002
 _PLANS_MAX = 16
 _MEMORIES_MAX = 16
 _CLASSES_MAX = 16
@@ -245,15 +247,30 @@ class Edited:
     unread: Callable[[], Iterator[tuple[str, str]]]
 
 
-def fields_of(parts: Parts) -> Fields:
+def fields_of(parts: Parts, tags: frozenset[int] = WATCHED) -> Fields:
     """Return the watched elements of a file as it came."""
-    src, level = parts.body_src, parts.body
-    raws = {
-        one.want.tag: (src[one.value : one.end], one.want.vr)
-        for one in level.found
-        if one.items is None and one.want.tag in WATCHED
-    }
-    return Fields(raws, values.encodings_of(level.charset), level.place.encoding.little)
+    return fields.fields_of(parts.body_src, parts.body, tags)
+
+
+def risks_of(parts: Parts) -> tuple[str, ...]:
+    """Return words for what may tell whose a file is though no rule for its elements does, as it came."""
+    tags = risks.tags()
+    said = fields_of(parts, tags)
+    there = {one.want.tag: () for one in parts.body.found if one.items is not None and one.want.tag in tags}
+    return risks.risks_of(there | {tag: _plainly(said, tag) for tag in said.raws}, _media_class(parts))
+
+
+def _plainly(said: Fields, tag: int) -> tuple[str, ...]:
+    """Return the values of an element; what cannot be read tells nothing."""
+    try:
+        return said.texts(tag)
+    except Unfit:
+        return ("",)
+
+
+def _media_class(parts: Parts) -> str:
+    found = (one for one in parts.meta.found if one.want.tag == _MEDIA_CLASS)
+    return next((parts.src[one.value : one.end].decode("ascii", "replace").strip("\0 ") for one in found), "")
 
 
 def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date) -> Edited:

@@ -198,6 +198,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         edits=edited.edits,
         sections=frozenset({section.match.key}),
         matched=found_by(section, edited.matched, ctx),
+        risks=dataset.risks_of(parts),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,

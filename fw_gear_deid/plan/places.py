@@ -24,6 +24,7 @@ from fw_gear_deid.model.ruling import Asked, Ruling
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.plan.kept import is_parsed
 from fw_gear_deid.profile.compiled import DicomSection, Rule
+from fw_gear_deid.standard import marks, risks
 
 META_LENGTH = 0x00020000
 MEDIA_INSTANCE_UID = 0x00020003
@@ -453,9 +454,11 @@ class Places:
         self.meta_inserts = tuple(
             sorted({tag for tag in inserted if tag >> 16 == 2} | {META_LENGTH, MEDIA_INSTANCE_UID, *SIGNED})
         )
+        marked = frozenset() if section.claims is None else frozenset(marks.TAGS)
+        self.inserts = tuple(sorted({*self.inserts, *marked}))
         asked = {SOP_CLASS_UID} if section.table is not None else set()
         dates = {BIRTH_DATE, STUDY_DATE} if section.age else set()
-        self.watched = watched | {SOP_INSTANCE_UID} | asked | dates
+        self.watched = watched | risks.tags() | marked | {SOP_INSTANCE_UID} | asked | dates
         self.meta = RulePlace(self, EXPLICIT_LITTLE, top=True, meta=True)
         self._top: dict[Encoding, RulePlace] = {}
         self._inside: dict[Encoding, RulePlace] = {}

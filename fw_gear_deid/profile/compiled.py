@@ -121,6 +121,10 @@ class DicomSection:
     """The section's hashuid, for UIDs that may not go."""
     table: Table | None = None
     """Asked of what neither place entries nor class entries reach."""
+    accept: frozenset[str] = frozenset()
+    """Risks whose files may leave as they are: words of ``standard/risks``."""
+    claims: frozenset[str] | None = None
+    """Options of PS3.15 that the section follows and marks tell; None: it does not follow the standard's table."""
 
     @property
     def creators(self) -> frozenset[str]:

@@ -30,6 +30,7 @@ from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.values.filling import Filling
 from fw_gear_deid.profile.values.variables import Template, read_template
+from fw_gear_deid.standard import risks
 
 
 def parse_profile(text: str, file: str, values: Values[str, str] | None = None) -> Profile:
@@ -255,7 +256,22 @@ def _dicom(section: Section) -> DicomSection:
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
         uid=hashuid_of(section),
+        accept=_accepted(section),
     )
+
+
+def _accepted(section: Section) -> frozenset[str]:
+    """Return the risks that ``accept`` names."""
+    node = section.options.get("accept")
+    words: set[str] = set()
+    for item in node.items if isinstance(node, Listing) else ():
+        if isinstance(item, Scalar) and item.text in risks.WORDS:
+            words.add(item.text)
+        else:
+            text = item.text if isinstance(item, Scalar) else "this"
+            hint = did_you_mean(text, risks.WORDS) or f"; risks are {', '.join(risks.WORDS)}"
+            section.problems.error(item.line, item.column, "dicom.accept", f"no risk: {text!r}{hint}")
+    return frozenset(words)
 
 
 # UIDs and the pixel module stay under remove-undefined; a name may use them

@@ -110,6 +110,7 @@ FORMAT = Format(
             "retain", "asymmetric-encryption",
         ),
         "bool",
-    ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any"},
+    ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any", "accept": "list"},
+    ours=frozenset({"accept"}),
 )  # fmt: skip
 """It goes in pieces, by plans: see ``plan`` and ``deid``."""
