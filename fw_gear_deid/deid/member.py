@@ -27,7 +27,7 @@ from fw_gear_deid.model.outcome import Always, Edit, Trail
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
-from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, LaterSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, Profile, ZipSection
 from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
@@ -42,7 +42,7 @@ SORTING = {
     "SeriesDescription": 0x0008103E,
     "ProtocolName": 0x00181030,
 }
-AnySection = DicomSection | FieldSection | FilenameSection | LaterSection | ZipSection
+AnySection = DicomSection | FieldSection | FilenameSection | ZipSection
 
 
 @dataclass(slots=True)
@@ -160,8 +160,6 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
             return _whole(source, name, section, ctx)
         case FilenameSection() as section:
             return _renamed(source, name, section, ctx)
-        case LaterSection(match):
-            raise Unfit(f"the {match.key} section of the profile is not carried out by this version")
         case _:
             raise Unfit("no section of the profile takes this file")
 

@@ -148,13 +148,6 @@ class FilenameSection:
 
 
 @frozen
-class LaterSection:
-    """A section that this version cannot carry out: what it takes is refused."""
-
-    match: FileMatch
-
-
-@frozen
 class KeyRule:
     """One entry of ``fields`` of a section whose fields have names and are no DICOM elements; as ``Rule``."""
 
@@ -263,7 +256,7 @@ class Profile:
     dicom: DicomSection | None
     zip: ZipSection
     filename: FilenameSection | None
-    others: tuple[FieldSection | LaterSection, ...]
+    others: tuple[FieldSection, ...]
     warnings: tuple[Problem, ...]
     flywheel: FlywheelSection | None = None
     keyed: str = ""
@@ -271,20 +264,18 @@ class Profile:
     def nameless(self) -> Profile:
         """Return the same without the names that it gives to files."""
         dicom = replace(self.dicom, filenames=()) if self.dicom is not None else None
-        others = tuple(replace(one, filenames=()) if isinstance(one, FieldSection) else one for one in self.others)
+        others = tuple(replace(one, filenames=()) for one in self.others)
         return replace(self, dicom=dicom, others=others)
 
     @property
-    def sections(self) -> tuple[DicomSection | FieldSection | LaterSection, ...]:
+    def sections(self) -> tuple[DicomSection | FieldSection, ...]:
         """The sections that say what becomes of fields, in the order in which they take files."""
         return (*([self.dicom] if self.dicom else []), *self.others)
 
     @property
     def rules(self) -> tuple[Rule | KeyRule, ...]:
         """The rules of all sections, by index."""
-        return tuple(
-            rule for section in self.sections if not isinstance(section, LaterSection) for rule in section.rules
-        )
+        return tuple(rule for section in self.sections for rule in section.rules)
 
     def without(self, matched: Set[int]) -> frozenset[int]:
         """Return the rules that found nothing, where some did."""
@@ -293,8 +284,5 @@ class Profile:
     def rule_labels(self) -> tuple[tuple[str, str], ...]:
         """Return ``name (place)`` of the rules by index, and the keys of their sections."""
         return tuple(
-            (f"{rule.name} ({rule.label})", section.match.key)
-            for section in self.sections
-            if not isinstance(section, LaterSection)
-            for rule in section.rules
+            (f"{rule.name} ({rule.label})", section.match.key) for section in self.sections for rule in section.rules
         )

@@ -15,7 +15,6 @@ from fw_gear_deid.profile.compiled import (
     FieldSection,
     FileMatch,
     FilenameSection,
-    LaterSection,
     Profile,
     Rule,
     ZipSection,
@@ -126,15 +125,12 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     )
 
 
-def _others(sections: dict[str, Section], first: int) -> tuple[FieldSection | LaterSection, ...]:
+def _others(sections: dict[str, Section], first: int) -> tuple[FieldSection, ...]:
     """Compile the sections without a shape of their own, in the order of the table; ``first`` is their first rule."""
-    found: list[FieldSection | LaterSection] = []
+    found: list[FieldSection] = []
     for row in TABLE:
         section = sections.get(row.key)
-        if section is None or row.special:
-            continue
-        if row.codec is None:
-            found.append(LaterSection(_match(section)))
+        if section is None or row.codec is None:
             continue
         made = parse_fields(section, row, _match(section), first)
         found.append(made)

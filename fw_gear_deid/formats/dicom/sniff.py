@@ -111,6 +111,5 @@ FORMAT = Format(
         ),
         "bool",
     ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any"},
-    special=True,
 )  # fmt: skip
 """It goes in pieces, by plans: see ``plan`` and ``deid``."""
