@@ -14,7 +14,7 @@ from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
 from fw_gear_deid.model import legal
-from fw_gear_deid.model.action import MOVED, Action
+from fw_gear_deid.model.action import MOVED, Action, Draw
 from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
@@ -129,9 +129,9 @@ class Plan:
 
     def nowhere(self, encodings: tuple[str, ...]) -> Memory:
         """Return a memory of nobody: nothing is drawn from it."""
-        return Memory(Surroundings(encodings, lambda purpose: 0, date.min))
+        return Memory(Surroundings(encodings, None, date.min))
 
-    def memory(self, encodings: tuple[str, ...], owner: object, draw: Callable[[str], int], today: date) -> Memory:
+    def memory(self, encodings: tuple[str, ...], owner: object, draw: Draw, today: date) -> Memory:
         """Return what is remembered of values in one character set, of one person, at one day."""
         key = encodings, owner, today
         known = self._memories.get(key)
@@ -256,15 +256,15 @@ def fields_of(parts: Parts) -> Fields:
     return Fields(raws, values.encodings_of(level.charset), level.place.encoding.little)
 
 
-def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner: object, today: date) -> Edited:
+def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date) -> Edited:
     """Carry out a section on a walked file.
 
     Parameters
     ----------
-    draw : callable
-        The stream of the person at hand.
+    draw : Draw
+        Of the person at hand.
     owner : hashable
-        What the stream is known by: key and person.
+        What it is known by: key and person.
 
     Raises
     ------

@@ -31,11 +31,30 @@ class Emptied(tuple[str, ...]):
 
 
 NOTHING, GONE, EQUALS, ENDS, DIFFERS, MOVED = "", "gone", "equals", "ends", "differs", "moved"
-SHIFTED = "shifted"
+SHIFTED, RENAMED = "shifted", "renamed"
 """What an action may promise of every place it works on; verification holds the result to it.
 
 ``MOVED``: what is a date stays one. ``SHIFTED``: besides, each value is another one, where no other rule speaks of it.
+``RENAMED``: each value is another one, but for UIDs that are registered in PS3.6.
 """
+
+
+class Draw(Protocol):
+    """What the key gives at one place: numbers of the person at hand, and digests that are the same for everybody."""
+
+    def __call__(self, purpose: str) -> int:
+        """Return a whole number below 2**256 that belongs to the key, the person and the purpose.
+
+        Raises
+        ------
+        Unfit
+            There is no person.
+        """
+        ...
+
+    def seal(self, kind: str, text: str) -> bytes:
+        """Return 32 bytes that belong to the key, the kind and the text: equal texts are sealed alike everywhere."""
+        ...
 
 
 @frozen
@@ -46,8 +65,8 @@ class At:
     ----------
     vr : str
         VR, or the kind of value outside DICOM ("text").
-    draw : callable
-        Purpose → a whole number below 2**256 that belongs to the key, the subject and the purpose.
+    draw : Draw
+        What the key gives here.
     today : date
         Day of the run; limits such as ``datetime-min: -2years`` are relative to it.
     read : callable
@@ -55,7 +74,7 @@ class At:
     """
 
     vr: str
-    draw: Callable[[str], int]
+    draw: Draw
     today: date
     read: Callable[[str], str]
 

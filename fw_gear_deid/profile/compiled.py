@@ -249,6 +249,8 @@ class Profile:
         Risks that the profile leaves.
     flywheel : FlywheelSection, optional
         Without one, no metadata of a platform's containers travels.
+    keyed : str
+        The first word in it that only a secret key makes safe, with its line; empty when there is none.
     """
 
     name: str
@@ -260,6 +262,7 @@ class Profile:
     others: tuple[FieldSection, ...]
     warnings: tuple[Problem, ...]
     flywheel: FlywheelSection | None = None
+    keyed: str = ""
 
     def nameless(self) -> Profile:
         """Return the same without the names that it gives to files."""

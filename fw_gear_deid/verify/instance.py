@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model import limits
-from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, SHIFTED
+from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -34,6 +34,7 @@ from fw_gear_deid.verify.shapes import (
     inflate,
     is_moment,
     is_uid,
+    keeps_uid,
     only_uid,
     stands,
     stands_still,
@@ -565,7 +566,7 @@ class _Check:
             if before != now and vr in FORMS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return
-        if before.strip(b"\0 ") and before == now:
+        if before.strip(b"\0 ") and (keeps_uid(before, now) if promise.kind == RENAMED else before == now):
             raise self._broken(promise, tag, state)
         if vr == "UI" and not all(map(is_uid, now.split(b"\\"))):
             raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
