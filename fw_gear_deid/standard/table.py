@@ -99,5 +99,5 @@ class StandardTable:
 
 
 @lru_cache(maxsize=64)
-def _standard(options: frozenset[str], sop_class: str, documents: bool) -> Standard:  # noqa: FBT001 -- a key
+def _standard(options: frozenset[str], sop_class: str, documents: bool) -> Standard:
     return Standard(options, sop_class, documents=documents)
