@@ -60,7 +60,7 @@ class Standard:
         Encapsulated documents stay as they are, in the classes that exist for them.
     """
 
-    __slots__ = ("_documents", "_types", "directory", "known", "options")
+    __slots__ = ("_documents", "_types", "known", "options")
 
     def __init__(self, options: frozenset[str], sop_class: str, *, documents: bool = False) -> None:
         self.options = options
@@ -69,7 +69,6 @@ class Standard:
         self._documents = documents and iod.startswith("encapsulated-")
         self.known = self._types is not None and self._types.whole
         """The Types of all attributes are known: what has none here is an extension of the class."""
-        self.directory = iod == "basic-directory"
 
     def type_of(self, path: tuple[int, ...], tag: int) -> str:
         """Return the Type of an attribute; that of an extension of the class is 3 (PS3.4 §B.2)."""
@@ -113,8 +112,6 @@ class Standard:
         return hidden and row is not None and code_of(row, self.options) not in ("K", "C")
 
     def _unlisted(self, path: tuple[int, ...], tag: int, vr: str) -> str:
-        if self.directory and tag >> 16 == 4:
-            return "U" if vr == "UI" and tag not in unlisted.CLASSES else "K"
         known = public_vr(tag)
         return unlisted.code_of(path, tag, "" if known in (None, "UN") else vr, self.options)
 

@@ -80,7 +80,7 @@ def code_of(path: tuple[int, ...], tag: int, vr: str, options: frozenset[str]) -
     options : frozenset of str
     """
     if not vr or tag >> 16 in (0, 4):
-        return "X"  # of no dictionary; commands, and directories outside of a DICOMDIR (PS3.15 §E.1.1)
+        return "X"  # of no dictionary; commands, and directories, since no DICOMDIR is copied (PS3.15 §E.1.1)
     if tag >> 24 in (0x50, 0x60):
         return "X"  # what else belongs to a curve or an overlay is nothing without it
     if vr in ("DA", "TM", "DT"):
