@@ -12,6 +12,7 @@ from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
+from fw_gear_deid.model.ruling import Table
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.text.problems import Problem
 
@@ -118,6 +119,8 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+    table: Table | None = None
+    """Asked of what neither place entries nor class entries reach."""
 
     @property
     def creators(self) -> frozenset[str]:
