@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
 from fw_gear_deid.formats.dicom import frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
@@ -23,6 +24,7 @@ from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, Places
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.verify.instance import Checker
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import Promise, Promises
 from fw_gear_deid.verify.source import TRAILING, Span
 
@@ -163,6 +165,8 @@ class Edited:
         Element → text after de-identification, None where it is absent or empty.
     unread : callable
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
+    telling : tuple of str
+        Labels around the file, which no text that was cleaned may tell.
     """
 
     section: DicomSection
@@ -175,6 +179,14 @@ class Edited:
     after: Fields
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
+    telling: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> Known | None:
+        """What texts that were cleaned may not tell; None where no rule cleans any."""
+        if not any(rule.action.key == "clean" for rule in self.section.rules):
+            return None
+        return cleaning_of(facts_of(self.edits, self.unread(), self.telling)).known
 
 
 def fields_of(parts: Parts) -> Fields:
@@ -188,7 +200,14 @@ def fields_of(parts: Parts) -> Fields:
     return Fields(raws, values.encodings_of(level.charset), level.place.encoding.little)
 
 
-def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner: object, today: date) -> Edited:
+def edit(
+    parts: Parts,
+    section: DicomSection,
+    draw: Callable[[str], int],
+    owner: object,
+    today: date,
+    telling: tuple[str, ...] = (),
+) -> Edited:
     """Carry out a section on a walked file.
 
     Parameters
@@ -197,6 +216,8 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         The stream of the person at hand.
     owner : hashable
         What the stream is known by: key and person.
+    telling : tuple of str
+        Labels around the file: texts that are cleaned lose them.
 
     Raises
     ------
@@ -206,7 +227,8 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         More of the file is needed.
     """
     plan = plan_of(section)
-    done = Edits(plan.places, parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today))
+    memory = lambda encodings: plan.memory(encodings, owner, draw, today)  # noqa: E731
+    done = Edits(plan.places, parts.body_src, parts.body, memory, cleaner(telling))
     done.run(parts.src, parts.meta)
     cleaned, blanks = _frames(parts, done.body.splices)
     encodings = values.encodings_of(parts.body.charset)
@@ -222,6 +244,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
+        telling,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -254,7 +277,7 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     Unfit
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
-    plan_of(edited.section).checker.check(span_of(edited.parts), data, told, len(data) + behind)
+    plan_of(edited.section).checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known)
 
 
 def span_of(parts: Parts) -> Span:

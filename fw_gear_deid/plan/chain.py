@@ -80,6 +80,10 @@ class File(Protocol):
         """Return PatientAge by the dates as they came, empty where they do not say."""
         ...
 
+    def clean(self, text: str) -> str:
+        """Return a text without what rules take away elsewhere in the file, and without what patterns find."""
+        ...
+
     def sync(self) -> bytes | None:
         """Return the SOPInstanceUID as it will stand, None when there is none."""
         ...
@@ -215,7 +219,8 @@ class Chain:
                 raise
             texts = values.as_bytes(self.value, vr)
         world = self._world
-        return texts, action(texts, At(vr, world.draw, world.today, lambda name: world.here.read(name, step.rank)))
+        read, clean = lambda name: world.here.read(name, step.rank), lambda text: world.here.clean(text)
+        return texts, action(texts, At(vr, world.draw, world.today, read, clean))
 
     def _create(self, step: Step, rule: Rule, action: Action) -> None:
         act = self._act

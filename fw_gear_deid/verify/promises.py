@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, SHIFTED
+from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, SHIFTED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
@@ -17,6 +17,7 @@ WANTED = {
     DIFFERS: "different from the source",
     MOVED: "a date",
     SHIFTED: "another value",
+    CLEANED: "clean",
 }
 
 
@@ -30,7 +31,8 @@ class Promise:
     kind : str
         ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty;
         ``moved``: legal dates where it differs; ``shifted``: besides, each value differs that can be read, unless
-        another rule speaks of the place, too; or empty: nothing.
+        another rule speaks of the place, too; ``cleaned``: no value tells what rules took away elsewhere; or empty:
+        nothing.
     texts : tuple of str
     label : str
         Place in the profile.
