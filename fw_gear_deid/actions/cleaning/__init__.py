@@ -1,5 +1,6 @@
-"""What is known of a patient → how a text is cleaned of it: ``patterns`` for what anybody's text may hold, ``sought``
-for what is known; both find spans, and what stands outside of them stays as it was.
+"""What is known of a patient → how a text is cleaned of it.
+
+``patterns`` finds what may tell of anybody, ``sought`` what is known; what stands outside of the spans stays as it was.
 """
 
 from __future__ import annotations

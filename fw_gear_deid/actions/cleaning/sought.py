@@ -30,7 +30,8 @@ _WIDE = "\u2e80"
 """From here on a letter may be a word, and words stand without blanks."""
 _WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]+[^\W_]*)*")
 _SOMEBODY = re.compile(
-    r"(?<![^\W\d_])(?:p|pt|pat|patient|participant|proband|s|sub|subj|subject|id|pid|mrn|case|nr|no)[ _#.:-]{0,2}0*(\d+)(?![^\W_])",
+    r"(?<![^\W\d_])(?:p|pt|pat|patient|participant|proband|s|sub|subj|subject|id|pid|mrn|case|nr|no)"
+    r"[ _#.:-]{0,2}0*(\d+)(?![^\W_])",
     re.IGNORECASE,
 )
 _SIX = re.compile(r"(?<!\d)(\d\d)([-./_ ]?)(\d\d)\2(\d\d)(?!\d)")
