@@ -82,7 +82,7 @@ def deidentify_container(
 
 
 def _facts(record: ContainerRecord, rules: LevelRules, draw: Callable[[str], int], today: date) -> tuple[Fact, ...]:
-    """Return what tells of the patient: labels and names of a container and those above, and what other rules change."""
+    """Return what tells of the patient: names and labels of a container and around it, and what other rules change."""
     first = _Work(
         record, replace(rules, rules=tuple(one for one in rules.rules if one.action.key != "clean")), draw, today
     )

@@ -118,7 +118,8 @@ class Act(Want):
     """
 
     __slots__ = (
-        "cleans", "creator", "depends", "fixed", "gone", "here", "keeps", "place", "rule_vr", "ruled", "steps", "watched",
+        "cleans", "creator", "depends", "fixed", "gone", "here", "keeps", "place", "rule_vr", "ruled", "steps",
+        "watched",
     )  # fmt: skip
 
     def __init__(

@@ -19,8 +19,8 @@ _TITLED = re.compile(
 )
 _LABELLED = re.compile(
     r"(?<![^\W_])(?:(?:patient|pat|pt|subject)?[ _.]?names?|patient|pt|operators?|technologist|tech|physician|"
-    r"referring|ref|referred[ ]by|radiologist|performed[ ]by|ordered[ ]by|requested[ ]by|reported[ ]by|read[ ]by|signed[ ]by|"
-    r"dictated[ ]by|author|surgeon|nurse|contact|mother|father|husband|wife)\s?[:=]\s?"
+    r"referring|ref|referred[ ]by|radiologist|performed[ ]by|ordered[ ]by|requested[ ]by|reported[ ]by|"
+    r"read[ ]by|signed[ ]by|dictated[ ]by|author|surgeon|nurse|contact|mother|father|husband|wife)\s?[:=]\s?"
     rf"(?P<name>{_WORD}(?:[ ,]{{1,2}}{_WORD}){{0,3}})",
     re.IGNORECASE,
 )
