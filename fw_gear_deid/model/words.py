@@ -39,15 +39,17 @@ uterus venous ventricle vessel vibe view water whole wb wo with without w wrist 
 NEUTRAL = frozenset(" ".join((_MODALITIES, _STORED, _IMAGED)).split())
 """In small letters: what is stored and how (PS3.3 §C.7.3.1.1.1, PS3.11), body parts (PS3.16 annex L), techniques."""
 _PROTOCOL = """
-adult advanced angio angiogram angiography arthro arthrogram basic biopsy body calibration canon cardio
-cervicothoracic child clinical common comparison complete cspine default demo dorsal emergency enterography epilepsy
-exam exams extended followup followups full functional ge general generic guided headneck hitachi infant inpatient
-intervention lumbosacral mammo mammogram mammography maxillofacial metastases metastasis mr mri msk muscle
-musculoskeletal neonate neuro neurology newborn normal oncology ortho orthopedic osteo outpatient paediatric
-patientprotocol ped pediatric peds perfusion phantom philips physics pilot planning post postop preop protocol
-protocols qa qc quality quick research review routine runoff scanner screening sedation service siemens simulation
-specials standard stroke temp template thoracolumbar thorax toshiba trauma trial triphasic ttp urogram user users vasc
-vascular vendor vessels volunteer volunteers whole wholebody yearly
+achieva adult advanced aera angio angiogram angiography arms arthro arthrogram avanto basic biopsy body calibration
+canon cardio cervicothoracic child clinical common comparison complete connectome correction crane cspine default demo
+discovery dorsal echo emergency enterography epilepsy exam exams extended followup followups full functional ge
+general generic gradient guided headneck hitachi imaging infant ingenia inpatient intervention inversion legs
+localizer lumbosacral lumina mammo mammogram mammography maxillofacial metastases metastasis motion mr mri msk muscle
+musculoskeletal neonate neuro neuroimaging neurology neuroradiology newborn normal oncology ortho orthopedic osteo
+outpatient paediatric parallel patientprotocol ped pediatric peds perfusion pet petmr phantom philips physics pilot
+planning post postop premier preop prisma protocol protocols qa qc quality quick radiology recovery research review
+routine runoff saturation scanner screening sedation service shim shot siemens signa simulation single skyra specials
+spect standard stroke temp template test testing tests thoracolumbar thorax toshiba trauma trial trio triphasic ttp
+urogram user users vasc vascular vendor verio vessels vida volunteer volunteers whole wholebody yearly
 """
 """What else protocols and studies are called by; words of people, too, so names of files go by the others alone."""
 _PARTICLES = """

@@ -13,7 +13,7 @@ from fw_gear_deid.verify.known import Known
 _PIECE = re.compile(r"\d+|[^\W\d_]+|[\W_]")
 _MAIL = re.compile(r"[a-z0-9]@[a-z0-9-]+\.[a-z]{2,}")
 _LINK = re.compile(r"\b[a-z][a-z0-9+]{1,5}://[a-z0-9]|\bwww\.[a-z0-9]")
-_CARET = re.compile(r"([^\W\d_]{2,})\^([^\W\d_]{2,})")
+_CARET = re.compile(r"([^\W\d_]{2,64})\^([^\W\d_]{2,})")
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,4}\.\d+(?![\w.])")
 _PHONE = re.compile(r"\+\d(?:[ ./()-]?\d){8,}|(?<![\w.,-])\(?\d{3}\)?[- ]\d{3}-\d{4}(?!\d)")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

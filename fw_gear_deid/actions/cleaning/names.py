@@ -24,7 +24,7 @@ _LABELLED = re.compile(
     rf"(?P<name>{_WORD}(?:[ ,]{{1,2}}{_WORD}){{0,3}})",
     re.IGNORECASE,
 )
-_CARETS = re.compile(r"[^\s^=:;,()\[\]\\/_\d]*(?:\^[^\s^=:;,()\[\]\\/_\d]*)+")
+_CARETS = re.compile(r"(?<![^\s^=:;,()\[\]\\/_\d])[^\s^=:;,()\[\]\\/_\d]*(?:\^[^\s^=:;,()\[\]\\/_\d]*)+")
 _PIECE = re.compile(r"[^\^]+")
 
 
@@ -51,11 +51,16 @@ def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _carets(text: str) -> Iterator[tuple[int, int]]:
     for found in _CARETS.finditer(text):
         pieces = [(one.start() + found.start(), one.end() + found.start()) for one in _PIECE.finditer(found.group())]
-        telling = [span for span in pieces if not _is_common(text[slice(*span)])]
-        if len(telling) == len(pieces) and pieces:
+        telling = [span for span in pieces if not (_is_common(text[slice(*span)]) or _counts(text, *span))]
+        if telling and len(telling) == len(pieces):
             yield found.span()
         else:
             yield from telling
+
+
+def _counts(text: str, start: int, end: int) -> bool:
+    """Tell whether a piece goes on in digits: ``L3-S1^L1-L4``."""
+    return text[start - 1 : start].isdecimal() or text[end : end + 1].isdecimal()
 
 
 def _is_common(word: str) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import date
 
 from fw_gear_deid.actions.cleaning.names import spans as of_names
-from fw_gear_deid.model.words import is_protocol
 
 Span = tuple[int, int]
 
@@ -54,10 +53,11 @@ _NO_DIGIT, _NO_MORE = r"(?<![\d])(?<!\d[.])", r"(?!\d)"
 _DAY = (
     *(re.compile(rf"{_BEFORE}{_NO_DIGIT}{form}{_NO_MORE}{_AFTER}") for form in (
         rf"{_Y4}[-./_,]{_M}[-./_,]{_D}",
+        rf"{_Y4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])",
         rf"{_Y4}(?:[ ]?[-/.][ ]{_M}[ ]?[-/.][ ]{_D}|[ ](?:0[1-9]|1[0-2])[ ](?:0[1-9]|[12]\d|3[01]))",
         rf"{_D}{_SEP}{_D}{_SEP}{_Y4}",
         r"\d{4}\s*[年년]\s*\d{1,2}\s*[月월]\s*\d{1,2}\s*[日일]?",
-        rf"{_D}{_NTH}{_GAP}{_ANY}{_GAP}{_Y}",
+        rf"(?<![^\W_]){_D}{_NTH}{_GAP}{_ANY}{_GAP}{_Y}",
         rf"{_Y4}{_GAP}{_ANY}{_GAP}{_D}",
     )),
     re.compile(rf"{_BEFORE}(?<![^\W_]){_ANY}{_GAP}{_D}{_NTH}[-._ ,']{{1,3}}{_Y4}{_NO_MORE}{_AFTER}"),
@@ -86,10 +86,10 @@ _ADDRESSES = tuple(
     map(
         re.compile,
         (
-            r"(?:mailto:)?[\w.+%'-]+\s?@\s?[\w-]+(?:\.[\w-]+)+",
-            r"[\w.+%'-]+\s?[\[(]at[\])]\s?[\w-]+(?:\s?(?:\.|[\[(]dot[\])])\s?[\w-]+)+",
-            r"(?:(?:https?|s?ftp|file|smb|s3|dicom)://|www\.)[^\s<>\"]+",
-            r"(?:/home/|/users/|/export/home/|[a-z]:[/\\]users[/\\])[^\s/\\]+(?:[/\\][^\s]*)?",
+            r"(?<![\w.+%'-])[\w.+%'-]{1,128}\s?@\s?[\w-]+(?:\.[\w-]+)+",
+            r"(?<![\w.+%'-])[\w.+%'-]{1,128}\s?[\[(]at[\])]\s?[\w-]+(?:\s?(?:\.|[\[(]dot[\])])\s?[\w-]+)+",
+            r"(?:(?:https?|s?ftp|file|smb|s3|dicom)://|www\.)[^\s<>\"]*[^\s<>\"().,;]",
+            r"(?:/home/|/users/|/export/home/|[a-z]:[/\\]users[/\\])[^\s/\\(),;]+(?:[/\\][^\s(),;]*)?",
             r"(?<![\d.])(?:(?:10|127)(?:\.\d{1,3}){3}|(?:\d{2,3})(?:\.\d{1,3}){2}\.\d{2,3})(?![\d.])",
         ),
     )
@@ -107,14 +107,14 @@ _IDS = tuple(
         (
             rf"(?<![^\W_]){_ID_WORDS}(?![^\W\d_])[ :#=._-]{{0,3}}(?P<it>[a-z]{{0,4}}[-_]?\d(?:[-./_]?[a-z\d]){{2,}})",
             r"(?<![\w.])\d{3}-\d{2}-\d{4}(?!\w)",
-            r"(?<![\w.,-])(?=[\d-]{9,}(?!\w))\d{2,4}(?:-\d{2,4}){2,3}(?!\w)",
-            r"(?<![\d.])\d(?=[\d.]{15,})(?:\.\d+){4,}\.?",
+            r"(?<![\w.,-])(?=[\d-]{9,24}(?![\w-]))\d{2,4}(?:-\d{2,4}){2,3}(?!\w)",
+            r"(?<![\d.])\d(?=[\d.]{15})(?:\.\d+){4,}\.?",
             r"(?<![^\W_])[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}(?![^\W_])",
             r"(?<![^\W_])(?=[a-f]*\d+[a-f]+\d)[\da-f]{16,}(?![^\W_])",
         ),
     )
 )
-_LONG_NUMBER = re.compile(r"[^\W_]*\d{6,}[^\W_]*")
+_LONG_NUMBER = re.compile(r"(?<![^\W_])[^\W_]*\d{6,}[^\W_]*(?:-[a-z\d]{1,2}(?![^\W_]))?")
 _FRACTION = re.compile(r"(?<![\d.])\d{1,4}\.\d+(?![\w.])")
 _LETTERED = re.compile(r"(?<![^\W_])([a-z]{1,4})([-_]?)(\d{5})(?![^\W_])")
 _COUNTING = "b bv bval te tr ti td ts tm tw bw fa hz khz ms us fov dw eff esp rep dyn ph mb im se sl vol"
@@ -204,5 +204,5 @@ def _numbers(plain: str) -> Iterator[Span]:
         if not any(first <= start and end <= last for first, last in fractions):
             yield start, end
     for found in _LETTERED.finditer(plain):
-        if found.group(1) not in _COUNTED and not is_protocol(found.group(1)):
+        if found.group(1) not in _COUNTED:
             yield found.span()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import permutations
@@ -122,6 +123,8 @@ class Sought:
             short = run.lstrip("0")
             if len(short) >= _NUMBER_MIN and (len(runs) == 1 or len(short) > _NUMBER_MIN):
                 self._numbers.add(short)
+            if len(runs) == 1 and len(short) == _NUMBER_MIN - 1:
+                self._words.add(short)
             if len(runs) == 1 and short:
                 self._of_somebody.add(short)
 
@@ -166,13 +169,14 @@ class Sought:
 
     def _initials_beside(self, text: str, words: Sequence[Span], told: Iterable[Span]) -> Iterator[Span]:
         """Yield the initials that stand beside what tells: ``J. Doe``, ``Doe, J. Q.``."""
-        gone = set(told)
-        for number, (start, end) in enumerate(words):
-            if not any(first <= start and end <= last for first, last in gone):
-                continue
+        starts = [start for start, _ in words]
+        gone = {
+            number for first, last in told for number in range(bisect_left(starts, first), bisect_left(starts, last))
+        }
+        for number in gone:
             for step in (-1, 1):
                 at = number + step
-                while 0 <= at < len(words) and self._is_initial(text, words, at, step):
+                while 0 <= at < len(words) and at not in gone and self._is_initial(text, words, at, step):
                     yield words[at]
                     at += step
 
@@ -217,9 +221,14 @@ def _widened(text: str, words: Sequence[Span], start: int, end: int) -> Span:
     """Return a span with the words that it begins and ends in; of a script without blanks as it is."""
     if text[start] >= _WIDE:
         return start, end
-    starts = [first for first, last in words if first <= start < last]
-    ends = [last for first, last in words if first < end <= last]
-    return min([start, *starts]), max([end, *ends])
+    first, last = _word_at(words, start), _word_at(words, end - 1)
+    return min(start, first[0]), max(end, last[1])
+
+
+def _word_at(words: Sequence[Span], place: int) -> Span:
+    """Return the word in which a place of a text lies, else that place alone."""
+    number = bisect_right(words, place, key=lambda span: span[0]) - 1
+    return words[number] if number >= 0 and place < words[number][1] else (place, place + 1)
 
 
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
