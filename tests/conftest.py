@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,15 @@ def _noted(self: DeidError, *lines: object) -> None:
 DeidError.__init__ = _noted  # type: ignore[method-assign]
 
 
+def _hear() -> None:
+    """Let signals be heard that a shell ignores for what runs in its background: tests send them to what they start."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    _hear()
     config.addinivalue_line("markers", "clear: shows planted identifiers on purpose, such as originals in an audit")
 
 

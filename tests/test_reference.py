@@ -26,4 +26,4 @@ def test_page_is_made_of_them() -> None:
 def test_every_action_and_section_has_an_example() -> None:
     profiles = "\n".join(one["profile"] for _, one in ALL)
     assert [spec.key for spec in ACTIONS if spec.build is not None and f"{spec.key}:" not in profiles] == []
-    assert [row.key for row in FORMATS if row.built and f"{row.key}:" not in profiles] == []
+    assert [row.key for row in FORMATS if f"{row.key}:" not in profiles] == []

@@ -21,7 +21,7 @@ DEAR = {
 TABLE = {"fw_gear_deid.formats.dicom", "fw_gear_deid.formats.dicom.sniff"} | {
     f"fw_gear_deid.formats.{name}"
     for name in (
-        *("json_text", "later", "plain", "row", "spans", "xml", "keyvalue", "jpg", "png", "tiff"),
+        *("json_text", "plain", "row", "spans", "xml", "keyvalue", "jpg", "png", "tiff"),
         *("tables", "cells", "fixed"),
         *("nifti", "nifti.document", "nifti.layout", "nifti.mrs"),
     )

@@ -108,6 +108,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     sorting: dict[str, str] = {}
     ruled: frozenset[str] = frozenset()
     matched: set[int] = set()
+    risks: dict[str, None] = {}
     size = 0
     with zips.Target(out, small=ctx.small) as target:
         for position, (source, name) in enumerate(sources, 1):
@@ -123,6 +124,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
             scribe.edits(done.name, done.edits)
             matched |= done.matched
+            risks |= dict.fromkeys(done.risks)
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
@@ -132,6 +134,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
         _released(out, name, len(sources), size),
         unmatched=ctx.profile.without(matched),
         sections=done.sections,
+        risks=tuple(risks),
     )
     return Result(released, sorting, ruled, scribe.end())
 

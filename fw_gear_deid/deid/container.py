@@ -14,7 +14,7 @@ from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid.cleaning import cleaning_of, facts_of
 from fw_gear_deid.deid.leaves import changed, constant, joined, shown, size
 from fw_gear_deid.formats.record import Path, Record, dotted
-from fw_gear_deid.model.action import Action, At, Gone
+from fw_gear_deid.model.action import Action, At, Draw, Gone
 from fw_gear_deid.model.container import DATED, EDITABLE, NEVER, ContainerRecord, Json, fit
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -49,7 +49,7 @@ class CleanContainer:
 
 
 def deidentify_container(
-    record: ContainerRecord, section: FlywheelSection | None, draw: Callable[[str], int], today: date
+    record: ContainerRecord, section: FlywheelSection | None, draw: Draw, today: date
 ) -> CleanContainer:
     """De-identify the metadata of one container or file: without a rule, nothing travels.
 
@@ -57,8 +57,8 @@ def deidentify_container(
     ----------
     record : ContainerRecord
     section : FlywheelSection or None
-    draw : callable
-        The stream of the subject that the container belongs to, as for its files: dates move alike.
+    draw : Draw
+        Of the subject that the container belongs to, as for its files: dates move alike.
     today : date
         Day of the run.
 
@@ -81,7 +81,7 @@ def deidentify_container(
     return work.finish()
 
 
-def _facts(record: ContainerRecord, rules: LevelRules, draw: Callable[[str], int], today: date) -> tuple[Fact, ...]:
+def _facts(record: ContainerRecord, rules: LevelRules, draw: Draw, today: date) -> tuple[Fact, ...]:
     """Return what tells of the patient: names and labels of a container and around it, and what other rules change."""
     first = _Work(
         record, replace(rules, rules=tuple(one for one in rules.rules if one.action.key != "clean")), draw, today
@@ -127,7 +127,7 @@ class _Work:
 
     record: ContainerRecord
     rules: LevelRules
-    draw: Callable[[str], int]
+    draw: Draw
     today: date
     tree: Record = field(default_factory=lambda: Record({}))
     travels: set[Path] = field(default_factory=set)

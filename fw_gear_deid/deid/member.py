@@ -28,7 +28,7 @@ from fw_gear_deid.model.outcome import Always, Edit, Trail
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
-from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, LaterSection, Profile, ZipSection
+from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, Profile, ZipSection
 from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
@@ -43,7 +43,7 @@ SORTING = {
     "SeriesDescription": 0x0008103E,
     "ProtocolName": 0x00181030,
 }
-AnySection = DicomSection | FieldSection | FilenameSection | LaterSection | ZipSection
+AnySection = DicomSection | FieldSection | FilenameSection | ZipSection
 
 
 @dataclass(slots=True)
@@ -161,8 +161,6 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
             return _whole(source, name, section, ctx)
         case FilenameSection() as section:
             return _renamed(source, name, section, ctx)
-        case LaterSection(match):
-            raise Unfit(f"the {match.key} section of the profile is not carried out by this version")
         case _:
             raise Unfit("no section of the profile takes this file")
 
@@ -184,6 +182,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
+    ctx.notes.take(edited.edits)
     clean = clean_of(edited.edits, edited.unread, ctx.around_texts)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "", clean)
     if section.filenames:
@@ -202,6 +201,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         edits=edited.edits,
         sections=frozenset({section.match.key}),
         matched=found_by(section, edited.matched, ctx),
+        risks=dataset.risks_of(parts),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -331,6 +331,7 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
     follow = ctx.follow if ctx.entities is not None else None
     edited = document.edit(data, section, at, follow, rows_of(section, ctx), ctx.around_texts)
+    ctx.notes.take(edited.edits)
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)

@@ -5,7 +5,7 @@ A file belongs to the first format that its content speaks of, else to the first
 
 from __future__ import annotations
 
-from fw_gear_deid.formats import jpg, json_text, keyvalue, later, nifti, plain, png, tables, tiff, xml
+from fw_gear_deid.formats import jpg, json_text, keyvalue, nifti, plain, png, tables, tiff, xml
 from fw_gear_deid.formats.dicom import sniff as dicom
 from fw_gear_deid.formats.row import Format
 
@@ -16,7 +16,6 @@ TABLE = (
     tiff.FORMAT,
     jpg.FORMAT,
     png.FORMAT,
-    *later.FORMATS,
     xml.FORMAT,
     *tables.FORMATS,
     keyvalue.FORMAT,
@@ -25,13 +24,11 @@ TABLE = (
 )
 FORMATS = {row.key: row for row in TABLE}
 """Every format that the language has a section for."""
-BUILT = frozenset(row.key for row in TABLE if row.built)
-"""Those that this version carries out."""
 
 
 def known(head: bytes) -> Format | None:
-    """Return the format that the first bytes of a file speak of; None where they say nothing this version knows."""
-    return next((row for row in TABLE if row.built and row.sniff(head)), None)
+    """Return the format that the first bytes of a file speak of; None where they say nothing."""
+    return next((row for row in TABLE if row.sniff(head)), None)
 
 
-__all__ = ["BUILT", "FORMATS", "TABLE", "Format", "known"]
+__all__ = ["FORMATS", "TABLE", "Format", "known"]

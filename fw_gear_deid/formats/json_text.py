@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from fw_gear_deid.formats.row import Changes, Codec, Field, Format, Options, Splice
 from fw_gear_deid.formats.spans import Text
@@ -14,9 +14,10 @@ from fw_gear_deid.model.action import Gone
 from fw_gear_deid.model.errors import Malformed, Unfit
 
 _BLANK = re.compile(r"[ \t\r\n]*")
-_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"')
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
-_WORD = re.compile(r"true|false|null|NaN|-?Infinity")
+_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"')
+_DIGITS = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_NUMBER = re.compile(_DIGITS, re.ASCII)
+_SCALAR = re.compile(rf"{_STRING.pattern}|true|false|null|NaN|-?Infinity|{_DIGITS}", re.ASCII)
 _DEPTH, _TICK = 500, 4096
 Step = str | int
 
@@ -25,7 +26,10 @@ Step = str | int
 class _Value:
     """A value, and where it and what belongs to it stand in the text."""
 
-    steps: tuple[Step, ...]
+    group: _Value | None
+    """The one that it is in."""
+    step: Step
+    """Its key or place there."""
     start: int
     end: int = 0
     member: int = 0
@@ -53,7 +57,7 @@ class _Scanner:
         Malformed
         """
         limits.now().check("values", self._text.count(","))  # before anything is made of them
-        root, at = self._value((), self._skip(0))
+        root, at = self._value(None, "", self._skip(0))
         open_: list[_Value] = [root] if root.kind != "scalar" else []
         while open_:
             at = self._next(open_, at)
@@ -80,11 +84,11 @@ class _Scanner:
             found = _STRING.match(text, at)
             if found is None:
                 raise self._wrong(at, "no key")
-            key, at = json.loads(found.group()), self._skip(found.end())
+            key, at = text_of(found.group()), self._skip(found.end())
             if text[at : at + 1] != ":":
                 raise self._wrong(at, "no ':'")
             at = self._skip(at + 1)
-        value, at = self._value((*group.steps, key), at)
+        value, at = self._value(group, key, at)
         value.member = member
         group.inside.append(value)
         if value.kind != "scalar":
@@ -93,23 +97,22 @@ class _Scanner:
             open_.append(value)
         return at
 
-    def _value(self, steps: tuple[Step, ...], at: int) -> tuple[_Value, int]:
+    def _value(self, group: _Value | None, step: Step, at: int) -> tuple[_Value, int]:
         number = len(self.values)
         if not number % _TICK:
             limits.now().tick()
             limits.now().check("values", number)
-        value = _Value(steps, at, at, at, number=number)
+        value = _Value(group, step, at, at, at, number=number)
         self.values.append(value)
         letter = self._text[at : at + 1]
         if letter in ("{", "["):
             value.kind = "object" if letter == "{" else "list"
             return value, at + 1
-        for pattern in (_STRING, _WORD, _NUMBER):
-            found = pattern.match(self._text, at)
-            if found is not None:
-                value.kind, value.end = "scalar", found.end()
-                return value, found.end()
-        raise self._wrong(at, "no value")
+        found = _SCALAR.match(self._text, at)
+        if found is None:
+            raise self._wrong(at, "no value")
+        value.kind, value.end = "scalar", found.end()
+        return value, found.end()
 
     def _skip(self, at: int) -> int:
         found = _BLANK.match(self._text, at)
@@ -130,6 +133,8 @@ class Document:
         self._root = scanner.document()
         self._values = scanner.values
         self._separator = str(options.get("separator") or ".")
+        self._begins = {0: ("", "$")}
+        """Number of a group → what the names of what is in it begin with, and its path."""
         self.fields: Sequence[Field] = [self._field(value) for value in self._values[1:]]
         self._named: dict[str, list[int]] = {}
         for number, one in enumerate(self.fields):
@@ -137,10 +142,13 @@ class Document:
         self.gone: dict[int, str] = {}
 
     def _field(self, value: _Value) -> Field:
-        name = self._separator.join(map(str, value.steps))
-        path = "$" + "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in value.steps)
+        assert value.group is not None  # noqa: S101 -- the root alone is in none, and no field
+        begins, above = self._begins[value.group.number]
+        name = f"{begins}{value.step}"
+        path = f"{above}[{value.step}]" if isinstance(value.step, int) else f"{above}.{value.step}"
         if value.kind == "scalar":
             return Field(name, path, (text_of(self._file.text[value.start : value.end]),))
+        self._begins[value.number] = (name + self._separator, path)
         return Field(name, path, (), holds=value.holds)
 
     def find(self, name: str) -> Sequence[int]:
@@ -220,7 +228,7 @@ class Document:
         for name, texts in changes.made.items():
             group, steps = self._root, name.split(self._separator)
             while len(steps) > 1:
-                below = [one for one in group.inside if one.steps[-1] == steps[0] and one.number not in gone]
+                below = [one for one in group.inside if one.step == steps[0] and one.number not in gone]
                 if not below:
                     break
                 if len(below) > 1 or below[0].kind != "object":
@@ -273,11 +281,15 @@ def text_of(written: str) -> str:
     ('ab', '1.00', '', 'True')
     """
     if written.startswith('"'):
-        return str(json.loads(written))
+        return str(json.loads(written)) if "\\" in written else written[1:-1]
     return {"null": "", "true": "True", "false": "False"}.get(written, written)
 
 
 # -- read again ----------------------------------------------------------------------------------------
+
+
+_GROUP = Field("", "", ())
+"""Stands for a group until what is in it was read."""
 
 
 class Again:
@@ -297,7 +309,8 @@ class Again:
         except (ValueError, RecursionError):
             raise Malformed("it is no JSON to a second reader") from None
         self._is_list = isinstance(root, list)
-        self._add(root, ())
+        if isinstance(root, _Pairs | list):
+            self._add(root, "")
 
     def find(self, name: str) -> Sequence[int]:
         """Return which of the fields a name points at."""
@@ -307,22 +320,16 @@ class Again:
         listed = re.compile(rf"\d+{re.escape(self._separator + name)}", re.ASCII)
         return [number for number, one in enumerate(self.fields) if listed.fullmatch(one.name)]
 
-    def _add(self, value: object, steps: tuple[Step, ...]) -> None:
-        inside: Sequence[tuple[Step, object]] = ()
-        match value:
-            case _Pairs(pairs):
-                inside = pairs
-            case list():
-                inside = list(enumerate(value))
-        for step, one in inside:
-            here = (*steps, step)
-            is_group = isinstance(one, _Pairs | list)
-            texts = () if is_group else ("" if one is None else str(one),)
-            number = len(self.fields)
-            self.fields.append(Field(self._separator.join(map(str, here)), "", texts))
-            if is_group:
-                self._add(one, here)
-                self.fields[number] = replace(self.fields[number], holds=len(self.fields) - number - 1)
+    def _add(self, group: _Pairs | list[object], begins: str) -> None:
+        """Add what is in a group, whose names begin with a text."""
+        for step, one in group.pairs if isinstance(group, _Pairs) else enumerate(group):
+            if isinstance(one, _Pairs | list):
+                number = len(self.fields)
+                self.fields.append(_GROUP)
+                self._add(one, f"{begins}{step}{self._separator}")
+                self.fields[number] = Field(f"{begins}{step}", "", (), holds=len(self.fields) - number - 1)
+            else:
+                self.fields.append(Field(f"{begins}{step}", "", ("" if one is None else str(one),)))
 
 
 class _Pairs:

@@ -8,7 +8,6 @@ ZIP = Format(
     "zip",
     patterns=("*.zip", "*.ZIP"),
     options={"hash-subdirectories": "bool", "validate-zip-members": "bool", "allow-unmatched-files": "bool"},
-    special=True,
 )
-FILENAME = Format("filename", patterns=("*",), special=True)
+FILENAME = Format("filename", patterns=("*",))
 """Last: a copy under another name never wins over a section that de-identifies."""

@@ -234,7 +234,7 @@ class Format:
     defaults : mapping of str to str
         Options of actions whose default differs from that for DICOM, such as ``date-format``.
     codec : Codec, optional
-        Of a format that is read whole.
+        None where the section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
     regex : bool
         Its fields may be named by ``regex``, too.
     wrong : callable
@@ -252,8 +252,6 @@ class Format:
         ``replace-with`` makes a field that is absent, unless an entry says otherwise.
     free_dates : bool
         Dates may be spelt in other ways than the format says; they are written as it says.
-    special : bool
-        The section has a shape, and its files a way through, of their own: ``dicom``, ``zip``, ``filename``.
     """
 
     key: str
@@ -273,9 +271,3 @@ class Format:
     stays: Callable[[Options, Collection[str]], Sequence[str]] = _quiet
     makes: bool = True
     free_dates: bool = False
-    special: bool = False
-
-    @property
-    def built(self) -> bool:
-        """Whether this version carries the section out; files of other sections are refused, never copied."""
-        return self.special or self.codec is not None

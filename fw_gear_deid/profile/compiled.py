@@ -12,6 +12,7 @@ from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
+from fw_gear_deid.model.ruling import Table
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.text.problems import Problem
 
@@ -118,6 +119,12 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+    table: Table | None = None
+    """Asked of what neither place entries nor class entries reach."""
+    accept: frozenset[str] = frozenset()
+    """Risks whose files may leave as they are: words of ``standard/risks``."""
+    claims: frozenset[str] | None = None
+    """Options of PS3.15 that the section follows and marks tell; None: it does not follow the standard's table."""
 
     @property
     def creators(self) -> frozenset[str]:
@@ -145,13 +152,6 @@ class FilenameSection:
 
     match: FileMatch
     filenames: tuple[NameTemplate, ...]
-
-
-@frozen
-class LaterSection:
-    """A section that this version cannot carry out: what it takes is refused."""
-
-    match: FileMatch
 
 
 @frozen
@@ -253,6 +253,8 @@ class Profile:
         Risks that the profile leaves.
     flywheel : FlywheelSection, optional
         Without one, no metadata of a platform's containers travels.
+    keyed : str
+        The first word in it that only a secret key makes safe, with its line; empty when there is none.
     """
 
     name: str
@@ -261,27 +263,26 @@ class Profile:
     dicom: DicomSection | None
     zip: ZipSection
     filename: FilenameSection | None
-    others: tuple[FieldSection | LaterSection, ...]
+    others: tuple[FieldSection, ...]
     warnings: tuple[Problem, ...]
     flywheel: FlywheelSection | None = None
+    keyed: str = ""
 
     def nameless(self) -> Profile:
         """Return the same without the names that it gives to files."""
         dicom = replace(self.dicom, filenames=()) if self.dicom is not None else None
-        others = tuple(replace(one, filenames=()) if isinstance(one, FieldSection) else one for one in self.others)
+        others = tuple(replace(one, filenames=()) for one in self.others)
         return replace(self, dicom=dicom, others=others)
 
     @property
-    def sections(self) -> tuple[DicomSection | FieldSection | LaterSection, ...]:
+    def sections(self) -> tuple[DicomSection | FieldSection, ...]:
         """The sections that say what becomes of fields, in the order in which they take files."""
         return (*([self.dicom] if self.dicom else []), *self.others)
 
     @property
     def rules(self) -> tuple[Rule | KeyRule, ...]:
         """The rules of all sections, by index."""
-        return tuple(
-            rule for section in self.sections if not isinstance(section, LaterSection) for rule in section.rules
-        )
+        return tuple(rule for section in self.sections for rule in section.rules)
 
     def without(self, matched: Set[int]) -> frozenset[int]:
         """Return the rules that found nothing, where some did."""
@@ -290,8 +291,5 @@ class Profile:
     def rule_labels(self) -> tuple[tuple[str, str], ...]:
         """Return ``name (place)`` of the rules by index, and the keys of their sections."""
         return tuple(
-            (f"{rule.name} ({rule.label})", section.match.key)
-            for section in self.sections
-            if not isinstance(section, LaterSection)
-            for rule in section.rules
+            (f"{rule.name} ({rule.label})", section.match.key) for section in self.sections for rule in section.rules
         )

@@ -15,22 +15,23 @@ from fw_gear_deid.profile.compiled import (
     FieldSection,
     FileMatch,
     FilenameSection,
-    LaterSection,
     Profile,
     Rule,
     ZipSection,
 )
-from fw_gear_deid.profile.language import requires, schema
+from fw_gear_deid.profile.language import ranges, requires, schema
 from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
+from fw_gear_deid.profile.sections.standard import parse_standard
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.values.filling import Filling
 from fw_gear_deid.profile.values.variables import Template, read_template
+from fw_gear_deid.standard import risks
 
 
 def parse_profile(text: str, file: str, values: Values[str, str] | None = None) -> Profile:
@@ -77,6 +78,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     if not isinstance(root, Mapping) or not root.entries:
         problems.error(root.line, root.column, "", "the profile is empty: write sections such as 'dicom:'")
         return None
+    written, root = root, ranges.spread(root, problems)
     sections: dict[str, Section] = {}
     name = ""
     for key, node in root.entries:
@@ -85,7 +87,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
             if section is not None:
                 sections[key.text] = section
         elif key.text in schema.TOP:
-            Section(key.text, root, file, problems).check(node, schema.TOP[key.text], key.text)
+            Section(key.text, root, file, problems).check_value(key, node, schema.TOP[key.text], key.text)
             if key.text == "name":
                 name = node.text if isinstance(node, Scalar) else ""
         else:
@@ -110,7 +112,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     flywheel = parse_flywheel(root, sections.get("dicom"), dicom, file, problems)
     if lint_too:
         lint.warn(sections, problems)
-        requires.warn(root, template, problems)
+        requires.warn(written, template, problems)
     return Profile(
         name=name or file,
         file=file,
@@ -121,18 +123,16 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
         others=others,
         warnings=problems.all(),
         flywheel=flywheel,
+        keyed=requires.keyed(written),
     )
 
 
-def _others(sections: dict[str, Section], first: int) -> tuple[FieldSection | LaterSection, ...]:
+def _others(sections: dict[str, Section], first: int) -> tuple[FieldSection, ...]:
     """Compile the sections without a shape of their own, in the order of the table; ``first`` is their first rule."""
-    found: list[FieldSection | LaterSection] = []
+    found: list[FieldSection] = []
     for row in TABLE:
         section = sections.get(row.key)
-        if section is None or row.special:
-            continue
-        if row.codec is None:
-            found.append(LaterSection(_match(section)))
+        if section is None or row.codec is None:
             continue
         made = parse_fields(section, row, _match(section), first)
         found.append(made)
@@ -224,8 +224,12 @@ def _dicom(section: Section) -> DicomSection:
                 problems.error(
                     entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
                 )
-    changes = listed or any(
-        section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined")
+    accepted = _accepted(section)
+    table = parse_standard(section, accepted)
+    changes = (
+        listed
+        or table is not None
+        or any(section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined"))
     )
     if not changes:
         problems.error(
@@ -257,7 +261,24 @@ def _dicom(section: Section) -> DicomSection:
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
         uid=hashuid_of(section),
+        table=table,
+        accept=accepted,
+        claims=None if table is None else table.options,
     )
+
+
+def _accepted(section: Section) -> frozenset[str]:
+    """Return the risks that ``accept`` names."""
+    node = section.options.get("accept")
+    words: set[str] = set()
+    for item in node.items if isinstance(node, Listing) else ():
+        if isinstance(item, Scalar) and item.text in risks.WORDS:
+            words.add(item.text)
+        else:
+            text = item.text if isinstance(item, Scalar) else "this"
+            hint = did_you_mean(text, risks.WORDS) or f"; risks are {', '.join(risks.WORDS)}"
+            section.problems.error(item.line, item.column, "dicom.accept", f"no risk: {text!r}{hint}")
+    return frozenset(words)
 
 
 # UIDs and the pixel module stay under remove-undefined; a name may use them

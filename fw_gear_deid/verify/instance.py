@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model import limits
-from fw_gear_deid.model.action import CLEANED, ENDS, EQUALS, GONE, MOVED, SHIFTED
+from fw_gear_deid.model.action import CLEANED, ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -35,6 +35,7 @@ from fw_gear_deid.verify.shapes import (
     inflate,
     is_moment,
     is_uid,
+    keeps_uid,
     only_uid,
     stands,
     stands_still,
@@ -60,7 +61,7 @@ from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
 _PIXEL_DATA = 0x7FE00010
-_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX = 50_000, 10_000, 20_000
+_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX, _LATE_MAX = 50_000, 10_000, 20_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
@@ -131,12 +132,12 @@ class Checker:
 
     def inside(self, spot: Spot, tag: int, index: int, form: Form) -> Spot:
         """Return the place inside an item: one for all where no rule goes by a path."""
-        if not self.promises.by_path:
+        if not self.promises.by_path and not self.promises.by_way:
             known = self._inside.get(form)
             if known is None:
                 known = self._inside[form] = Spot(Way(((0, 0),)), form)
             return known
-        key = tag, index, form
+        key = tag, index if self.promises.by_path else 0, form
         known = spot.below.get(key)
         if known is None:
             self._places += 1
@@ -290,6 +291,8 @@ class _Check:
                         state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
                     elif tag in _WATCHED and spot.way.top:
                         self._take(tag, src[value:stop], must, meta=spot.way.meta)
+                    elif tag in self._checker.promises.mate_tags and src[value:stop].strip(b"\0 "):
+                        state.there.add(tag)
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
         if undefined:
@@ -304,11 +307,16 @@ class _Check:
             raise fails(f"{where} can be read in two ways, with and without VR; convert the file with dcmconv")
 
     def _look_back(self, state: State) -> None:
-        """Ask of what stood before its creator."""
+        """Ask of what stood before its creator, or before what it goes by besides."""
         for tag in state.early:
-            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag))
+            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag), "UN")
             if promise in _EARLY:
                 raise self._broken(promise, tag, state)
+        state.ended = True
+        for pos, value, stop, tag, must in state.waiting:
+            self._ask(pos, value, stop, tag, must, state)
+        for count, tag, must in state.counts:
+            self._ask_items(count, tag, must, state)
 
     def _take(self, tag: int, raw: bytes, must: Must, *, meta: bool) -> None:
         if meta and must.promise is None and tag != _MEDIA:  # which is compared
@@ -376,7 +384,7 @@ class _Check:
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
         if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
-            watched = tag in _WATCHED or is_private_creator(tag)
+            watched = tag in _WATCHED or is_private_creator(tag) or tag in self._checker.promises.mate_tags
             if not watched:
                 entry: tuple[int, int, Must | None] = tag, length, None
                 return self._keep(spot, key, entry)
@@ -395,9 +403,9 @@ class _Check:
         private = is_private(tag) and not is_private_creator(tag)
         unknown = is_private(tag) or public_vr(tag) is None
         hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in PIXELS)
-        if is_private(tag) and promises.by_creator:
+        if (is_private(tag) and promises.by_creator) or (tag in promises.mates and not spot.way.meta):
             return Must(vr, wire, None, late=True, hides=hides, sealed=False)
-        promise = None if spared else promises.at(spot.way, tag, "")
+        promise = None if spared else promises.at(spot.way, tag, "", vr)
         if tag == _PADDING and promise is None:
             raise fails(f"{format_tag(tag)} is not gone")
         sealed = public_vr(tag) == "SQ" and vr != "SQ"
@@ -517,14 +525,40 @@ class _Check:
         promise, vr = must.promise, must.vr
         if must.late:
             creator = state.creator_of(tag)
-            promise = self._checker.promises.at(state.spot.way, tag, creator)
+            mates = self._checker.promises.mates.get(tag)
+            whole = mates is None or not mates.isdisjoint(state.there)
+            key = tag, creator, vr, whole
+            if key in state.spot.late:
+                promise = state.spot.late[key]
+            else:
+                if len(state.spot.late) >= _LATE_MAX:
+                    state.spot.late.clear()
+                promise = self._checker.promises.at(state.spot.way, tag, creator, vr, whole=whole)
+                state.spot.late[key] = promise
             if vr == "UN":
                 vr = private_vr(tag, creator) or "UN"
         return promise, vr
 
+    def _waits(self, tag: int, must: Must, state: State) -> bool:
+        """Tell whether what is asked of an element may go by a creator that stands behind it."""
+        if state.ended or not must.late or not self._checker.promises.general:
+            return False
+        if tag in self._checker.promises.mates:
+            return True
+        if is_private_creator(tag):
+            return self._checker.promises.by_way  # a table lets it stay for the sake of its block
+        block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+        state.used.add(block)
+        return block not in state.creators
+
     def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: State) -> None:
+        if self._waits(tag, must, state):
+            state.waiting.append((pos, value, stop, tag, must))
+            return
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
+            return
+        if promise.table and is_private_creator(tag) and tag in state.used:
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
@@ -548,7 +582,7 @@ class _Check:
             if before != now and vr in FORMS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return
-        if before.strip(b"\0 ") and before == now:
+        if before.strip(b"\0 ") and (keeps_uid(before, now) if promise.kind == RENAMED else before == now):
             raise self._broken(promise, tag, state)
         if vr == "UI" and not all(map(is_uid, now.split(b"\\"))):
             raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
@@ -574,6 +608,9 @@ class _Check:
         return self._was[start + (12 if spot.form.explicit and code in LONG_CODES else 8) : end]
 
     def _ask_items(self, count: int, tag: int, must: Must, state: State) -> None:
+        if self._waits(tag, must, state):
+            state.counts.append((count, tag, must))
+            return
         promise, _ = self._held(tag, must, state)
         if promise is None or promise is UNNAMED or self._is_early(promise, tag, state):
             return  # a sequence may hold what is named: whatever is in it has been asked for

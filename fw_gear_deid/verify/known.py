@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import pairwise, permutations
+from itertools import chain, pairwise, permutations
 
 from fw_gear_deid.model.letters import romanised, spelt_out, without_strokes
 from fw_gear_deid.model.outcome import Edit
@@ -38,6 +38,8 @@ _IDS = ("PatientID", "OtherPatientIDs", "IssuerOfPatientID")
 _UNTOLD = ("StudyID",)
 """Elements in which scanners write a number of the day."""
 _SEEN_MAX = 1000
+_FEW = 64
+"""So many forms are looked for one by one in a long text."""
 _TOLD_MAX = 200_000
 """Values of one file; a table of more tells anybody's name."""
 _STANDARD_UID = "1.2.840.10008."
@@ -134,6 +136,15 @@ class Known:
         if self._more and not is_neutral(text):
             return True
         return any(self._is_in(spelt) for spelt in _readings(text))
+
+    def suspects(self, texts: Collection[str]) -> Collection[str]:
+        """Return which of many texts have to be asked one by one; the others have none of the values in them."""
+        sought = [*chain.from_iterable(self._inside.values()), *(one.lstrip("#") for one in self._components)]
+        plain = plainly("".join(filter(str.isascii, texts)))
+        if self._more or len(sought) > _FEW or any(one in plain for one in sought):
+            return texts
+        years = {f"{day.year % 100:02d}" for day in self._days}  # in every spelling of a day
+        return [text for text in texts if not text.isascii() or any(year in text for year in years)]
 
     def told_by_bytes(self, data: bytes) -> bool:
         """Tell whether bytes have one of the values in them, as text in one byte a letter, UTF-8 or UTF-16.

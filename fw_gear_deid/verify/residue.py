@@ -104,9 +104,12 @@ def check(changed: Iterable[tuple[str, str, str]], beside: Iterable[tuple[str, b
     for place, data in beside:
         if _tell(every, data):
             raise fails(f"a value that a rule took away stands in another place, too: {place}")
-    for one in stay if taken.is_told else ():
-        if any(somebodys.told_by(text) for text in one.texts if not _NUMBER.fullmatch(text)):
-            raise fails(f"a name or id that a rule took away stands in {one.path}, too: name a rule for that")
+    if not taken.is_told:
+        return
+    where = {text: one.path for one in stay for text in one.texts if not _NUMBER.fullmatch(text)}
+    for text in somebodys.suspects(where):
+        if somebodys.told_by(text):
+            raise fails(f"a name or id that a rule took away stands in {where[text]}, too: name a rule for that")
 
 
 def check_rows(changed: Iterable[tuple[Field, Texts | Gone]], stay: Iterable[Field]) -> None:

@@ -28,7 +28,7 @@ def _open(data: bytes, options: Options) -> Document:
 def _again(data: bytes, options: Options) -> Listing:
     from fw_gear_deid.formats.xml import tree
 
-    return tree.Tree(data)
+    return tree.tree_of(data)
 
 
 def _beside(data: bytes, options: Options) -> Iterable[tuple[str, bytes]]:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from fw_gear_deid.formats.row import Changes, Field, Options, Splice
-from fw_gear_deid.formats.xml.scan import ATTRIBUTE, COMMENT, ELEMENT, INSTRUCTION, Node, Scan
-from fw_gear_deid.formats.xml.tree import Tree
+from fw_gear_deid.formats.xml.scan import ATTRIBUTE, COMMENT, ELEMENT, INSTRUCTION, Node, Scan, read
+from fw_gear_deid.formats.xml.tree import Tree, tree_of
 from fw_gear_deid.model.action import Gone
 from fw_gear_deid.model.errors import Malformed, Unfit
 
@@ -49,7 +49,7 @@ class Document:
         Unfit
         """
         if self._tree is None:
-            self._tree = Tree(self._data)
+            self._tree = tree_of(self._data)
             if [one.name for one in self._tree.fields] != [one.name for one in self.fields]:
                 raise Malformed("two readers of XML find different elements in it")
         return self._tree.find(name)
@@ -116,6 +116,8 @@ class Document:
 
 def beside(data: bytes, options: Options) -> Iterable[tuple[str, bytes]]:
     """Yield what stands beside elements and attributes, in UTF-8: DOCTYPE, comments, instructions, namespaces."""
+    if _is_bare(text := read(data).text) and "xmlns" not in text:
+        return
     scan = Scan(data)
     doctype = scan.file.text[slice(*scan.doctype)]
     if doctype:
@@ -131,6 +133,8 @@ def beside(data: bytes, options: Options) -> Iterable[tuple[str, bytes]]:
 
 def risks(data: bytes, options: Options) -> Sequence[str]:
     """Return what may tell whose a document is: comments, instructions for programs, texts of entities."""
+    if _is_bare(read(data).text):
+        return []
     scan = Scan(data)
     told = []
     if any(node.kind == COMMENT for node in scan.nodes):
@@ -138,6 +142,11 @@ def risks(data: bytes, options: Options) -> Sequence[str]:
     if any(node.kind == INSTRUCTION and not node.name.endswith(_HARMLESS) for node in scan.nodes):
         told.append("processing instructions")
     return [*told, "entities of the DOCTYPE"] if scan.entities else told
+
+
+def _is_bare(text: str) -> bool:
+    """Tell whether there is nothing but elements, their attributes and texts, and a declaration at most."""
+    return "<!" not in text and text.find("<?", 1) < 0
 
 
 def _letter(found: re.Match[str]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from lxml import etree
 
@@ -14,6 +15,16 @@ from fw_gear_deid.model.errors import Malformed, Unfit
 _PREFIX = re.compile(r"(?<![\w.-])([^\W\d][\w.-]*):(?=[\w*])")
 _LITERAL = re.compile(r"\"[^\"]*\"|'[^']*'")
 _DECLARES = re.compile(rb"<\0{0,3}!\0{0,3}E\0{0,3}N\0{0,3}T\0{0,3}I\0{0,3}T\0{0,3}Y")
+
+
+class _Read(NamedTuple):
+    """A node; ``parent`` is the number of the field that it is in, -1 where it is in none."""
+
+    parent: int
+    name: str
+    text: str
+    attributes: int = 0
+    is_value: bool = False
 
 
 class Tree:
@@ -43,16 +54,18 @@ class Tree:
             raise Malformed("it is no XML to a second reader") from None
         self._numbers: dict[object, int] = {}
         self._names: dict[tuple[str, str], str] = {}
+        self._steps: dict[tuple[str, str | None], str] = {}
         self._prefixes: dict[str, set[str]] | None = None
-        self.fields: list[Field] = []
-        parents = list(self._read())
-        holds = [0] * len(parents)
-        for number in range(len(parents) - 1, -1, -1):
-            if parents[number] >= 0:
-                holds[parents[number]] += holds[number] + 1
-        for number, many in enumerate(holds):
-            if many:
-                self.fields[number] = replace(self.fields[number], holds=many)
+        found = list(self._read())
+        holds = [0] * len(found)
+        for number in range(len(found) - 1, -1, -1):
+            parent = found[number].parent
+            if parent >= 0:
+                holds[parent] += holds[number] + 1
+        self.fields = [
+            Field(one.name, "", (one.text,), many or -1, stay=one.attributes, is_value=one.is_value)
+            for one, many in zip(found, holds, strict=True)
+        ]
 
     def find(self, name: str) -> list[int]:
         """Return which fields an XPath points at, in the order of the document.
@@ -93,25 +106,36 @@ class Tree:
                 self._prefixes.setdefault(prefix, set()).add(uri)
         return self._prefixes
 
-    def _read(self) -> Iterator[int]:
-        """Make the fields; yield for each the number of the one that it is in, -1 where it is in none."""
+    def _read(self) -> Iterator[_Read]:
+        """Yield what is a field."""
+        names: list[str] = []
         for one in self._nodes():
             if one.tag is etree.Entity:
                 continue
             above = one.getparent()
             parent = self._numbers[above] if above is not None else -1
-            number = self._numbers[one] = len(self.fields)
-            name = self._named(self.fields[parent].name if parent >= 0 else "", _step(one))
-            yield parent
+            number = self._numbers[one] = len(names)
+            name = self._named(names[parent] if parent >= 0 else "", self._step(one))
+            names.append(name)
             if not isinstance(one.tag, str):
-                self.fields.append(Field(name, "", (one.text or "",)))
+                yield _Read(parent, name, one.text or "")
                 continue
             attributes = [(str(key), str(value)) for key, value in one.items()]
             text, has_elements = _content(one)
-            self.fields.append(Field(name, "", (text,), stay=len(attributes), is_value=not has_elements))
+            yield _Read(parent, name, text, len(attributes), not has_elements)
             for key, value in attributes:
-                yield number
-                self.fields.append(Field(self._named(name, f"@{key.rpartition('}')[2]}"), "", (value,)))
+                names.append(self._named(name, f"@{key.rpartition('}')[2]}"))
+                yield _Read(number, names[-1], value)
+
+    def _step(self, one: etree._Element) -> str:
+        """Return what one step of a path is called."""
+        if not isinstance(one.tag, str):
+            return "comment()" if isinstance(one, etree._Comment) else f"processing-instruction({one.target!s})"
+        found = self._steps.get((one.tag, one.prefix))
+        if found is None:
+            local = etree.QName(one).localname
+            found = self._steps[one.tag, one.prefix] = f"{one.prefix}:{local}" if one.prefix else local
+        return found
 
     def _named(self, above: str, step: str) -> str:
         """Return a path by names, one text for all that have it."""
@@ -127,6 +151,17 @@ class Tree:
         yield from self._root.itersiblings()
 
 
+_TREES: WeakValueDictionary[bytes, Tree] = WeakValueDictionary()
+
+
+def tree_of(data: bytes) -> Tree:
+    """Return a document as a tree: the one that somebody has, or a new one."""
+    found = _TREES.get(data)
+    if found is None:
+        found = _TREES[data] = Tree(data)
+    return found
+
+
 def _content(one: etree._Element) -> tuple[str, bool]:
     """Return the text in an element but for that of others in it, and whether there are others."""
     pieces, has_elements = [one.text or ""], False
@@ -136,15 +171,6 @@ def _content(one: etree._Element) -> tuple[str, bool]:
         has_elements |= isinstance(child.tag, str)
         pieces.append(child.tail or "")
     return "".join(pieces), has_elements
-
-
-def _step(one: etree._Element) -> str:
-    if isinstance(one, etree._Comment):
-        return "comment()"
-    if isinstance(one, etree._ProcessingInstruction):
-        return f"processing-instruction({one.target!s})"
-    local = etree.QName(one).localname
-    return f"{one.prefix}:{local}" if one.prefix else local
 
 
 def prefixes_of(name: str) -> set[str]:

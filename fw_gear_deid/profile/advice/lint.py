@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.formats import BUILT, FORMATS, Format
+from fw_gear_deid.formats import FORMATS, Format
 from fw_gear_deid.model.selectors import KeyAt
 from fw_gear_deid.profile.advice import links, people, rules
 from fw_gear_deid.profile.advice.view import Advice, View, at, keeps, view_of
@@ -42,10 +42,7 @@ def warn(sections: dict[str, Section], problems: Problems) -> None:
 
 def _advices(sections: dict[str, Section]) -> Iterator[Advice]:
     for key, section in sections.items():
-        if key not in BUILT:
-            message = f"the {key} section is not carried out by this version: its files are refused"
-            yield View(section, []).here(message)
-        elif FORMATS[key].codec is not None:
+        if FORMATS[key].codec is not None:
             yield from _fields(section, FORMATS[key])
     if "filename" in sections:
         yield View(sections["filename"], []).here("copies files as they are: whatever they hold travels")
