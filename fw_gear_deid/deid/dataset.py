@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
 from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
@@ -26,6 +27,7 @@ from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED,
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.standard import risks
 from fw_gear_deid.verify.instance import Checker
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import General, Promise, Promises, Table
 from fw_gear_deid.verify.promises import Way as Spot
 from fw_gear_deid.verify.source import TRAILING, Span
@@ -235,6 +237,8 @@ class Edited:
         Element → text after de-identification, None where it is absent or empty.
     unread : callable
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
+    telling : tuple of str
+        Labels around the file, which no text that was cleaned may tell.
     """
 
     section: DicomSection
@@ -247,6 +251,14 @@ class Edited:
     after: Fields
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
+    telling: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> Known | None:
+        """What texts that were cleaned may not tell; None where no rule cleans any."""
+        if self.section.table is None and not any(rule.action.key == "clean" for rule in self.section.rules):
+            return None
+        return cleaning_of(facts_of(self.edits, self.unread(), self.telling)).known
 
 
 def fields_of(parts: Parts, tags: frozenset[int] = WATCHED) -> Fields:
@@ -275,7 +287,9 @@ def _media_class(parts: Parts) -> str:
     return next((parts.src[one.value : one.end].decode("ascii", "replace").strip("\0 ") for one in found), "")
 
 
-def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date) -> Edited:
+def edit(
+    parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date, telling: tuple[str, ...] = ()
+) -> Edited:
     """Carry out a section on a walked file.
 
     Parameters
@@ -284,6 +298,8 @@ def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: 
         Of the person at hand.
     owner : hashable
         What it is known by: key and person.
+    telling : tuple of str
+        Labels around the file: texts that are cleaned lose them.
 
     Raises
     ------
@@ -293,9 +309,8 @@ def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: 
         More of the file is needed.
     """
     plan = plan_of(section)
-    done = Edits(
-        _places_of(parts), parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today)
-    )
+    memory = lambda encodings: plan.memory(encodings, owner, draw, today)  # noqa: E731
+    done = Edits(_places_of(parts), parts.body_src, parts.body, memory, cleaner(telling))
     done.run(parts.src, parts.meta)
     cleaned, blanks = _frames(parts, done.body.splices)
     encodings = values.encodings_of(parts.body.charset)
@@ -311,6 +326,7 @@ def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: 
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
+        telling,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -344,7 +360,7 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
     checker = plan_of(edited.section).checker_of(_places_of(edited.parts).sop_class)
-    checker.check(span_of(edited.parts), data, told, len(data) + behind)
+    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known)
 
 
 def span_of(parts: Parts) -> Span:

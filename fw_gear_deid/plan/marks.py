@@ -21,7 +21,6 @@ from fw_gear_deid.standard.marks import (
     PURPOSE,
     REMOVED,
     SCHEME,
-    TAGS,
     TIMES,
     Marks,
 )
