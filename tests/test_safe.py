@@ -42,7 +42,11 @@ def test_what_is_safe(creator: str, group: int, element: int, expected: bool) ->
 
 
 def test_no_safe_element_is_a_name_or_a_date_the_standard_does_not_list() -> None:
-    vrs = {safe.vr_of(creator, group, element) for creator in safe.creators() for group, element in safe._elements()[creator]}
+    vrs = {
+        safe.vr_of(creator, group, element)
+        for creator in safe.creators()
+        for group, element in safe._elements()[creator]
+    }
     assert vrs <= {"", *made.NUMBERS, "LO", "SH", "ST", "OB"}
 
 
