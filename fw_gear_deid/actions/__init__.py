@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fw_gear_deid.actions import dates, encrypt, hash, hashuid, jitter, keep, regexsub, remove, replace
+from fw_gear_deid.actions import clean, dates, encrypt, hash, hashuid, jitter, keep, regexsub, remove, replace
+from fw_gear_deid.actions.clean import Clean
 from fw_gear_deid.actions.dates import IncrementDate, IncrementDatetime
 from fw_gear_deid.actions.hash import Hash
 from fw_gear_deid.actions.hashuid import HashUid
@@ -22,6 +23,7 @@ TABLE = (
     dates.DATETIME,
     jitter.SPEC,
     regexsub.SPEC,
+    clean.SPEC,
     encrypt.ENCRYPT,
     encrypt.DECRYPT,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "ACTIONS",
     "SPECS",
     "TABLE",
+    "Clean",
     "Hash",
     "HashUid",
     "IncrementDate",

@@ -57,6 +57,11 @@ class Shift:
         return self._fixed + steps * self._step
 
     @property
+    def moves(self) -> bool:
+        """Whether anything moves."""
+        return bool(self.days) or bool(self.jitter)
+
+    @property
     def moves_dates(self) -> bool:
         """Whether a date without a time comes out as another one, for every subject."""
         total = self._fixed // _DAY
@@ -95,6 +100,47 @@ class Shift:
         ends = ((-reach, min(first - 1, -1)), (max(last + 1, -reach), -1), (1, min(first - 1, reach)))
         spans = (*ends, (max(last + 1, 1), reach)) if first <= last else ((-reach, -1), (1, reach))
         yield from dict.fromkeys((low, high) for low, high in spans if low <= high)
+
+
+RANGE, RANGE_MAX = 3650, 365_000  # days
+
+
+@frozen
+class Keyed:
+    """``keyed``: a whole number of days into the past that belongs to the key and the patient, one for all dates.
+
+    Attributes
+    ----------
+    reach : int
+        ``date-shift-range``, the farthest.
+    """
+
+    reach: int = RANGE
+
+    def delta(self, at: At) -> timedelta:
+        """Return the distance for the patient at hand: from one day to all of the range, each as likely.
+
+        Examples
+        --------
+        >>> Keyed(10).delta(At("DA", lambda purpose: 12, None, str))
+        datetime.timedelta(days=-3)
+        """
+        return -_DAY * (1 + at.draw(f"date-shift {self.reach}") % self.reach)
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything moves."""
+        return True
+
+    @property
+    def moves_dates(self) -> bool:
+        """Whether a date without a time comes out as another one, for every patient."""
+        return True
+
+    @property
+    def moves_clocks(self) -> bool:
+        """Whether a time of day may come out as another one."""
+        return False
 
 
 def _pick(number: int, spans: list[tuple[int, int]]) -> int:

@@ -9,6 +9,8 @@ from typing import Protocol
 from fw_gear_deid.model.action import ENDS, NOTHING, Action, Texts
 from fw_gear_deid.model.patterns import Pattern
 
+KEYED = "keyed"
+"""The word instead of ``true`` by which an action goes by the key."""
 RECORD = "text"
 """The kind of values that have no VR: those of a JSON record."""
 Template = tuple[Pattern, str, tuple[tuple[str, Action], ...]]
@@ -64,6 +66,11 @@ class Given(Protocol):
     @property
     def vr(self) -> str | None:
         """VR of the field, as far as the dictionaries know; None outside of DICOM."""
+        ...
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the action's value is the word ``keyed``."""
         ...
 
     @property
@@ -173,6 +180,8 @@ class Spec:
     options : mapping of str to Option
     alone : bool
         Takes ``true`` and nothing else.
+    keyed : bool
+        Takes the word ``keyed``, too.
     not_true : mapping of str to str
         Kind of another value than ``true`` → what to write instead.
     words : mapping of str to str
@@ -209,6 +218,7 @@ class Spec:
     old: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
     alone: bool = True
+    keyed: bool = False
     not_true: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     promise: str = NOTHING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,7 +12,7 @@ from hashlib import sha256
 from fw_gear_deid.actions import Keep, Remove, Replace
 from fw_gear_deid.deid.leaves import changed, constant, joined, shown, size
 from fw_gear_deid.formats.record import Path, Record, dotted
-from fw_gear_deid.model.action import Action, At, Gone
+from fw_gear_deid.model.action import Action, At, Draw, Gone
 from fw_gear_deid.model.container import DATED, EDITABLE, NEVER, ContainerRecord, Json, fit
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -45,7 +45,7 @@ class CleanContainer:
 
 
 def deidentify_container(
-    record: ContainerRecord, section: FlywheelSection | None, draw: Callable[[str], int], today: date
+    record: ContainerRecord, section: FlywheelSection | None, draw: Draw, today: date
 ) -> CleanContainer:
     """De-identify the metadata of one container or file: without a rule, nothing travels.
 
@@ -53,8 +53,8 @@ def deidentify_container(
     ----------
     record : ContainerRecord
     section : FlywheelSection or None
-    draw : callable
-        The stream of the subject that the container belongs to, as for its files: dates move alike.
+    draw : Draw
+        Of the subject that the container belongs to, as for its files: dates move alike.
     today : date
         Day of the run.
 
@@ -106,7 +106,7 @@ class _Work:
 
     record: ContainerRecord
     rules: LevelRules
-    draw: Callable[[str], int]
+    draw: Draw
     today: date
     tree: Record = field(default_factory=lambda: Record({}))
     travels: set[Path] = field(default_factory=set)

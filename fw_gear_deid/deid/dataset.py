@@ -13,18 +13,21 @@ from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
-from fw_gear_deid.model.action import MOVED
-from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, keyword_of
+from fw_gear_deid.model import legal
+from fw_gear_deid.model.action import MOVED, Action, Draw
+from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
+from fw_gear_deid.model.ruling import Asked
 from fw_gear_deid.model.selectors import AnySelector, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
-from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, Places
+from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.standard import risks
 from fw_gear_deid.verify.instance import Checker
-from fw_gear_deid.verify.promises import Promise, Promises
+from fw_gear_deid.verify.promises import General, Promise, Promises, Table
+from fw_gear_deid.verify.promises import Way as Spot
 from fw_gear_deid.verify.source import TRAILING, Span
 
 # top-level elements that people, names, labels and mappings go by
@@ -37,6 +40,7 @@ WATCHED = frozenset(
 _MEDIA_CLASS = 0x00020002
 _PLANS_MAX = 16
 _MEMORIES_MAX = 16
+_CLASSES_MAX = 16
 
 
 class Plan:
@@ -53,9 +57,22 @@ class Plan:
         self.section = section
         self.also = also
         self.places = Places(section, WATCHED, also)
+        """Of any SOP class where no table decides; else of the last one that came."""
         self._named: dict[int, bool] = {}
-        self._checker: Checker | None = None
+        self._classes = {"": self.places}
+        self._checkers: dict[str, Checker] = {}
         self._memories: dict[tuple[tuple[str, ...], object, date], Memory] = {}
+
+    def turn_to(self, sop_class: str) -> Places:
+        """Return the places for a SOP class, and have them at hand for the next file: most are of the same."""
+        if self.section.table is not None and sop_class != self.places.sop_class:
+            known = self._classes.get(sop_class)
+            if known is None:
+                if len(self._classes) >= _CLASSES_MAX:
+                    self._classes.clear()
+                known = self._classes[sop_class] = Places(self.section, WATCHED, self.also, sop_class)
+            self.places = known
+        return self.places
 
     def named_top(self, tags: Iterable[int]) -> frozenset[int]:
         """Return which of some top-level tags a rule points at."""
@@ -71,17 +88,41 @@ class Plan:
 
     @property
     def checker(self) -> Checker:
-        """The checks of results."""
-        if self._checker is None:
+        """The checks of results, for the SOP class at hand."""
+        return self.checker_of(self.places.sop_class)
+
+    def checker_of(self, sop_class: str) -> Checker:
+        """Return the checks of results of a SOP class."""
+        known = self._checkers.get(sop_class)
+        if known is None:
+            if len(self._checkers) >= _CLASSES_MAX:
+                self._checkers.clear()
             told = Promises(
                 [*self._options(), *map(_promise, self.section.rules)],
                 recurse=self.section.recurse,
                 stay=self.places.named_private if self.section.remove_private else None,
                 unnamed=ESSENTIAL if self.section.remove_undefined else None,
                 meta=META_STAYS | SIGNED.keys(),
+                general=General(
+                    self.section.creators, None if self.section.table is None else self._of_table(sop_class)
+                ),
             )
-            self._checker = Checker(told, self.section.creators)
-        return self._checker
+            known = self._checkers[sop_class] = Checker(told, self.section.creators)
+        return known
+
+    def _of_table(self, sop_class: str) -> Table:
+        """Return what asks the table of the section for promises."""
+
+        def promises(way: Spot, tag: int, vr: str, creator: str) -> list[Promise]:
+            table = self.section.table
+            assert table is not None  # noqa: S101 -- asked where there is one
+            if is_private_creator(tag):
+                creator = self.places.known_creator(creator)
+            ruling = table.rule(Asked(tag, vr, creator, tuple(step for step, _ in way.steps), sop_class))
+            told = () if ruling is None else ruling.actions
+            return [_promised(TagAt(tag), action, ruling.label if ruling else "", table=True) for action in told]
+
+        return promises
 
     def _options(self) -> Iterator[Promise]:
         """Yield what options promise of single elements; rules that name them go before."""
@@ -90,9 +131,9 @@ class Plan:
 
     def nowhere(self, encodings: tuple[str, ...]) -> Memory:
         """Return a memory of nobody: nothing is drawn from it."""
-        return Memory(Surroundings(encodings, lambda purpose: 0, date.min))
+        return Memory(Surroundings(encodings, None, date.min))
 
-    def memory(self, encodings: tuple[str, ...], owner: object, draw: Callable[[str], int], today: date) -> Memory:
+    def memory(self, encodings: tuple[str, ...], owner: object, draw: Draw, today: date) -> Memory:
         """Return what is remembered of values in one character set, of one person, at one day."""
         key = encodings, owner, today
         known = self._memories.get(key)
@@ -104,13 +145,18 @@ class Plan:
 
 
 def _promise(rule: Rule) -> Promise:
-    spec = ACTIONS[rule.action.key]
+    return _promised(rule.selector, rule.action, rule.label)
+
+
+def _promised(selector: Selector, action: Action, label: str, *, table: bool = False) -> Promise:
+    spec = ACTIONS[action.key]
     return Promise(
-        rule.selector,
-        spec.promised(rule.action),
-        spec.texts(rule.action),
-        f"{rule.label} {rule.action.key}",
+        selector,
+        spec.promised(action),
+        spec.texts(action),
+        f"{label} {action.key}",
         keeps=spec.keeps,
+        table=table,
     )
 
 
@@ -142,8 +188,30 @@ def open_file(data: bytes, section: DicomSection, also: tuple[Selector, ...] = (
     Malformed, Odd, Cut
         As ``part10.read``.
     """
-    places = plan_of(section, also).places
+    plan = plan_of(section, also)
+    places = plan.places
+    parts = part10.read(data, places.meta, places.top, total)
+    if section.table is None:
+        return parts
+    sop_class = _class_of(parts)
+    if sop_class == places.sop_class:
+        return parts
+    places = plan.turn_to(sop_class)
     return part10.read(data, places.meta, places.top, total)
+
+
+def _class_of(parts: Parts) -> str:
+    """Return the SOPClassUID of a top level, empty where it has none; what is no UID decides on nothing."""
+    level = parts.body
+    one = next((one for one in level.found if one.want.tag == SOP_CLASS_UID and one.items is None), None)
+    text = "" if one is None else parts.body_src[one.value : one.end].decode("ascii", "replace").strip("\0 ")
+    return "" if legal.problem(text, "UI") else text
+
+
+def _places_of(parts: Parts) -> Places:
+    place = parts.body.place
+    assert isinstance(place, RulePlace)  # noqa: S101 -- walked for a section
+    return place.plan
 
 
 @dataclass(slots=True)
@@ -205,15 +273,15 @@ def _media_class(parts: Parts) -> str:
     return next((parts.src[one.value : one.end].decode("ascii", "replace").strip("\0 ") for one in found), "")
 
 
-def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner: object, today: date) -> Edited:
+def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date) -> Edited:
     """Carry out a section on a walked file.
 
     Parameters
     ----------
-    draw : callable
-        The stream of the person at hand.
+    draw : Draw
+        Of the person at hand.
     owner : hashable
-        What the stream is known by: key and person.
+        What it is known by: key and person.
 
     Raises
     ------
@@ -223,7 +291,9 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         More of the file is needed.
     """
     plan = plan_of(section)
-    done = Edits(plan.places, parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today))
+    done = Edits(
+        _places_of(parts), parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today)
+    )
     done.run(parts.src, parts.meta)
     cleaned, blanks = _frames(parts, done.body.splices)
     encodings = values.encodings_of(parts.body.charset)
@@ -271,7 +341,8 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     Unfit
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
-    plan_of(edited.section).checker.check(span_of(edited.parts), data, told, len(data) + behind)
+    checker = plan_of(edited.section).checker_of(_places_of(edited.parts).sop_class)
+    checker.check(span_of(edited.parts), data, told, len(data) + behind)
 
 
 def span_of(parts: Parts) -> Span:
@@ -283,7 +354,7 @@ def span_of(parts: Parts) -> Span:
 def shown(parts: Parts, section: DicomSection, selector: Selector) -> Iterator[tuple[str, str]]:
     """Yield place and text of the elements that a selector of the section points at, as a person reads them."""
     plan = plan_of(section)
-    edits = Edits(plan.places, parts.body_src, parts.body, plan.nowhere)
+    edits = Edits(_places_of(parts), parts.body_src, parts.body, plan.nowhere)
     yield from edits.shown(selector, parts.src, parts.meta)
 
 

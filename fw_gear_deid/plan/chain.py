@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -13,7 +12,7 @@ from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.actions.unreadable import instead, told, way_of
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.wire import header
-from fw_gear_deid.model.action import Action, At, Emptied, Gone, Texts
+from fw_gear_deid.model.action import Action, At, Draw, Emptied, Gone, Texts
 from fw_gear_deid.model.action import Result as Made
 from fw_gear_deid.model.dictionary import BINARY_VRS, CHARSET_VRS, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit, Unreadable
@@ -93,17 +92,22 @@ class Surroundings:
     ----------
     encodings : tuple of str
         Text codecs of the data set.
-    draw : callable
-        Of the person at hand.
+    draw : Draw or None
+        Of the person at hand; None where nothing is drawn.
     today : date
     file : File
         The one at hand; results that depend on it are not remembered.
     """
 
     encodings: tuple[str, ...]
-    draw: Callable[[str], int]
+    draw: Draw | None
     today: date
     file: File | None = None
+
+    def at(self, vr: str, rank: int) -> At:
+        """Return the surroundings of a value before a step."""
+        assert self.draw is not None  # noqa: S101 -- actions run where somebody is at hand
+        return At(vr, self.draw, self.today, lambda name: self.here.read(name, rank))
 
     @property
     def here(self) -> File:
@@ -214,8 +218,8 @@ class Chain:
             if vr not in CHARSET_VRS or self.value is None:
                 raise
             texts = values.as_bytes(self.value, vr)
-        world = self._world
-        return texts, action(texts, At(vr, world.draw, world.today, lambda name: world.here.read(name, step.rank)))
+        vr = self._act.kind if step.general else vr
+        return texts, action(texts, self._world.at(vr, step.rank))
 
     def _create(self, step: Step, rule: Rule, action: Action) -> None:
         act = self._act
@@ -246,7 +250,7 @@ class Chain:
             self._put_raw(step, "UI", kept.uid(raw) or raw, "replace-with")
 
     def _hashed(self, texts: tuple[str, ...]) -> tuple[str, ...]:
-        result = self._act.place.plan.section.uid(texts, _NOWHERE)
+        result = self._act.place.plan.section.uid(texts, self._world.at("UI", Rank.NEVER))
         return () if isinstance(result, Gone) else result
 
     def _little(self) -> bool:
@@ -311,9 +315,6 @@ class Chain:
 
 def _is_flat(step: Step) -> bool:
     return step.rule is not None and isinstance(step.rule.selector, RegexAt)
-
-
-_NOWHERE = At("UI", lambda purpose: 0, date.min, lambda name: "")
 
 
 class Memory:

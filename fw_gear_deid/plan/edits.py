@@ -28,6 +28,7 @@ from fw_gear_deid.plan.places import (
     SOP_INSTANCE_UID,
     STUDY_DATE,
     Act,
+    Beside,
     Places,
     Rank,
     RulePlace,
@@ -304,9 +305,23 @@ class Edits:
             return act
         tag = act.tag
         spared = is_private(tag) and self._spared(level, tag)
-        listed = tag in self._listed.get(id(level), ())
-        creator = "" if is_private_creator(tag) else level.creator_of(tag)
-        return act.place.settled(tag, act.vr, act.wire, creator, spared=spared, listed=listed)
+        beside = Beside(spared, tag in self._listed.get(id(level), ()))
+        if is_private_creator(tag):
+            return self._creator(level, act, beside)
+        return act.place.settled(tag, act.vr, act.wire, level.creator_of(tag), beside)
+
+    def _creator(self, level: Level, act: Act, beside: Beside) -> Act:
+        """Return a private creator with its steps; a table takes it away where nothing of its block stays."""
+        place, tag = act.place, act.tag
+        known = self._places.known_creator(level.creators.get(tag, "")) if self._places.general else ""
+        found = place.settled(tag, act.vr, act.wire, known, beside)
+        if not any(step.removes and step.rank >= Rank.TABLE for step in found.steps):
+            return found
+        block = tag & 0xFFFF0000 | (tag & 0xFF) << 8
+        inside = (self._act(level, one) for one in level.found if one.want.tag & 0xFFFFFF00 == block)
+        stays = any(not any(step.removes for step in one.steps) for one in inside)
+        stays = stays or (level is self._top and self._growth is not None and tag in self._growth.revived)
+        return place.settled(tag, act.vr, act.wire, known, beside._replace(used=stays))
 
     def _spared(self, level: Level, tag: int) -> bool:
         """Tell whether remove-private-tags leaves an element: a rule names it by its creator.
@@ -344,7 +359,7 @@ class Edits:
             if gone or not tag & 0xFFFF:
                 continue
             creator = "" if is_private_creator(tag) else level.creator_of(tag)
-            ruled = any(place.points(rule.selector, tag, creator) for rule in self._places.candidates(tag))
+            ruled = place.names(tag, one.want.vr, creator or level.creators.get(tag, ""))
             if inside:
                 listed.add(tag)
             if is_private(tag) and (ruled or inside):
@@ -411,7 +426,7 @@ class Edits:
             return header(act.tag, "LO", act.place.encoding, len(value)) + value
         if new.items is None:
             return self._inserted(level, act, self._memory(level), out)
-        later = [step for step in act.steps if step.rank > rank and step.rule is not None]
+        later = [step for step in act.steps if step.rank > rank and step.rule is not None and not step.general]
         if any(step.rule is not None and step.rule.action.key != "keep" for step in later):
             raise Unfit(f"{rule.label} {rule.action.key}: a later rule speaks of the sequence that this one makes")
         self.matched |= {step.rule.index for step in later if step.rule is not None}

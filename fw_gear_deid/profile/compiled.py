@@ -12,6 +12,7 @@ from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
+from fw_gear_deid.model.ruling import Table
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.text.problems import Problem
 
@@ -118,6 +119,8 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+    table: Table | None = None
+    """Asked of what neither place entries nor class entries reach."""
     accept: frozenset[str] = frozenset()
     """Risks whose files may leave as they are: words of ``standard/risks``."""
     claims: frozenset[str] | None = None
@@ -250,6 +253,8 @@ class Profile:
         Risks that the profile leaves.
     flywheel : FlywheelSection, optional
         Without one, no metadata of a platform's containers travels.
+    keyed : str
+        The first word in it that only a secret key makes safe, with its line; empty when there is none.
     """
 
     name: str
@@ -261,6 +266,7 @@ class Profile:
     others: tuple[FieldSection, ...]
     warnings: tuple[Problem, ...]
     flywheel: FlywheelSection | None = None
+    keyed: str = ""
 
     def nameless(self) -> Profile:
         """Return the same without the names that it gives to files."""

@@ -19,7 +19,7 @@ from fw_gear_deid.profile.compiled import (
     Rule,
     ZipSection,
 )
-from fw_gear_deid.profile.language import requires, schema
+from fw_gear_deid.profile.language import ranges, requires, schema
 from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
@@ -77,6 +77,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     if not isinstance(root, Mapping) or not root.entries:
         problems.error(root.line, root.column, "", "the profile is empty: write sections such as 'dicom:'")
         return None
+    written, root = root, ranges.spread(root, problems)
     sections: dict[str, Section] = {}
     name = ""
     for key, node in root.entries:
@@ -85,7 +86,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
             if section is not None:
                 sections[key.text] = section
         elif key.text in schema.TOP:
-            Section(key.text, root, file, problems).check(node, schema.TOP[key.text], key.text)
+            Section(key.text, root, file, problems).check_value(key, node, schema.TOP[key.text], key.text)
             if key.text == "name":
                 name = node.text if isinstance(node, Scalar) else ""
         else:
@@ -110,7 +111,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     flywheel = parse_flywheel(root, sections.get("dicom"), dicom, file, problems)
     if lint_too:
         lint.warn(sections, problems)
-        requires.warn(root, template, problems)
+        requires.warn(written, template, problems)
     return Profile(
         name=name or file,
         file=file,
@@ -121,6 +122,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
         others=others,
         warnings=problems.all(),
         flywheel=flywheel,
+        keyed=requires.keyed(written),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model import limits
-from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, SHIFTED
+from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -34,6 +34,7 @@ from fw_gear_deid.verify.shapes import (
     inflate,
     is_moment,
     is_uid,
+    keeps_uid,
     only_uid,
     stands,
     stands_still,
@@ -59,7 +60,7 @@ from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
 _PIXEL_DATA = 0x7FE00010
-_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX = 50_000, 10_000, 20_000
+_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX, _LATE_MAX = 50_000, 10_000, 20_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
@@ -126,12 +127,12 @@ class Checker:
 
     def inside(self, spot: Spot, tag: int, index: int, form: Form) -> Spot:
         """Return the place inside an item: one for all where no rule goes by a path."""
-        if not self.promises.by_path:
+        if not self.promises.by_path and not self.promises.by_way:
             known = self._inside.get(form)
             if known is None:
                 known = self._inside[form] = Spot(Way(((0, 0),)), form)
             return known
-        key = tag, index, form
+        key = tag, index if self.promises.by_path else 0, form
         known = spot.below.get(key)
         if known is None:
             self._places += 1
@@ -300,9 +301,14 @@ class _Check:
     def _look_back(self, state: State) -> None:
         """Ask of what stood before its creator."""
         for tag in state.early:
-            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag))
+            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag), "UN")
             if promise in _EARLY:
                 raise self._broken(promise, tag, state)
+        state.ended = True
+        for pos, value, stop, tag, must in state.waiting:
+            self._ask(pos, value, stop, tag, must, state)
+        for count, tag, must in state.counts:
+            self._ask_items(count, tag, must, state)
 
     def _take(self, tag: int, raw: bytes, must: Must, *, meta: bool) -> None:
         if meta and must.promise is None and tag != _MEDIA:  # which is compared
@@ -391,7 +397,7 @@ class _Check:
         hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in PIXELS)
         if is_private(tag) and promises.by_creator:
             return Must(vr, wire, None, late=True, hides=hides, sealed=False)
-        promise = None if spared else promises.at(spot.way, tag, "")
+        promise = None if spared else promises.at(spot.way, tag, "", vr)
         if tag == _PADDING and promise is None:
             raise fails(f"{format_tag(tag)} is not gone")
         sealed = public_vr(tag) == "SQ" and vr != "SQ"
@@ -510,14 +516,36 @@ class _Check:
         promise, vr = must.promise, must.vr
         if must.late:
             creator = state.creator_of(tag)
-            promise = self._checker.promises.at(state.spot.way, tag, creator)
+            key = tag, creator, vr
+            if key in state.spot.late:
+                promise = state.spot.late[key]
+            else:
+                if len(state.spot.late) >= _LATE_MAX:
+                    state.spot.late.clear()
+                promise = self._checker.promises.at(state.spot.way, tag, creator, vr)
+                state.spot.late[key] = promise
             if vr == "UN":
                 vr = private_vr(tag, creator) or "UN"
         return promise, vr
 
+    def _waits(self, tag: int, must: Must, state: State) -> bool:
+        """Tell whether what is asked of an element may go by a creator that stands behind it."""
+        if state.ended or not must.late or not self._checker.promises.general:
+            return False
+        if is_private_creator(tag):
+            return self._checker.promises.by_way  # a table lets it stay for the sake of its block
+        block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+        state.used.add(block)
+        return block not in state.creators
+
     def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: State) -> None:
+        if self._waits(tag, must, state):
+            state.waiting.append((pos, value, stop, tag, must))
+            return
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
+            return
+        if promise.table and is_private_creator(tag) and tag in state.used:
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
@@ -538,7 +566,7 @@ class _Check:
             if before != now and vr in FORMS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return
-        if before.strip(b"\0 ") and before == now:
+        if before.strip(b"\0 ") and (keeps_uid(before, now) if promise.kind == RENAMED else before == now):
             raise self._broken(promise, tag, state)
         if vr == "UI" and not all(map(is_uid, now.split(b"\\"))):
             raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
@@ -555,6 +583,9 @@ class _Check:
         return self._was[start + (12 if spot.form.explicit and code in LONG_CODES else 8) : end]
 
     def _ask_items(self, count: int, tag: int, must: Must, state: State) -> None:
+        if self._waits(tag, must, state):
+            state.counts.append((count, tag, must))
+            return
         promise, _ = self._held(tag, must, state)
         if promise is None or promise is UNNAMED or self._is_early(promise, tag, state):
             return  # a sequence may hold what is named: whatever is in it has been asked for

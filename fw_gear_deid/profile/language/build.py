@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from fw_gear_deid.actions import SPECS, TABLE, Keep, hashuid
+from fw_gear_deid.actions import SPECS, TABLE, HashUid, Keep, hashuid
 from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.selectors import AnySelector
-from fw_gear_deid.profile.language import schema
-from fw_gear_deid.profile.language.given import FromEntry
+from fw_gear_deid.profile.language import requires, schema
+from fw_gear_deid.profile.language.given import FromEntry, is_keyed
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import did_you_mean
@@ -60,7 +60,8 @@ def _not_true(spec: Spec, key: str, value: Node) -> str:
         return f"must be true without quotes: '{key}: true'"
     if isinstance(value, Scalar) and value.kind == "str" and _NUMBER.fullmatch(value.text) and "int" in spec.not_true:
         return spec.not_true["int"]
-    return spec.not_true.get(value.kind, "must be true; take the entry out to not do it")
+    wanted = "must be true or keyed" if spec.keyed else "must be true"
+    return spec.not_true.get(value.kind, f"{wanted}; take the entry out to not do it")
 
 
 def parse_action(
@@ -94,7 +95,8 @@ def parse_action(
     for option, node in item.entries:
         if option.text in schema.ACTIONS[key]:
             section.check(node, schema.ACTIONS[key][option.text], f"{where}.{option.text}")
-    if spec.alone and not (isinstance(value, Scalar) and value.kind == "bool" and value.truth):
+    is_true = isinstance(value, Scalar) and value.kind == "bool" and value.truth
+    if spec.alone and not is_true and not (spec.keyed and is_keyed(value)):
         section.problems.error(value.line, value.column, f"{where}.{key}", _not_true(spec, key, value))
         return None
     if spec.build is None:
@@ -110,7 +112,9 @@ def parse_action(
 
 
 def hashuid_of(section: Section) -> Action:
-    """Return the ``hashuid`` of a section, for UIDs that no entry names."""
+    """Return the ``hashuid`` of a section, for UIDs that no entry names: by the key where anything in it is."""
+    if requires.keyed(section.options):
+        return HashUid(keyed=True)
     spec = hashuid.SPEC
     assert spec.build is not None  # noqa: S101 -- this version has it
     given = FromEntry(spec, section, section.options, section.key, spec.key)

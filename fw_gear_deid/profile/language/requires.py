@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fw_gear_deid.actions import unreadable
+from fw_gear_deid.actions.spec import KEYED
 from fw_gear_deid.profile.language import schema
+from fw_gear_deid.profile.language.given import is_keyed
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems
@@ -33,19 +35,29 @@ def check(section: Section, entry: Mapping, where: str) -> None:
 def warn(root: Node, template: Template, problems: Problems) -> None:
     """Warn of a word that only this program knows in a profile that others would carry out."""
     ours = [(line, column, spell(name)) for name, line, column in names_in(template) if name in PSEUDONYMS]
-    ours += [(key.line, key.column, key.text) for key in _keys(root) if key.text in _WORDS]
+    ours += [(key.line, key.column, key.text) for key, _ in _pairs(root) if key.text in _WORDS]
+    ours += [(key.line, key.column, f"{key.text}: {KEYED}") for key in _keyed(root)]
     if ours and not _stands_in(root):
         line, column, word = min(ours)
         told = f"{word} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
         problems.warn(line, column, "", told)
 
 
-def _keys(node: Node) -> list[Scalar]:
+def keyed(root: Node) -> str:
+    """Return the first word that nothing but a secret key makes safe, with its line; empty when there is none."""
+    return next((f"{key.text}: {KEYED} (line {key.line})" for key in _keyed(root)), "")
+
+
+def _keyed(root: Node) -> list[Scalar]:
+    return [key for key, value in _pairs(root) if key.text in schema.KEYED and is_keyed(value)]
+
+
+def _pairs(node: Node) -> list[tuple[Scalar, Node]]:
     match node:
         case Mapping():
-            return [found for key, value in node.entries for found in (key, *_keys(value))]
+            return [found for key, value in node.entries for found in ((key, value), *_pairs(value))]
         case Listing():
-            return [found for item in node.items for found in _keys(item)]
+            return [found for item in node.items for found in _pairs(item)]
         case _:
             return []
 

@@ -52,11 +52,14 @@ class Section:
                 hint = outer or did_you_mean(option.text, known)
                 self.problems.error(option.line, option.column, self.key, f"unknown option {option.text!r}{hint}")
                 continue
-            good = self.check(value, known[option.text], f"{self.key}.{option.text}")
-            declared = schema.OPTIONS.get(option.text)
-            wrong = declared.problem(value.text) if good and declared and isinstance(value, Scalar) else ""
-            if wrong:
-                self.problems.error(value.line, value.column, f"{self.key}.{option.text}", wrong)
+            self.check_value(option, value, known[option.text], f"{self.key}.{option.text}")
+
+    def check_value(self, option: Scalar, value: Node, expected: str, where: str) -> None:
+        """Complain about the value of an option that is of the wrong type, or that it cannot have."""
+        good, declared = self.check(value, expected, where), schema.OPTIONS.get(option.text)
+        wrong = declared.problem(value.text) if good and declared and isinstance(value, Scalar) else ""
+        if wrong:
+            self.problems.error(value.line, value.column, where, wrong)
 
     def check(self, node: Node, expected: str, where: str) -> bool:
         """Complain about a node of the wrong type; return whether it is right."""

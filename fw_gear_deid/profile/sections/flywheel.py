@@ -84,7 +84,7 @@ def _check_keys(section: Section) -> None:
             hint = hint or did_you_mean(key.text, schema.FLYWHEEL)
             section.problems.error(key.line, key.column, section.key, f"unknown key {key.text!r}{hint}")
         else:
-            section.check(value, schema.FLYWHEEL[key.text], f"flywheel.{key.text}")
+            section.check_value(key, value, schema.FLYWHEEL[key.text], f"flywheel.{key.text}")
 
 
 def _level(
