@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fw_gear_deid import __version__
-from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.level import Found, Level
 from fw_gear_deid.formats.dicom.wire import ITEM_HEADS, Encoding, header, item_header
 from fw_gear_deid.model.dictionary import format_tag, keyword_of
-from fw_gear_deid.model.errors import Unreadable
 from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.plan.edits import Out, Splice
 from fw_gear_deid.plan.places import Rank
@@ -21,13 +19,14 @@ from fw_gear_deid.standard.marks import (
     PURPOSE,
     REMOVED,
     SCHEME,
-    TAGS,
     TIMES,
     Marks,
 )
 
 _CODE_VALUE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
 _MANUFACTURER, _MODEL, _VERSIONS, _DESCRIPTION, _PURPOSES = 0x00080070, 0x00081090, 0x00181020, 0x0018A003, 0x0040A170
+_HEADER = 8  # bytes of an item's
+MODEL = "fw-gear-deid"
 _UNDEFINED = b"\xff\xff\xff\xff"
 Values = Mapping[int, tuple[bytes, str]]
 """Tag of the top level → value bytes and VR."""
@@ -43,7 +42,7 @@ def item_of(encoding: Encoding, profile: str) -> bytes:
     """
     told = {
         _MANUFACTURER: ("LO", "Flywheel"),
-        _MODEL: ("LO", "fw-gear-deid"),
+        _MODEL: ("LO", MODEL),
         _VERSIONS: ("LO", __version__),
         _DESCRIPTION: ("ST", profile),
     }
@@ -51,6 +50,12 @@ def item_of(encoding: Encoding, profile: str) -> bytes:
     code = _code(*PURPOSE, encoding)
     content += header(_PURPOSES, "SQ", encoding, len(code)) + code
     return item_header(encoding, len(content)) + content
+
+
+def own_items(encoding: Encoding, marks: Marks, profile: str) -> frozenset[bytes]:
+    """Return the items that this program writes, without their headers."""
+    items = [item_of(encoding, profile), *(_code(code, MEANINGS[code], encoding) for code in marks.codes)]
+    return frozenset(item[_HEADER:] for item in items)
 
 
 def _code(value: str, meaning: str, encoding: Encoding) -> bytes:
@@ -105,17 +110,12 @@ class Marking:
         self._whole(tag, vr, text.encode() + b" " * (len(text) % 2) if text else None, text)
 
     def _method(self, method: str) -> None:
-        """Add to DeidentificationMethod, unless it ends so already; what cannot be read of it goes."""
-        codecs = values.encodings_of(self._level.charset)
-        raw, vr = self._after.get(METHOD, (b"", "LO"))
-        try:
-            texts = [text for text in values.decode(raw, vr, codecs, little=self._encoding.little) if text]
-        except Unreadable:
-            texts = []
-        if texts[-1:] != [method]:
-            texts.append(method)
-        raw = values.encode(tuple(texts), "LO", codecs, little=self._encoding.little)
-        self._whole(METHOD, "LO", raw, "\\".join(texts))
+        """Add to DeidentificationMethod, unless it ends so already."""
+        raw = self._after.get(METHOD, (b"", ""))[0].rstrip(b"\0 ")
+        own = method.encode()
+        if raw != own and not raw.endswith(b"\\" + own):
+            raw = raw + b"\\" + own if raw else own
+        self._whole(METHOD, "LO", raw + b" " * (len(raw) % 2), method)
 
     # -- splices -----------------------------------------------------------------------------------------
 
@@ -135,7 +135,9 @@ class Marking:
         else:
             self._out.splices.append((found.start, found.end, new))
         if found is not None or new:
-            before = "" if found is None else "<items>" if found.items is not None else f"<{found.end - found.value} bytes>"
+            before = (
+                "" if found is None else "<items>" if found.items is not None else f"<{found.end - found.value} bytes>"
+            )
             self._row(tag, vr, before, after)
 
     def _row(self, tag: int, vr: str, before: str, after: str) -> None:
@@ -147,7 +149,11 @@ class Marking:
         """Take back what the section made of an element, and in it."""
         out, path = self._out, format_tag(tag)
         if found is None:
-            out.splices[:] = [one for one in out.splices if not (one[0] == one[1] and self._tag_of(one[2]) == tag and self._is_top(one))]
+            out.splices[:] = [
+                one
+                for one in out.splices
+                if not (one[0] == one[1] and self._tag_of(one[2]) == tag and self._is_top(one))
+            ]
         else:
             out.splices[:] = [one for one in out.splices if not self._is_in(one, found)]
         out.rows[:] = [row for row in out.rows if not (row[3].path == path or row[3].path.startswith(f"{path}["))]
@@ -187,9 +193,7 @@ class Marking:
     def _equipment(self, item: bytes) -> None:
         """Add an item to ContributingEquipmentSequence, or make it of that item alone."""
         found = self._found(EQUIPMENT)
-        whole = found is not None and any(
-            one[0] == found.start and one[1] == found.end for one in self._out.splices
-        )
+        whole = found is not None and any(one[0] == found.start and one[1] == found.end for one in self._out.splices)
         if found is None or found.items is None or whole or not found.items:
             self._whole(EQUIPMENT, "SQ", item, "<1 items>")
             return

@@ -63,10 +63,13 @@ class General(NamedTuple):
     creators : frozenset of str
         Private creators that the profile names: entries for a VR leave them.
     table : callable, optional
+    marks : frozenset of int
+        Tags of the top level that say what was done: what a rule made of them is not the last word.
     """
 
     creators: frozenset[str]
     table: Table | None = None
+    marks: frozenset[int] = frozenset()
 
 
 _ANYTHING = RegexAt(Pattern("."), Pattern("."))
@@ -145,6 +148,7 @@ class Promises:
         table = None if general is None else general.table
         self._table = table
         self._known = frozenset() if general is None else general.creators
+        self._marks = frozenset() if general is None else general.marks
         self._by_vr: dict[str, Promise] = {}
         for promise in promises:
             for vr in promise.selector.vrs if isinstance(promise.selector, VrAt) else ():
@@ -184,6 +188,8 @@ class Promises:
         vr : str
             As it stands on the wire, the dictionary's where that does not tell.
         """
+        if tag in self._marks and way.top:
+            return None
         if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
             return PRIVATE
         own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
