@@ -183,6 +183,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling)
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
+    ctx.notes.take(edited.edits)
     at = At("text", ctx.draw(person), ctx.today, lambda name: "")
     if section.filenames:
         written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
@@ -330,6 +331,7 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
     follow = ctx.follow if ctx.entities is not None else None
     edited = document.edit(data, section, at, follow, rows_of(section, ctx))
+    ctx.notes.take(edited.edits)
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)

@@ -18,7 +18,6 @@ from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
 from fw_gear_deid.deid.names import NoTemplate
-from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.sort import for_members, sort
 from fw_gear_deid.formats.archive import Member, open_archive, zips
 from fw_gear_deid.formats.archive.content import Content, Packed
@@ -172,7 +171,7 @@ def make_share(source: Path, name: str, ctx: Context, out: Path, share: int, sha
 
 def _record(member: Member, ctx: Context, target: zips.Target) -> Record:
     """Make one member, as ``archive.made`` and ``archive`` do."""
-    own = replace(ctx, notes=Notes(collect=ctx.notes.collect), watch=Watch())
+    own = replace(ctx, notes=ctx.notes.fresh(), watch=Watch())
 
     def record(**more: Any) -> Record:
         return Record(met=tuple(own.watch.met), holds=frozenset(own.watch.holds), ids=tuple(own.notes.ids), **more)

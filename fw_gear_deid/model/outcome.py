@@ -80,8 +80,10 @@ class Edit:
 IDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber")
 """What the table of old and new ids is about."""
 ID_COLUMNS = (*IDS, *(f"new.{keyword}" for keyword in IDS))
+UID_COLUMNS = ("id_old", "id_new")
+"""Of the map of UIDs."""
 Ids = tuple[str, ...]
-"""A row of that table: texts in the order of ``ID_COLUMNS``."""
+"""A row of one of these tables: texts in the order of its columns."""
 
 
 @frozen

@@ -218,8 +218,8 @@ class Chain:
             if vr not in CHARSET_VRS or self.value is None:
                 raise
             texts = values.as_bytes(self.value, vr)
-        vr = self._act.kind if step.general else vr
-        return texts, action(texts, self._world.at(vr, step.rank))
+        at = self._world.at(self._act.kind if step.general else vr, step.rank)
+        return texts, action(texts, at)
 
     def _create(self, step: Step, rule: Rule, action: Action) -> None:
         act = self._act

@@ -61,13 +61,13 @@ def _reached(selector: Selector) -> tuple[Row, ...]:
             return tuple(row for row in tables.rows() if _matches(selector, row))
         case _:  # for VRs
             vrs = getattr(selector, "vrs", ())
-            return tuple(row for row in tables.rows() if not row.keyword or public_vr(int(row.mask, 16)) in vrs)
+            return tuple(row for row in tables.rows() if "x" in row.mask or not row.mask or public_vr(int(row.mask, 16)) in vrs)
 
 
 def _matches(selector: RegexAt, row: Row) -> bool:
-    if not row.keyword:
+    if not row.mask or "x" in row.mask:
         return True  # curves, overlays, private ones
-    keywords = (row.keyword, f"{_BELOW}{row.keyword}")
+    keywords = (row.keyword, f"{_BELOW}{row.keyword}") if row.keyword else ()
     tags = (row.mask.lower(), f"{_ANY}{row.mask.lower()}")
     try:
         return any(map(selector.pattern.match, keywords)) or any(map(selector.hex_pattern.match, tags))

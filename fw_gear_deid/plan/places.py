@@ -454,11 +454,11 @@ class Places:
         self.meta_inserts = tuple(
             sorted({tag for tag in inserted if tag >> 16 == 2} | {META_LENGTH, MEDIA_INSTANCE_UID, *SIGNED})
         )
+        marked = frozenset() if section.claims is None else frozenset(marks.TAGS)
+        self.inserts = tuple(sorted({*self.inserts, *marked}))
         asked = {SOP_CLASS_UID} if section.table is not None else set()
         dates = {BIRTH_DATE, STUDY_DATE} if section.age else set()
-        marked = set() if section.claims is None else set(marks.TAGS)
-        self.inserts = tuple(sorted({*self.inserts, *marked}))
-        self.watched = watched | risks.tags() | {SOP_INSTANCE_UID} | asked | dates | marked
+        self.watched = watched | risks.tags() | marked | {SOP_INSTANCE_UID} | asked | dates
         self.meta = RulePlace(self, EXPLICIT_LITTLE, top=True, meta=True)
         self._top: dict[Encoding, RulePlace] = {}
         self._inside: dict[Encoding, RulePlace] = {}
