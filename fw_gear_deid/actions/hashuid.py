@@ -56,6 +56,8 @@ class HashUid:
     salt: str = ""
     key: str = "hashuid"
     keyed: bool = False
+    spares: bool = False
+    """What PS3.6 registers stays: the action is for all UIDs, and most of these are classes and syntaxes."""
 
     def __call__(self, texts: Texts, at: At) -> Texts:
         """Return one UID per value; an empty one stays empty.
@@ -65,7 +67,10 @@ class HashUid:
         if self.keyed:
             return tuple(_sealed(text, at) if text.strip("\0 ") else text for text in texts)
         make = self._mangled if at.vr in _ANY_TEXT else self.uid
-        return tuple(make(text) if text.strip("\0 ") else text for text in texts)
+        return tuple(text if self._stays(text) else make(text) for text in texts)
+
+    def _stays(self, text: str) -> bool:
+        return not text.strip("\0 ") or (self.spares and is_registered(text))
 
     def uid(self, text: str) -> str:
         """Return the UID that takes the place of a text."""
@@ -175,7 +180,7 @@ def _warns(action: Action, kind: str | None, settled: bool) -> str:
 
 
 def _sure(action: Action) -> str:
-    return RENAMED if isinstance(action, HashUid) and action.keyed else ""
+    return RENAMED if isinstance(action, HashUid) and (action.keyed or action.spares) else ""
 
 
 SPEC = Spec(

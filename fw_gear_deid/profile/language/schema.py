@@ -37,6 +37,8 @@ LEVEL = {
 } | {"all": "bool", "include-info-header": "bool", "separator": "str"}
 
 ACTIONS = {name: {option: found.kind for option, found in spec.own.items()} for name, spec in actions.SPECS.items()}
+ADDRESSES = frozenset({"name", "regex", "vr"})
+"""Keys of an entry that say which fields it is for: one of them."""
 BOOLEAN_ACTIONS = frozenset(name for name, spec in actions.SPECS.items() if spec.alone)
 KEYED = frozenset(name for name, spec in actions.SPECS.items() if spec.keyed)
 """Actions that take the word ``keyed``."""
