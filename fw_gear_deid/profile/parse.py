@@ -203,7 +203,7 @@ def _dicom(section: Section) -> DicomSection:
     entries = parse_entries(section)
     problems, node = section.problems, section.options
     fields = node.get("fields")
-    listed = isinstance(fields, Listing) and bool(fields.items)
+    listed = isinstance(fields, Listing) and bool(fields.items) and not requires.is_all(fields)
     units = section.text("patient-age-units", "")
     if units not in ("", "D", "M", "Y"):
         section.complain("patient-age-units", "not an age unit; write D, M or Y")
@@ -309,7 +309,10 @@ def _zip(section: Section) -> ZipSection:
 
 
 def _filename(section: Section) -> FilenameSection:
-    if section.options.get("fields") is not None:
+    fields = section.options.get("fields")
+    if requires.is_all(fields):
+        parse_entries(section)
+    elif fields is not None:
         section.complain("fields", "this section renames only; list fields in the section of their file type")
     filenames = parse_filenames(section, "filenames", elements=False)
     if not filenames and not section.problems.fatal:
