@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fw_gear_deid"
 ROOMS = {
     "model": set(),
-    "standard": {"model"},
+    "standard": {"actions", "model"},
     "actions": {"model"},
     "profile": {"formats", "actions", "standard", "model"},
     "formats": {"model"},

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import CARRIED
 from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE
 from fw_gear_deid.model.dictionary import format_tag, keyword_of, public_vr
@@ -113,7 +113,7 @@ def deed_of(steps: Iterable[Step]) -> str:
 def _by_action(step: Step, before: str) -> str:
     assert step.rule is not None  # noqa: S101 -- asked for rules
     action = step.rule.action
-    spec = ACTIONS[action.key]
+    spec = CARRIED[action.key]
     keyed = bool(getattr(action, "keyed", False))
     if spec.keeps:
         return KEPT if before == STAYS else before

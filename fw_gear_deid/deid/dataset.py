@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import CARRIED
 from fw_gear_deid.deid import marking
 from fw_gear_deid.deid.marking import NOTHING_TOLD, Telling
 from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
@@ -107,24 +107,29 @@ class Plan:
                 stay=self.places.named_private if self.section.remove_private else None,
                 unnamed=ESSENTIAL if self.section.remove_undefined else None,
                 meta=META_STAYS | SIGNED.keys(),
-                general=General(
-                    self.section.creators,
-                    None if self.section.table is None else self._of_table(sop_class),
-                    frozenset() if self.section.claims is None else frozenset(marks.TAGS),
-                ),
+                general=self._general(sop_class),
             )
             known = self._checkers[sop_class] = Checker(told, self.section.creators)
         return known
 
+    def _general(self, sop_class: str) -> General:
+        table = self.section.table
+        return General(
+            self.section.creators,
+            None if table is None else self._of_table(sop_class),
+            {} if table is None else table.mates,
+            frozenset() if self.section.claims is None else frozenset(marks.TAGS),
+        )
+
     def _of_table(self, sop_class: str) -> Table:
         """Return what asks the table of the section for promises."""
 
-        def promises(way: Spot, tag: int, vr: str, creator: str) -> list[Promise]:
+        def promises(way: Spot, tag: int, vr: str, creator: str, whole: bool) -> list[Promise]:
             table = self.section.table
             assert table is not None  # noqa: S101 -- asked where there is one
             if is_private_creator(tag):
                 creator = self.places.known_creator(creator)
-            ruling = table.rule(Asked(tag, vr, creator, tuple(step for step, _ in way.steps), sop_class))
+            ruling = table.rule(Asked(tag, vr, creator, tuple(step for step, _ in way.steps), sop_class, whole))
             told = () if ruling is None else ruling.actions
             return [_promised(TagAt(tag), action, ruling.label if ruling else "", table=True) for action in told]
 
@@ -164,7 +169,7 @@ def _promise(rule: Rule) -> Promise:
 
 
 def _promised(selector: Selector, action: Action, label: str, *, table: bool = False) -> Promise:
-    spec = ACTIONS[action.key]
+    spec = CARRIED[action.key]
     return Promise(
         selector,
         spec.promised(action),

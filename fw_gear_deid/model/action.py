@@ -58,6 +58,16 @@ class Draw(Protocol):
         """Return 32 bytes that belong to the key, the kind and the text: equal texts are sealed alike everywhere."""
         ...
 
+    def pseudonym(self) -> str:
+        """Return what ``{{ subject.pseudonym }}`` is for the person.
+
+        Raises
+        ------
+        Unfit
+            There is no person.
+        """
+        ...
+
 
 def _nothing_known(text: str) -> str:
     raise Unfit("what is known of the patient here is not at hand, so no text can be cleaned of it")

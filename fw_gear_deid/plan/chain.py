@@ -7,7 +7,8 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions.inner import Zeros
 from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.actions.unreadable import instead, told, way_of
 from fw_gear_deid.formats.dicom import values
@@ -196,6 +197,9 @@ class Chain:
             self._remove(step, action.key)
             return
         vr = self._vr
+        if isinstance(action, Zeros):
+            self._put_raw(step, vr, b"\0\0" if self.value else b"", action.key)
+            return
         if isinstance(action, Replace) and not action.append:
             self._put(step, vr, action.values, action.key)
             return
@@ -213,7 +217,7 @@ class Chain:
         try:
             texts = self._texts(vr)
         except Unreadable as error:
-            if not ACTIONS[action.key].digest:
+            if not CARRIED[action.key].digest:
                 return (), instead(way_of(action), error)
             if vr not in CHARSET_VRS or self.value is None:
                 raise

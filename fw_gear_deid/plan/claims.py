@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import CARRIED
 from fw_gear_deid.model.action import EQUALS, GONE
 from fw_gear_deid.model.dictionary import is_private, public_vr
 from fw_gear_deid.model.errors import Unfit
@@ -33,7 +33,7 @@ def withheld(rule: Rule, options: frozenset[str]) -> frozenset[str]:
 
 
 def _of_row(rule: Rule, row: Row, options: frozenset[str]) -> Iterator[str]:
-    spec = ACTIONS[rule.action.key]
+    spec = CARRIED[rule.action.key]
     retaining = [CODE_OF[one] for one in options if row.code_of(one) == "K"]
     cleaning = [CODE_OF[one] for one in options if row.code_of(one) == "C"]
     if spec.keeps:
@@ -61,7 +61,9 @@ def _reached(selector: Selector) -> tuple[Row, ...]:
             return tuple(row for row in tables.rows() if _matches(selector, row))
         case _:  # for VRs
             vrs = getattr(selector, "vrs", ())
-            return tuple(row for row in tables.rows() if "x" in row.mask or not row.mask or public_vr(int(row.mask, 16)) in vrs)
+            return tuple(
+                row for row in tables.rows() if "x" in row.mask or not row.mask or public_vr(int(row.mask, 16)) in vrs
+            )
 
 
 def _matches(selector: RegexAt, row: Row) -> bool:

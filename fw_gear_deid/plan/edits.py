@@ -305,10 +305,15 @@ class Edits:
             return act
         tag = act.tag
         spared = is_private(tag) and self._spared(level, tag)
-        beside = Beside(spared, tag in self._listed.get(id(level), ()))
+        mates = self._places.mates.get(tag)
+        whole = mates is None or any(one.want.tag in mates and self._says(one) for one in level.found)
+        beside = Beside(spared, tag in self._listed.get(id(level), ()), whole=whole)
         if is_private_creator(tag):
             return self._creator(level, act, beside)
         return act.place.settled(tag, act.vr, act.wire, level.creator_of(tag), beside)
+
+    def _says(self, one: Found) -> bool:
+        return bool(self._src[one.value : one.end].strip(b"\0 "))
 
     def _creator(self, level: Level, act: Act, beside: Beside) -> Act:
         """Return a private creator with its steps; a table takes it away where nothing of its block stays."""

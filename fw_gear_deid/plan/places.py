@@ -104,11 +104,14 @@ class Beside(NamedTuple):
         remove-undefined leaves it, for what it holds or stands for.
     used : bool
         It is a private creator, and of its block something stays: the table is not asked.
+    whole : bool
+        What the table wants to see beside it stands there.
     """
 
     spared: bool = False
     listed: bool = False
     used: bool = False
+    whole: bool = True
 
 
 NOTHING_BESIDE = Beside()
@@ -155,10 +158,10 @@ class Act(Want):
         read = any(place.points(one, tag, creator, recurse=False) for one in plan.readable)
         watched = watched or read
         wanted = not fixed or bool(steps) or watched or is_private_creator(tag) or tag == CHARACTER_SET or place.meta
-        wanted = wanted or tag in plan.growing_tags
+        wanted = wanted or tag in plan.growing_tags or tag in plan.mate_tags
         blind = (
             fixed
-            and not (watched or place.meta or tag in plan.growing_tags)
+            and not (watched or place.meta or tag in plan.growing_tags or tag in plan.mate_tags)
             and tag != CHARACTER_SET
             and ((keeps and not is_private_creator(tag)) or gone)
         )
@@ -263,7 +266,7 @@ class RulePlace(Place):
             return self.settled(tag, vr, wire)
         private = is_private(tag) and (not is_private_creator(tag) or section.remove_private or self.plan.general)
         depends = section.remove_undefined and (vr == "SQ" or wire == "UN" or tag == CHARACTER_SET or is_private(tag))
-        if (private and self.plan.private_matters) or depends:
+        if (private and self.plan.private_matters) or depends or tag in self.plan.mates:
             return Act(self, tag, vr, wire)
         return self.settled(tag, vr, wire)
 
@@ -319,15 +322,16 @@ class RulePlace(Place):
         for rule in rules:
             yield Step(Rank.FIRST_RULE + rule.index, Kind.RULE, rule.label, rule)
         if not (reached or rules or beside.used):
-            yield from self._general(tag, vr, creator)
+            yield from self._general(tag, vr, creator, beside)
         if self.top and not self.meta and tag == SOP_INSTANCE_UID:
             yield Step(Rank.INSTANCE, Kind.INSTANCE, Always.SOP_INSTANCE_UID.value)
         if self.meta and tag == MEDIA_INSTANCE_UID:
             yield Step(Rank.SYNC, Kind.SYNC, Always.SYNC.value)
 
-    def _general(self, tag: int, vr: str, creator: str) -> Iterator[Step]:
+    def _general(self, tag: int, vr: str, creator: str, beside: Beside) -> Iterator[Step]:
         """Yield what the table says of an element that no entry reaches."""
-        ruling = self.plan.ruling(Asked(tag, vr, creator, tuple(step for step, _ in self.way), self.plan.sop_class))
+        way = tuple(step for step, _ in self.way)
+        ruling = self.plan.ruling(Asked(tag, vr, creator, way, self.plan.sop_class, beside.whole))
         for number, action in enumerate(() if ruling is None else ruling.actions):
             assert ruling is not None  # noqa: S101 -- of it
             rule = Rule(TagAt(tag), action, ruling.label, ruling.label, _NO_ENTRY, insert=False)
@@ -439,6 +443,8 @@ class Places:
         self.general = bool(self._by_vr) or section.table is not None
         """Whether something is asked of elements that no entry reaches by its place."""
         self.by_way = section.table is not None
+        self.mates = {} if section.table is None else section.table.mates
+        self.mate_tags = frozenset().union(*self.mates.values())
         """Whether the sequences around an element matter, and not the numbers of items."""
         self.names_instance = self.names_instance or section.table is not None or "UI" in self._by_vr
         self.private_matters = (

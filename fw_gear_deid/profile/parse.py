@@ -26,6 +26,7 @@ from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
+from fw_gear_deid.profile.sections.standard import parse_standard
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.values.filling import Filling
@@ -223,8 +224,12 @@ def _dicom(section: Section) -> DicomSection:
                 problems.error(
                     entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
                 )
-    changes = listed or any(
-        section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined")
+    accepted = _accepted(section)
+    table = parse_standard(section, accepted)
+    changes = (
+        listed
+        or table is not None
+        or any(section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined"))
     )
     if not changes:
         problems.error(
@@ -256,7 +261,9 @@ def _dicom(section: Section) -> DicomSection:
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
         uid=hashuid_of(section),
-        accept=_accepted(section),
+        table=table,
+        accept=accepted,
+        claims=None if table is None else table.options,
     )
 
 

@@ -49,7 +49,11 @@ def category_of(row: Row) -> str:
         return "uids"
     if vr in ("DA", "DT", "TM") or row.code_of("modified-dates"):
         return "dates"
-    if row.code_of("institution") or row.keyword.startswith("GPS") or any(word in row.keyword for word in _INSTITUTIONS):
+    if (
+        row.code_of("institution")
+        or row.keyword.startswith("GPS")
+        or any(word in row.keyword for word in _INSTITUTIONS)
+    ):
         return "institutions"
     if row.code_of("device"):
         return "devices"

@@ -296,6 +296,8 @@ class _Check:
                         state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
                     elif tag in _WATCHED and spot.way.top:
                         self._take(tag, src[value:stop], must, meta=spot.way.meta)
+                    elif tag in self._checker.promises.mate_tags and src[value:stop].strip(b"\0 "):
+                        state.there.add(tag)
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
         if undefined:
@@ -310,7 +312,7 @@ class _Check:
             raise fails(f"{where} can be read in two ways, with and without VR; convert the file with dcmconv")
 
     def _look_back(self, state: State) -> None:
-        """Ask of what stood before its creator."""
+        """Ask of what stood before its creator, or before what it goes by besides."""
         for tag in state.early:
             promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag), "UN")
             if promise in _EARLY:
@@ -387,7 +389,7 @@ class _Check:
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
         if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
-            watched = tag in _WATCHED or is_private_creator(tag)
+            watched = tag in _WATCHED or is_private_creator(tag) or tag in self._checker.promises.mate_tags
             if not watched:
                 entry: tuple[int, int, Must | None] = tag, length, None
                 return self._keep(spot, key, entry)
@@ -406,7 +408,7 @@ class _Check:
         private = is_private(tag) and not is_private_creator(tag)
         unknown = is_private(tag) or public_vr(tag) is None
         hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in PIXELS)
-        if is_private(tag) and promises.by_creator:
+        if (is_private(tag) and promises.by_creator) or (tag in promises.mates and not spot.way.meta):
             return Must(vr, wire, None, late=True, hides=hides, sealed=False)
         promise = None if spared else promises.at(spot.way, tag, "", vr)
         if tag == _PADDING and promise is None:
@@ -531,13 +533,15 @@ class _Check:
         promise, vr = must.promise, must.vr
         if must.late:
             creator = state.creator_of(tag)
-            key = tag, creator, vr
+            mates = self._checker.promises.mates.get(tag)
+            whole = mates is None or not mates.isdisjoint(state.there)
+            key = tag, creator, vr, whole
             if key in state.spot.late:
                 promise = state.spot.late[key]
             else:
                 if len(state.spot.late) >= _LATE_MAX:
                     state.spot.late.clear()
-                promise = self._checker.promises.at(state.spot.way, tag, creator, vr)
+                promise = self._checker.promises.at(state.spot.way, tag, creator, vr, whole=whole)
                 state.spot.late[key] = promise
             if vr == "UN":
                 vr = private_vr(tag, creator) or "UN"
@@ -547,6 +551,8 @@ class _Check:
         """Tell whether what is asked of an element may go by a creator that stands behind it."""
         if state.ended or not must.late or not self._checker.promises.general:
             return False
+        if tag in self._checker.promises.mates:
+            return True
         if is_private_creator(tag):
             return self._checker.promises.by_way  # a table lets it stay for the sake of its block
         block = tag & 0xFFFF0000 | tag >> 8 & 0xFF

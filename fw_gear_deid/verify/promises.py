@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -51,8 +51,9 @@ class Promise:
     table: bool = False
 
 
-Table = Callable[["Way", int, str, str], Sequence[Promise]]
-"""Way, tag, VR by the dictionary and creator of an element that no rule speaks of → what a table promises of it."""
+Table = Callable[["Way", int, str, str, bool], Sequence[Promise]]
+"""Way, tag, VR by the dictionary and creator of an element that no rule speaks of, and whether a mate of it stands
+there → what a table promises of it."""
 
 
 class General(NamedTuple):
@@ -63,12 +64,15 @@ class General(NamedTuple):
     creators : frozenset of str
         Private creators that the profile names: entries for a VR leave them.
     table : callable, optional
+    mates : mapping of int to frozenset of int
+        Tag → tags of which one has a value beside it, or the table promises something else.
     marks : frozenset of int
         Tags of the top level that say what was done: what a rule made of them is not the last word.
     """
 
     creators: frozenset[str]
     table: Table | None = None
+    mates: Mapping[int, frozenset[int]] = {}
     marks: frozenset[int] = frozenset()
 
 
@@ -147,6 +151,8 @@ class Promises:
         self._others: list[tuple[int, Promise]] = []
         table = None if general is None else general.table
         self._table = table
+        self.mates = {} if general is None else general.mates
+        self.mate_tags = frozenset().union(*self.mates.values())
         self._known = frozenset() if general is None else general.creators
         self._marks = frozenset() if general is None else general.marks
         self._by_vr: dict[str, Promise] = {}
@@ -178,7 +184,7 @@ class Promises:
         self._named_creators = {(one.group, one.creator) for one in selectors if isinstance(one, PrivateAt)}
         self._by_regex = any(isinstance(one, RegexAt) for one in selectors)
 
-    def at(self, way: Way, tag: int, creator: str, vr: str) -> Promise | None:
+    def at(self, way: Way, tag: int, creator: str, vr: str, *, whole: bool = True) -> Promise | None:
         """Return what must hold of an element.
 
         Parameters
@@ -187,6 +193,8 @@ class Promises:
             That of its block, or the text of a creator itself.
         vr : str
             As it stands on the wire, the dictionary's where that does not tell.
+        whole : bool
+            One of its mates has a value beside it.
         """
         if tag in self._marks and way.top:
             return None
@@ -204,7 +212,7 @@ class Promises:
         gone = self._of_unnamed(way, tag, creator)
         if gone is not None or way.meta or self._table is None:
             return gone
-        return _last(list(enumerate(self._table(way, tag, vr, creator))))
+        return _last(list(enumerate(self._table(way, tag, vr, creator, whole))))
 
     def _is_known(self, tag: int, creator: str) -> bool:
         """Tell whether an element is a private creator that the dictionary or the profile knows."""

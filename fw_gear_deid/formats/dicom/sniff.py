@@ -110,7 +110,7 @@ FORMAT = Format(
             "retain", "asymmetric-encryption",
         ),
         "bool",
-    ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any", "accept": "list"},
-    ours=frozenset({"accept"}),
+    ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any", "accept": "list", "ps3-15": "any"},
+    ours=frozenset({"accept", "ps3-15"}),
 )  # fmt: skip
 """It goes in pieces, by plans: see ``plan`` and ``deid``."""
