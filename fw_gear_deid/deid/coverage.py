@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from fw_gear_deid.actions import CARRIED
 from fw_gear_deid.actions.replace import Replace
+from fw_gear_deid.actions.shift import goes_by_key
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE
 from fw_gear_deid.model.dictionary import format_tag, keyword_of, public_vr
 from fw_gear_deid.model.frozen import frozen
@@ -18,12 +19,14 @@ from fw_gear_deid.model.outcome import Always
 from fw_gear_deid.plan.places import Kind, Places, RulePlace, Step
 from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.standard import tables
-from fw_gear_deid.standard.categories import CATEGORIES, by_row, vr_of
+from fw_gear_deid.standard.categories import CATEGORIES, by_row
 from fw_gear_deid.standard.tables import Row
 
 GOES, EMPTY, CONSTANT, KEYED, CLEANED = "removed", "emptied", "replaced", "by key", "cleaned"
-MOVED, HASHED, CHANGED, KEPT, STAYS = "moved", "hashed", "changed", "kept", "stays"
+MOVED, MOVED_BY_KEY, HASHED, CHANGED, KEPT, STAYS = "moved", "moved by key", "hashed", "changed", "kept", "stays"
 """What becomes of a value; the first five leave nothing of it, ``by key`` nothing that can be found by trying."""
+_INNER = {"zeros": CONSTANT, "pseudonym": KEYED, "keep-time": KEPT, "cap-age": CHANGED}
+"""Action that only a table asks for → what becomes of a value."""
 HANDLED, RETAINED, WEAK, BELOW, LEFT = "handled", "retained", "weaker", "left in sequences", "left"
 """How that compares with the standard."""
 STATES = (HANDLED, RETAINED, WEAK, BELOW, LEFT)
@@ -114,7 +117,7 @@ def _by_action(step: Step, before: str) -> str:
     assert step.rule is not None  # noqa: S101 -- asked for rules
     action = step.rule.action
     spec = CARRIED[action.key]
-    keyed = bool(getattr(action, "keyed", False))
+    keyed = goes_by_key(action)
     if spec.keeps:
         return KEPT if before == STAYS else before
     if isinstance(action, Replace) and not action.append:
@@ -123,8 +126,12 @@ def _by_action(step: Step, before: str) -> str:
         return CLEANED
     if action.key == "encrypt":
         return GOES
+    if action.key in _INNER:
+        return _INNER[action.key]
+    if action.key == "fill":
+        return before
     if spec.moves:
-        return KEYED if keyed else MOVED
+        return MOVED_BY_KEY if keyed else MOVED
     if spec.digest or action.key == "hashuid":
         return KEYED if keyed else HASHED
     return before if before in _SAFE else CHANGED
@@ -133,12 +140,12 @@ def _by_action(step: Step, before: str) -> str:
 def options_of(section: DicomSection) -> frozenset[str]:
     """Return the options of PS3.15 that a section is held against where nobody says which.
 
-    Its own, else ``modified-dates`` where it moves the day of the study, and ``full-dates`` where it names that to keep.
+    Its own, else ``modified-dates`` where it moves the day of the study.
     """
     if section.claims is not None:
         return section.claims
     deed = deed_of(_act(_places(section)[0], 0x00080020, "DA"))
-    return frozenset({"modified-dates"} if deed == MOVED or deed == KEYED else ())
+    return frozenset({"modified-dates"} if deed in (MOVED, MOVED_BY_KEY) else ())
 
 
 def _places(section: DicomSection) -> tuple[RulePlace, ...]:
@@ -205,7 +212,7 @@ def _state(wanted: str, deed: str, vr: str, options: frozenset[str]) -> str:
         return RETAINED
     if vr in _DATES and wanted == "C":
         times = vr == "TM" and deed in (STAYS, KEPT)  # days move by whole days
-        return HANDLED if deed == MOVED else RETAINED if times else WEAK if deed == CHANGED else LEFT
+        return HANDLED if deed in (MOVED, MOVED_BY_KEY) else RETAINED if times else WEAK if deed == CHANGED else LEFT
     if deed == HASHED and wanted == "U":
         return HANDLED
     return LEFT if deed in (STAYS, KEPT) else WEAK
@@ -246,6 +253,3 @@ def counts_of(lines: Iterable[Line]) -> Iterator[tuple[str, Counter[str]]]:
     for line in lines:
         found[line.category][line.state] += 1
     yield from found.items()
-
-
-__all__ = ["BELOW", "Break", "GAPS", "LEFT", "Line", "STATES", "WEAK", "breaks_of", "counts_of", "lines_of", "vr_of"]

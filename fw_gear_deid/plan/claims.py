@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions.shift import goes_by_key
 from fw_gear_deid.model.action import EQUALS, GONE
 from fw_gear_deid.model.dictionary import is_private, public_vr
 from fw_gear_deid.model.errors import Unfit
@@ -40,7 +41,7 @@ def _of_row(rule: Rule, row: Row, options: frozenset[str]) -> Iterator[str]:
         yield from () if retaining and not cleaning else cleaning or (BASIC,)
         return
     yield from retaining
-    strong = spec.promised(rule.action) in (GONE, EQUALS) or bool(getattr(rule.action, "keyed", False))
+    strong = spec.promised(rule.action) in (GONE, EQUALS) or goes_by_key(rule.action)
     moves = spec.moves and CODE_OF["modified-dates"] not in cleaning
     if not retaining and (moves or not strong):
         yield from () if rule.action.key == "clean" and cleaning else cleaning or (BASIC,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from fw_gear_deid.model.dictionary import public_vr, tag_of
+from fw_gear_deid.model.dictionary import public_vr
 from fw_gear_deid.standard.tables import Row, rows
 
 CATEGORIES = ("people", "dates", "uids", "institutions", "devices", "free text", "documents", "private")
