@@ -22,17 +22,19 @@ from fw_gear_deid.standard import tables
 from fw_gear_deid.standard.categories import CATEGORIES, by_row
 from fw_gear_deid.standard.tables import Row
 
-GOES, EMPTY, CONSTANT, KEYED, CLEANED = "removed", "emptied", "replaced", "by key", "cleaned"
+GOES, EMPTY, CONSTANT, KEYED, CLEANED, ITEMS = "removed", "emptied", "replaced", "by key", "cleaned", "items cleaned"
 MOVED, MOVED_BY_KEY, HASHED, CHANGED, KEPT, STAYS = "moved", "moved by key", "hashed", "changed", "kept", "stays"
-"""What becomes of a value; the first five leave nothing of it, ``by key`` nothing that can be found by trying."""
+"""What becomes of a value; the first six leave nothing of it, ``by key`` nothing that can be found by trying."""
 _INNER = {"zeros": CONSTANT, "pseudonym": KEYED, "keep-time": KEPT, "cap-age": CHANGED}
 """Action that only a table asks for → what becomes of a value."""
 HANDLED, RETAINED, WEAK, BELOW, LEFT = "handled", "retained", "weaker", "left in sequences", "left"
 """How that compares with the standard."""
 STATES = (HANDLED, RETAINED, WEAK, BELOW, LEFT)
 GAPS = (WEAK, BELOW, LEFT)
-_SAFE = frozenset({GOES, EMPTY, CONSTANT, KEYED, CLEANED})
+_SAFE = frozenset({GOES, EMPTY, CONSTANT, KEYED, CLEANED, ITEMS})
 _DATES = frozenset({"DA", "DT", "TM"})
+_FOLLOWS = {0x00020003: 0x00080018}
+"""MediaStorageSOPInstanceUID is what SOPInstanceUID becomes."""
 _SEQUENCE = 0x00081140  # ReferencedImageSequence: where copies of attributes are looked for
 _PROBES = {"50xxxxxx": 0x50003000, "60xx3000": 0x60003000, "60xx4000": 0x60004000, "": 0x00091001}
 """Mask of several attributes → the one of them that is asked for; of private ones one whose creator nobody names."""
@@ -179,9 +181,12 @@ def lines_of(section: DicomSection, against: frozenset[str] | None = None) -> tu
 def _line(places: tuple[RulePlace, ...], row: Row, category: str, options: frozenset[str]) -> Line:
     tag = _PROBES.get(row.mask) or int(row.mask, 16)
     vr = public_vr(tag) or ("LO" if not row.mask else "UN")
+    tag = _FOLLOWS.get(tag, tag)
     meta = tag >> 16 == 2
     tops = [deed_of(_act(place.plan.meta if meta else place, tag, vr)) for place in places]
     insides = [deed_of(_act(place.below(_SEQUENCE, 0, EXPLICIT_LITTLE), tag, vr)) for place in places]
+    if vr == "SQ" and places[0].plan.section.table is not None:  # which asks for each element in it
+        tops, insides = ([ITEMS if one == STAYS else one for one in deeds] for deeds in (tops, insides))
     wanted = wanted_of(row, options)
     refers = "U" in row.basic and vr == "SQ"  # it stays, and what it refers by is hashed
     if refers:
@@ -245,6 +250,15 @@ def _wanted() -> tuple[tuple[str, int, str], ...]:
         for tag, kind in tables.types_of(iod).top().items()
         if kind in ("1", "2")
     )
+
+
+@lru_cache(maxsize=1)
+def strictest() -> dict[int, str]:
+    """Return tag → the strictest Type that it has at the top level of any IOD, ``1`` or ``2``."""
+    found: dict[int, str] = {}
+    for _, tag, kind in _wanted():
+        found[tag] = min(kind, found.get(tag, kind))
+    return found
 
 
 def counts_of(lines: Iterable[Line]) -> Iterator[tuple[str, Counter[str]]]:

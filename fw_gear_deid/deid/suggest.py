@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from fw_gear_deid.actions.shift import goes_by_key
-from fw_gear_deid.deid.coverage import BELOW, GAPS, KEPT, WEAK, Line
+from fw_gear_deid.deid.coverage import BELOW, GAPS, KEPT, WEAK, Line, strictest
 from fw_gear_deid.formats import TABLE
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
@@ -172,16 +172,13 @@ def _entries(line: Line, *, deep: bool) -> list[tuple[str, ...]]:
 
 def _strictest(tag: int) -> str:
     """Return the strictest Type that an attribute has at the top level of any IOD: ``1``, ``2`` or ``3``."""
-    kinds = {tables.types_of(iod).of((), tag)[:1] for iod in tables.iods()}
-    return min(kinds & {"1", "2"}, default="3")
+    return strictest().get(tag, "3")
 
 
 # -- what a run refused ------------------------------------------------------------------------------------
 
 _RISK = re.compile(r"risk ([a-z-]+): ")
-_UNREADABLE = re.compile(
-    r"the value is no (?:date|time|age)|no input-regex of regex-sub matches|jitter works on numbers"
-)
+_UNREADABLE = re.compile(r"the value is no (?:date|time)|no input-regex of regex-sub matches|jitter works on numbers")
 _TOLD = re.compile(r"a name or id that a rule took away stands in ([^,]+?)(?:, row \d+)?, too")
 
 

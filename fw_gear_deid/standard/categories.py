@@ -9,14 +9,17 @@ from fw_gear_deid.standard.tables import Row, rows
 
 CATEGORIES = ("people", "dates", "uids", "institutions", "devices", "free text", "documents", "private")
 """In the order of reports. Numbers of people, studies and orders count as people."""
-_DOCUMENTS = (
-    "EncapsulatedDocument", "ContentSequence", "GraphicAnnotationSequence", "IconImageSequence", "AudioComments",
-    "DigitalSignaturesSequence", "CertificateOfSigner", "CertifiedTimestamp", "Signature", "MAC", "MACParametersSequence",
-    "ReferencedDigitalSignatureSequence", "ReferencedSOPInstanceMACSequence", "DataSetTrailingPadding",
-    "EncryptedAttributesSequence", "OriginalAttributesSequence", "ModifiedAttributesSequence", "TextValue", "TextString",
-    "NonconformingModifiedAttributesSequence", "NonconformingDataElementValue", "AcquisitionContextSequence",
-    "TopicAuthor", "TopicKeywords", "TopicSubject", "TopicTitle", "UnformattedTextValue", "TextComments",
-)  # fmt: skip
+_CONTENT = (
+    "EncapsulatedDocument ContentSequence GraphicAnnotationSequence IconImageSequence AudioComments TextValue TextString "
+    "TextComments UnformattedTextValue AcquisitionContextSequence TopicAuthor TopicKeywords TopicSubject TopicTitle"
+)
+_SIGNED = (
+    "DigitalSignaturesSequence CertificateOfSigner CertifiedTimestamp Signature MAC MACParametersSequence "
+    "ReferencedDigitalSignatureSequence ReferencedSOPInstanceMACSequence EncryptedAttributesSequence "
+    "OriginalAttributesSequence ModifiedAttributesSequence NonconformingModifiedAttributesSequence "
+    "NonconformingDataElementValue DataSetTrailingPadding"
+)
+_DOCUMENTS = frozenset(f"{_CONTENT} {_SIGNED}".split())
 _INSTITUTIONS = ("Institution", "Hospital", "Department", "Location", "Site", "Organization", "Center")
 _REACHED = ("PersonAddress", "PatientAddress", "PhysicianAddress", "Telephone", "Telecom", "Phone", "AddressTrial")
 _FREE = frozenset({"LT", "ST", "UT", "UC", "UR"})
