@@ -188,7 +188,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Echoing:
     table = made.folder / "fw_gear_deid" / "actions" / "__init__.py"
     code = table.read_text(encoding="utf-8")
     with_row = re.sub(
-        r"import dates, (.*\n(?:.*\n)*?)TABLE = \(\n", r"import dates, echo, \1TABLE = (\n    echo.SPEC,\n", code
+        r"import clean, dates, (.*\n(?:.*\n)*?)TABLE = \(\n",
+        r"import clean, dates, echo, \1TABLE = (\n    echo.SPEC,\n",
+        code,
     )
     assert with_row.count("echo") == 2
     table.write_text(with_row, encoding="utf-8")

@@ -50,7 +50,7 @@ def _misfit(action: Action, vr: str) -> str:
 
 SPEC = Spec(
     key="clean",
-    does="takes what is known of the patient, dates, telephone numbers, e-mails and ids out of a text; other words stay",
+    does="takes what is known of the patient, dates, phone numbers, e-mails and ids out of a text; other words stay",
     build=_build,
     promise=CLEANED,
     misfit=_misfit,

@@ -8,6 +8,7 @@ from datetime import date
 
 from fw_gear_deid.actions import CARRIED
 from fw_gear_deid.deid import marking
+from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
 from fw_gear_deid.deid.marking import NOTHING_TOLD, Telling
 from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
@@ -29,6 +30,7 @@ from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED,
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.standard import marks
 from fw_gear_deid.verify.instance import Checker
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.marks import Said
 from fw_gear_deid.verify.promises import General, Promise, Promises, Table
 from fw_gear_deid.verify.promises import Way as Spot
@@ -257,6 +259,8 @@ class Edited:
         Words for what may tell whose it is though no rule names it.
     said : Said, optional
         What it says of its de-identification, by PS3.15.
+    telling : tuple of str
+        Labels around the file, which no text that was cleaned may tell.
     """
 
     section: DicomSection
@@ -271,6 +275,14 @@ class Edited:
     unread: Callable[[], Iterator[tuple[str, str]]]
     risks: tuple[str, ...]
     said: Said | None
+    telling: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> Known | None:
+        """What texts that were cleaned may not tell; None where no rule cleans any."""
+        if self.section.table is None and not any(rule.action.key == "clean" for rule in self.section.rules):
+            return None
+        return cleaning_of(facts_of(self.edits, self.unread(), self.telling)).known
 
 
 def fields_of(parts: Parts) -> Fields:
@@ -290,7 +302,7 @@ def edit(
     owner : hashable
         What it is known by: key and person.
     telling : Telling
-        Of the run, for marks.
+        Of the run: labels around the file, which texts that are cleaned lose, and what marks say.
 
     Raises
     ------
@@ -300,9 +312,8 @@ def edit(
         More of the file is needed.
     """
     plan = plan_of(section)
-    done = Edits(
-        _places_of(parts), parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today)
-    )
+    memory = lambda encodings: plan.memory(encodings, owner, draw, today)  # noqa: E731
+    done = Edits(_places_of(parts), parts.body_src, parts.body, memory, cleaner(telling.around))
     done.run(parts.src, parts.meta)
     risks, said = marking.mark(parts, done, section, plan.untrue, telling)
     cleaned, blanks = _frames(parts, done.body.splices)
@@ -321,6 +332,7 @@ def edit(
         lambda: _unread(parts.body_src, done),
         risks,
         said,
+        telling.around,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -354,7 +366,7 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
     checker = plan_of(edited.section).checker_of(_places_of(edited.parts).sop_class)
-    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.said)
+    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known, edited.said)
 
 
 def span_of(parts: Parts) -> Span:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from fw_gear_deid.deid.context import Context
 from fw_gear_deid.formats.dicom.fields import Fields, fields_of
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.plan import marks as written
 from fw_gear_deid.plan.edits import Edits
-from fw_gear_deid.profile.compiled import DicomSection, Profile
+from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.standard import marks, risks
 from fw_gear_deid.verify.marks import Said
 
@@ -20,7 +21,7 @@ Untrue = Mapping[int, frozenset[str]]
 
 @frozen
 class Telling:
-    """What marks tell of the run.
+    """What the work on a file is told of the run and of what is around it.
 
     Attributes
     ----------
@@ -28,18 +29,22 @@ class Telling:
         Name and digest of the profile.
     checked : bool
         Results are checked before they leave.
+    around : tuple of str
+        Labels around the file.
     """
 
     profile: str = ""
     checked: bool = True
+    around: tuple[str, ...] = ()
 
 
 NOTHING_TOLD = Telling()
 
 
-def telling_of(profile: Profile, *, checked: bool) -> Telling:
-    """Return what the marks of a run's files tell of it."""
-    return Telling(f"de-identified by profile {profile.name[:64]}, SHA-256 {profile.sha256}", checked)
+def telling_of(ctx: Context) -> Telling:
+    """Return what the work on a file is told of its run and its place."""
+    told = f"de-identified by profile {ctx.profile.name[:64]}, SHA-256 {ctx.profile.sha256}"
+    return Telling(told, ctx.verify != "off", ctx.around_texts)
 
 
 def risks_of(parts: Parts) -> tuple[str, ...]:

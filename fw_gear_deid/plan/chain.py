@@ -80,6 +80,10 @@ class File(Protocol):
         """Return PatientAge by the dates as they came, empty where they do not say."""
         ...
 
+    def clean(self, text: str) -> str:
+        """Return a text without what rules take away elsewhere in the file, and without what patterns find."""
+        ...
+
     def sync(self) -> bytes | None:
         """Return the SOPInstanceUID as it will stand, None when there is none."""
         ...
@@ -108,7 +112,9 @@ class Surroundings:
     def at(self, vr: str, rank: int) -> At:
         """Return the surroundings of a value before a step."""
         assert self.draw is not None  # noqa: S101 -- actions run where somebody is at hand
-        return At(vr, self.draw, self.today, lambda name: self.here.read(name, rank))
+        return At(
+            vr, self.draw, self.today, lambda name: self.here.read(name, rank), lambda text: self.here.clean(text)
+        )
 
     @property
     def here(self) -> File:

@@ -92,6 +92,11 @@ class Step(NamedTuple):
         """Whether it takes the element away, whatever its value."""
         return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key == "remove")
 
+    @property
+    def cleans(self) -> bool:
+        """Whether it needs to know what the others take away."""
+        return self.rule is not None and self.rule.action.key == "clean"
+
 
 class Beside(NamedTuple):
     """What decides on an element besides its header and its creator.
@@ -139,12 +144,17 @@ class Act(Want):
         Nothing here can change it.
     watched : bool
         Its value is asked for by others.
+    depends : bool
+        What becomes of it depends on more than its value.
+    cleans : bool
+        A step cleans it of what others take away.
     gone : bool
         All that happens is that it goes, and its length is all that is told of it.
     """
 
     __slots__ = (
-        "creator", "depends", "fixed", "gone", "here", "keeps", "kind", "place", "rule_vr", "ruled", "steps", "watched",
+        "cleans", "creator", "depends", "fixed", "gone", "here", "keeps", "kind", "place", "rule_vr", "ruled", "steps",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -181,6 +191,8 @@ class Act(Want):
             step.kind in (Kind.AGE, Kind.SYNC) or (step.rule is not None and bool(plan.names_of(step.rule)))
             for step in steps
         )
+        self.cleans = any(step.cleans for step in steps)
+        self.depends = self.depends or self.cleans
         self.here = format_tag(tag)
         if named and plan.known_creator(creator):
             # a creator that neither dictionary nor profile know may be any text, a name too

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from fw_gear_deid.formats import FORMATS, TABLE
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
+from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector, VrAt
 from fw_gear_deid.profile.advice import lint
 from fw_gear_deid.profile.compiled import (
     DicomSection,
@@ -20,6 +20,7 @@ from fw_gear_deid.profile.compiled import (
     ZipSection,
 )
 from fw_gear_deid.profile.language import ranges, requires, schema
+from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
@@ -287,9 +288,10 @@ _STAYS = frozenset({"SOPInstanceUID", "SOPClassUID"})
 
 def _names_listed(section: Section, entries: list[Entry]) -> None:
     listed = {entry.selector for entry in entries}
+    by_vr = {vr for entry in entries if isinstance(entry.selector, VrAt) for vr in entry.selector.vrs}
     for template in parse_filenames(section, "filenames", elements=True, quiet=True):
         for name, selector in template.fields:
-            if selector not in listed and name not in _STAYS:
+            if selector not in listed and vr_of(selector) not in by_vr and name not in _STAYS:
                 section.complain(
                     "filenames", f"{{{name}}} is not among the fields, so remove-undefined takes it away: list it"
                 )

@@ -10,8 +10,9 @@ from fw_gear_deid.standard.tables import Row, rows
 CATEGORIES = ("people", "dates", "uids", "institutions", "devices", "free text", "documents", "private")
 """In the order of reports. Numbers of people, studies and orders count as people."""
 _CONTENT = (
-    "EncapsulatedDocument ContentSequence GraphicAnnotationSequence IconImageSequence AudioComments TextValue TextString "
-    "TextComments UnformattedTextValue AcquisitionContextSequence TopicAuthor TopicKeywords TopicSubject TopicTitle"
+    "EncapsulatedDocument ContentSequence GraphicAnnotationSequence IconImageSequence AudioComments TextValue "
+    "TextString TextComments UnformattedTextValue AcquisitionContextSequence "
+    "TopicAuthor TopicKeywords TopicSubject TopicTitle"
 )
 _SIGNED = (
     "DigitalSignaturesSequence CertificateOfSigner CertifiedTimestamp Signature MAC MACParametersSequence "

@@ -22,7 +22,12 @@ def of(asked: Asked, options: frozenset[str]) -> Done:
         return _GONE
     if not safe.is_safe(asked.creator, asked.tag >> 16, asked.tag & 0xFF):
         return _GONE
-    return Done(_deed(asked.vr, options), "C", "3")
+    return Done(_deed(_vr(asked), options), "C", "3")
+
+
+def _vr(asked: Asked) -> str:
+    """Return the VR of a safe element; where only bytes are known of it nobody can clean them, and UN is the answer."""
+    return asked.vr if asked.vr != "UN" else safe.vr_of(asked.creator, asked.tag >> 16, asked.tag & 0xFF) or "UN"
 
 
 def _deed(vr: str, options: frozenset[str]) -> str:
@@ -33,6 +38,6 @@ def _deed(vr: str, options: frozenset[str]) -> str:
     if vr in ("DA", "DT", "TM"):
         dated = resolve.DATE if "modified-dates" in options else resolve.REMOVE
         return resolve.KEEP if "full-dates" in options else dated
-    if vr in ("PN", "AS"):
+    if vr in ("PN", "AS", "UN"):
         return resolve.REMOVE
     return resolve.CLEAN if vr in _TEXTS else resolve.KEEP

@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model import limits
-from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
+from fw_gear_deid.model.action import CLEANED, ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -24,7 +24,8 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import fails, frames, marks
+from fw_gear_deid.verify import cleaned, fails, frames, marks
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
     BLOCK,
@@ -55,7 +56,7 @@ from fw_gear_deid.verify.source import (
     form_of,
     really,
 )
-from fw_gear_deid.verify.spots import Must, Spot, State
+from fw_gear_deid.verify.spots import Key, Must, Spot, State
 from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
@@ -96,7 +97,13 @@ class Checker:
         self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
 
     def check(
-        self, source: Span, data: bytes, told: Told, total: int | None = None, said: marks.Said | None = None
+        self,
+        source: Span,
+        data: bytes,
+        told: Told,
+        total: int | None = None,
+        known: Known | None = None,
+        said: marks.Said | None = None,
     ) -> None:
         """Compare a result with its source.
 
@@ -110,6 +117,8 @@ class Checker:
             audit's rows.
         total : int, optional
             Length of the whole result.
+        known : Known, optional
+            What texts that were cleaned may not tell.
         said : Said, optional
             What it is to say of its de-identification.
 
@@ -120,8 +129,7 @@ class Checker:
             not kept.
         """
         try:
-            one = _Check(self, source, data, len(data) if total is None else total)
-            one.run(*told, said)
+            _Check(self, source, data, len(data) if total is None else total, known).run(*told, said)
         except struct.error:
             raise fails("the result does not parse") from None
 
@@ -164,8 +172,9 @@ class Checker:
 class _Check:
     """One result."""
 
-    def __init__(self, checker: Checker, source: Span, data: bytes, total: int) -> None:
+    def __init__(self, checker: Checker, source: Span, data: bytes, total: int, known: Known | None = None) -> None:
         self._checker = checker
+        self._known = known
         self._source = source
         self._data = data
         self._total = total
@@ -465,7 +474,7 @@ class _Check:
         Without a change in it what is asked of it is answered by its bytes alone.
         """
         src = self._src
-        key = tag, must.wire, undefined, state.encodings, src[value : value + _BEGINNING]
+        key = self._key(value, tag, must, state, undefined=undefined)
         known, count = state.spot.passed.get(key, (b"", 0))
         stop = value + len(known)
         if not known or src[value:stop] != known or self._is_changed(value, stop):
@@ -481,10 +490,11 @@ class _Check:
         passed = state.spot.passed
         if len(passed) >= _PASSED_MAX:
             passed.clear()
-        passed[tag, must.wire, undefined, state.encodings, self._src[value : value + _BEGINNING]] = (
-            self._src[value:stop],
-            count,
-        )
+        passed[self._key(value, tag, must, state, undefined=undefined)] = self._src[value:stop], count
+
+    def _key(self, value: int, tag: int, must: Must, state: State, *, undefined: bool) -> Key:
+        """Return what a sequence that passed is found by: what texts may not tell counts, too."""
+        return tag, must.wire, undefined, state.encodings, self._src[value : value + _BEGINNING], self._known
 
     def _is_changed(self, start: int, stop: int) -> bool:
         """Tell whether something was put into a span of the result."""
@@ -580,6 +590,9 @@ class _Check:
             if vr != "SQ" and now != wanted and not behind:
                 raise self._broken(promise, tag, state)
             return
+        if promise.kind == CLEANED:
+            self._ask_cleaned(now, vr, tag, must, state, promise)
+            return
         before = self._before(pos, value, stop, state.spot)
         if promise.kind in (MOVED, SHIFTED):
             if promise.kind == SHIFTED and stands_still(before, now, vr):
@@ -591,6 +604,15 @@ class _Check:
             raise self._broken(promise, tag, state)
         if vr == "UI" and not all(map(is_uid, now.split(b"\\"))):
             raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
+
+    def _ask_cleaned(self, now: bytes, vr: str, tag: int, must: Must, state: State, promise: Promise) -> None:
+        """Make sure that no value tells what was taken away; it is text, since the rule could read it."""
+        little = state.spot.form.little or must.wire == "UN"
+        if self._known is None:
+            raise fails(f"{promise.label}: nobody says what texts may not tell")
+        for text in values.decode(now, vr, state.encodings, little=little):
+            if told := cleaned.told_by(text, self._known):
+                raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
 
     def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
         """Return the value that an element had in the source."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, RENAMED, SHIFTED
+from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of, known_vr, knows_creator
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
@@ -18,6 +18,7 @@ WANTED = {
     DIFFERS: "different from the source",
     MOVED: "a date",
     SHIFTED: "another value",
+    CLEANED: "clean",
     RENAMED: "another UID",
 }
 
@@ -32,8 +33,8 @@ class Promise:
     kind : str
         ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty;
         ``moved``: legal dates where it differs; ``shifted``: besides, each value differs that can be read, unless
-        another rule speaks of the place, too; ``renamed``: each value is another one, but for registered UIDs; or
-        empty: nothing.
+        another rule speaks of the place, too; ``renamed``: each value is another one, but for registered UIDs;
+        ``cleaned``: no value tells what rules took away elsewhere; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.

@@ -23,8 +23,8 @@ class Must(NamedTuple):
     """The dictionary says that it should be one, and it stands with another VR."""
 
 
-Key = tuple[int, str, bool, tuple[str, ...], bytes]
-"""Tag, VR on the wire, whether of undefined length, text codecs and beginning of a sequence."""
+Key = tuple[int, str, bool, tuple[str, ...], bytes, object]
+"""Tag, VR on the wire, whether of undefined length, text codecs and beginning of a sequence; what is known."""
 
 
 class Spot:
