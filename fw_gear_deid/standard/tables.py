@@ -132,6 +132,10 @@ class Types:
         """
         return self._places.get(plain(path), {}).get(tag, "")
 
+    def top(self) -> dict[int, str]:
+        """Return tag → Type, of the attributes of the top level that are known."""
+        return self._places.get((), {})
+
 
 def plain(path: tuple[int, ...]) -> tuple[int, ...]:
     """Return a path in which ContentSequence below ContentSequence counts once.
