@@ -15,11 +15,11 @@ from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
 from fw_gear_deid.model import legal
 from fw_gear_deid.model.action import MOVED, Action, Draw
-from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, public_vr
+from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
 from fw_gear_deid.model.ruling import Asked
-from fw_gear_deid.model.selectors import AnySelector, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
@@ -254,6 +254,41 @@ def fields_of(parts: Parts) -> Fields:
         if one.items is None and one.want.tag in WATCHED
     }
     return Fields(raws, values.encodings_of(level.charset), level.place.encoding.little)
+
+
+def excluded(parts: Parts, section: DicomSection) -> str:
+    """Return the place of the first condition of ``exclude`` that a header meets as it came; empty where none does.
+
+    Raises
+    ------
+    Unfit
+        The value of an element cannot be read, so that nobody knows.
+    """
+    for one in section.exclude:
+        if all(condition.holds(_texts_at(parts, condition.selector)) for condition in one.conditions):
+            return one.label
+    return ""
+
+
+def _texts_at(parts: Parts, selector: TagAt | PrivateAt) -> tuple[str, ...]:
+    """Return the values of the elements of the top level, or of the file meta, that a selector points at."""
+    meta = isinstance(selector, TagAt) and selector.tag >> 16 == 2
+    level, src = (parts.meta, parts.src) if meta else (parts.body, parts.body_src)
+    place, codecs = level.place, () if meta else values.encodings_of(level.charset)
+    assert isinstance(place, RulePlace)  # noqa: S101 -- walked for a section
+    found: list[str] = []
+    for one in level.found:
+        tag = one.want.tag
+        creator = "" if is_private_creator(tag) else level.creator_of(tag)
+        if one.items is not None or not place.points(selector, tag, creator, recurse=False):
+            continue
+        vr = private_vr(tag, creator) or "UN" if one.want.vr == "UN" and creator else one.want.vr
+        little = place.encoding.little or one.want.wire == "UN"
+        try:
+            found += values.decode(src[one.value : one.end], vr, codecs, little=little)
+        except Unfit as error:
+            raise Unfit(f"exclude: {format_tag(tag)} {vr}: {error}") from None
+    return tuple(found)
 
 
 def edit(parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date) -> Edited:

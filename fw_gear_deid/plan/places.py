@@ -429,7 +429,8 @@ class Places:
         self._by_tag = by_tag
         self._by_creator = by_creator
         named = (selector for template in section.filenames for selector in template.elements)
-        self.readable = (*self.references.values(), *named, *also)
+        conditions = (one.selector for exclusion in section.exclude for one in exclusion.conditions)
+        self.readable = (*self.references.values(), *named, *also, *conditions)
         selectors = [*(rule.selector for rule in rules), *self.readable]
         by_creators = (rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))
         self.named_private = frozenset((one.group, one.creator, one.element) for one in by_creators)
