@@ -190,5 +190,5 @@ def test_wrong_conditions(lines: str, wrong: str) -> None:
 
 
 def test_a_profile_of_conditions_alone_changes_nothing() -> None:
-    with pytest.raises(ProfileError, match="p.yaml"):
+    with pytest.raises(ProfileError, match=r"p\.yaml"):
         parse_profile(HEAD + "    - Modality: US\n", "p.yaml")
