@@ -18,6 +18,7 @@ from fw_gear_deid.model.action import MOVED, Action, Draw
 from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
+from fw_gear_deid.model.references import kind_of
 from fw_gear_deid.model.ruling import Asked
 from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
@@ -101,23 +102,24 @@ class Plan:
                 stay=self.places.named_private if self.section.remove_private else None,
                 unnamed=ESSENTIAL if self.section.remove_undefined else None,
                 meta=META_STAYS | SIGNED.keys(),
-                general=General(
-                    self.section.creators, None if self.section.table is None else self._of_table(sop_class)
-                ),
+                general=General(self.section.creators, self._of_others(sop_class) if self.places.by_way else None),
             )
             known = self._checkers[sop_class] = Checker(told, self.section.creators)
         return known
 
-    def _of_table(self, sop_class: str) -> Table:
-        """Return what asks the table of the section for promises."""
+    def _of_others(self, sop_class: str) -> Table:
+        """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
+        places = self._classes.get(sop_class) or Places(self.section, WATCHED, self.also, sop_class)
 
         def promises(way: Spot, tag: int, vr: str, creator: str) -> list[Promise]:
-            table = self.section.table
-            assert table is not None  # noqa: S101 -- asked where there is one
             if is_private_creator(tag):
-                creator = self.places.known_creator(creator)
-            ruling = table.rule(Asked(tag, vr, creator, tuple(step for step, _ in way.steps), sop_class))
-            told = () if ruling is None else ruling.actions
+                creator = places.known_creator(creator)
+            around = tuple(step for step, _ in way.steps)
+            ruling = places.ruling(Asked(tag, vr, creator, around, sop_class))
+            if ruling is None:
+                follows = places.follows.get(kind_of(tag, creator, around)) if vr == "UI" else None
+                return [] if follows is None else [_promise(follows)]
+            told = ruling.actions
             return [_promised(TagAt(tag), action, ruling.label if ruling else "", table=True) for action in told]
 
         return promises
