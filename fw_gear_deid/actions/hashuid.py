@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from itertools import takewhile
 
-from fw_gear_deid.actions.hash import SALT
+from fw_gear_deid.actions.hash import SALT, spent
 from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
 from fw_gear_deid.model.action import DIFFERS, RENAMED, Action, At, Texts
 from fw_gear_deid.model.frozen import frozen
@@ -176,7 +176,9 @@ def _warns(action: Action, kind: str | None, settled: bool) -> str:
     if kind == RECORD or (isinstance(action, HashUid) and action.keyed):
         return ""
     kept = "the first and last components" if kind in (None, "UI") else "the last six characters of the value"
-    return f"hashuid keeps {kept} as they are"
+    unsalted = isinstance(action, HashUid) and not action.salt
+    known = f", and who has the source's UIDs finds each by trying: a million, {spent(10**6)}" if unsalted else ""
+    return f"hashuid keeps {kept} as they are{known}"
 
 
 def _sure(action: Action) -> str:

@@ -115,6 +115,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     ruled: frozenset[str] = frozenset()
     matched: set[int] = set()
     sections: set[str] = set()
+    risks: dict[str, None] = {}
     size = 0
     left: Counter[str] = Counter()
     with zips.Target(out, small=ctx.small) as target:
@@ -135,6 +136,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             scribe.edits(done.name, done.edits)
             matched |= done.matched
             sections |= done.sections
+            risks |= dict.fromkeys(done.risks)
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
@@ -149,6 +151,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
         reason=told,
         unmatched=ctx.profile.without(matched),
         sections=frozenset(sections),
+        risks=tuple(risks),
     )
     return Result(released, sorting, ruled, scribe.end())
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid import pair
+from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import (
@@ -374,7 +375,7 @@ def _folder(name: str, ctx: Context, work: Work) -> str:
 
 
 def _at(ctx: Context) -> At:
-    return At("text", ctx.draw(), ctx.today, lambda field: "")
+    return At("text", ctx.draw(), ctx.today, lambda field: "", clean_of((), tuple, ctx.around_texts))
 
 
 def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str, Work]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fw_gear_deid.deid import dataset, document, pair
+from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
@@ -185,11 +186,12 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     if not ctx.watch.see(fields, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
     ctx.notes.take(edited.edits)
-    at = At("text", ctx.draw(person), ctx.today, lambda name: "")
+    clean = clean_of(edited.edits, edited.unread, ctx.around_texts)
+    at = At("text", ctx.draw(person), ctx.today, lambda name: "", clean)
     if section.filenames:
         written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
         rule = section.filenames[0].label
@@ -206,6 +208,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         edits=edited.edits,
         sections=frozenset({section.match.key}),
         matched=found_by(section, edited.matched, ctx),
+        risks=dataset.risks_of(parts),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -341,7 +344,7 @@ def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -
 def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
     at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
     follow = ctx.follow if ctx.entities is not None else None
-    edited = document.edit(data, section, at, follow, rows_of(section, ctx))
+    edited = document.edit(data, section, at, follow, rows_of(section, ctx), ctx.around_texts)
     ctx.notes.take(edited.edits)
     result = document.written(data, edited)
     if ctx.verify != "off":
@@ -415,7 +418,7 @@ def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
-    at = At("text", ctx.draw(), ctx.today, lambda name: "")
+    at = At("text", ctx.draw(), ctx.today, lambda name: "", clean_of((), tuple, ctx.around_texts))
     written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))

@@ -220,7 +220,7 @@ def _of(incoming: Incoming, name: str, section: DicomSection, ctx: Context) -> S
     series = before["SeriesInstanceUID"]
     person = ctx.person or person_of(fields, ctx.keyring)
     try:
-        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
     except Unfit:
         return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, edited.after, edited.edits)

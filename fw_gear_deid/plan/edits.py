@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from fw_gear_deid.formats.dicom import values
+from fw_gear_deid.formats.dicom import texts, values
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import PIXEL_TAGS, header, item_header
@@ -38,6 +38,8 @@ from fw_gear_deid.plan.places import (
 )
 from fw_gear_deid.plan.sequences import STAYS, Doomed, carry_sequence
 
+Cleaner = Callable[[Iterable[Edit], Iterable[tuple[str, str]]], Callable[[str], str]]
+"""Rows of the audit, and texts with their VR of what goes in sequences → how texts are cleaned of them."""
 Splice = tuple[int, int, bytes]
 """Offsets in the source, and what stands there instead."""
 Row = tuple[int, int, int, Edit]
@@ -63,6 +65,8 @@ class Edits:
     body : Level
     memory : callable
         Text codecs → results remembered for them.
+    cleaner : callable, optional
+        How texts are cleaned; without one they cannot be.
 
     Attributes
     ----------
@@ -76,12 +80,21 @@ class Edits:
         What goes and has texts of which the audit tells the size alone: sequences, and values in an unknown spelling.
     """
 
-    def __init__(self, places: Places, src: bytes, body: Level, memory: Callable[[tuple[str, ...]], Memory]) -> None:
+    def __init__(
+        self,
+        places: Places,
+        src: bytes,
+        body: Level,
+        memory: Callable[[tuple[str, ...]], Memory],
+        cleaner: Cleaner | None = None,
+    ) -> None:
         self._places = places
         self._section = places.section
         self._src = src
         self._top = body
         self._memory_of = memory
+        self._cleaner = cleaner
+        self._clean: Callable[[str], str] | None = None
         self._used: dict[int, Memory] = {}
         self._prefixes: dict[int, str] = {0: ""}
         self._problems: list[tuple[int, int, str]] = []
@@ -224,6 +237,44 @@ class Edits:
         except Unfit:
             return ""
 
+    def clean(self, text: str) -> str:
+        """Return a text without what the section takes away elsewhere in the file.
+
+        Raises
+        ------
+        Unfit
+            Nobody says how.
+        """
+        if self._clean is None:
+            if self._cleaner is None:
+                raise Unfit("nobody says how a text is cleaned here")
+            self._clean = _as_it_is  # what is cleaned and changed besides is known by what it was
+            rows: list[Edit] = []
+            unread: list[tuple[str, str]] = []
+            for level in self._top.levels():
+                for one in level.found:
+                    self._learn(level, one, rows, unread)
+            self._clean = self._cleaner(rows, unread)
+        return self._clean(text)
+
+    def _learn(self, level: Level, one: Found, rows: list[Edit], unread: list[tuple[str, str]]) -> None:
+        """Note what becomes of an element, as far as it says something of somebody."""
+        act = self._act(level, one)
+        if not act.steps or act.keeps or act.gone:
+            return
+        if one.items is not None:
+            result = self._doomed(level, act, one, Rank.NEVER).result
+            if result is not None and result.new is not None:
+                found = texts.texts_in(self._src[one.start : one.end], level.place.encoding, self.encodings(level))
+                unread += found
+            return
+        try:
+            result = self._memory(level).result(act, self._src[one.value : one.end])
+        except Problem:
+            return  # told when it is carried out
+        if result.edit is not None:
+            rows.append(result.edit)
+
     def sync(self) -> bytes | None:
         """Return what (0002,0003) must be: the SOPInstanceUID as it will stand (PS3.10 §7.1); None to leave it."""
         after = self.after.get(SOP_INSTANCE_UID)
@@ -312,10 +363,15 @@ class Edits:
             return act
         tag = act.tag
         spared = is_private(tag) and self._spared(level, tag)
-        beside = Beside(spared, tag in self._listed.get(id(level), ()))
+        mates = self._places.mates.get(tag)
+        whole = mates is None or any(one.want.tag in mates and self._says(one) for one in level.found)
+        beside = Beside(spared, tag in self._listed.get(id(level), ()), whole=whole)
         if is_private_creator(tag):
             return self._creator(level, act, beside)
         return act.place.settled(tag, act.vr, act.wire, level.creator_of(tag), beside)
+
+    def _says(self, one: Found) -> bool:
+        return bool(self._src[one.value : one.end].strip(b"\0 "))
 
     def _creator(self, level: Level, act: Act, beside: Beside) -> Act:
         """Return a private creator with its steps; a table takes it away where nothing of its block stays."""
@@ -658,6 +714,10 @@ def _leads(steps: Sequence[tuple[int, int | None]], way: tuple[tuple[int, int], 
     """Tell whether the way to an element to be made leads through a sequence of a data set."""
     depth = len(way)
     return len(steps) > depth and steps[depth][0] == tag and way == tuple((one, at or 0) for one, at in steps[:depth])
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _tag(absent: Act | New) -> int:

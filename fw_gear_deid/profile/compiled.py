@@ -160,6 +160,10 @@ class DicomSection:
     """Conditions on the header as it comes; one that holds leaves the instance out."""
     follow_uids: bool = False
     """What refers to a UID that is hashed is hashed as well."""
+    accept: frozenset[str] = frozenset()
+    """Risks whose files may leave as they are: words of ``standard/risks``."""
+    claims: frozenset[str] | None = None
+    """Options of PS3.15 that the section follows and marks tell; None: it does not follow the standard's table."""
 
     @property
     def creators(self) -> frozenset[str]:

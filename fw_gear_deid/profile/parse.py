@@ -27,10 +27,12 @@ from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
+from fw_gear_deid.profile.sections.standard import parse_standard
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.values.filling import Filling
 from fw_gear_deid.profile.values.variables import Template, read_template
+from fw_gear_deid.standard import risks
 
 
 def parse_profile(text: str, file: str, values: Values[str, str] | None = None) -> Profile:
@@ -203,7 +205,7 @@ def _dicom(section: Section) -> DicomSection:
     entries = parse_entries(section)
     problems, node = section.problems, section.options
     fields = node.get("fields")
-    listed = isinstance(fields, Listing) and bool(fields.items)
+    listed = isinstance(fields, Listing) and bool(fields.items) and not requires.is_all(fields)
     units = section.text("patient-age-units", "")
     if units not in ("", "D", "M", "Y"):
         section.complain("patient-age-units", "not an age unit; write D, M or Y")
@@ -223,8 +225,12 @@ def _dicom(section: Section) -> DicomSection:
                 problems.error(
                     entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
                 )
-    changes = listed or any(
-        section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined")
+    accepted = _accepted(section)
+    table = parse_standard(section, accepted)
+    changes = (
+        listed
+        or table is not None
+        or any(section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined"))
     )
     if not changes:
         problems.error(
@@ -256,9 +262,26 @@ def _dicom(section: Section) -> DicomSection:
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
         uid=hashuid_of(section),
+        table=table,
+        accept=accepted,
+        claims=None if table is None else table.options,
         exclude=exclude.parse(section),
-        follow_uids=section.flag("follow-uids"),
+        follow_uids=section.flag("follow-uids") or table is not None,
     )
+
+
+def _accepted(section: Section) -> frozenset[str]:
+    """Return the risks that ``accept`` names."""
+    node = section.options.get("accept")
+    words: set[str] = set()
+    for item in node.items if isinstance(node, Listing) else ():
+        if isinstance(item, Scalar) and item.text in risks.WORDS:
+            words.add(item.text)
+        else:
+            text = item.text if isinstance(item, Scalar) else "this"
+            hint = did_you_mean(text, risks.WORDS) or f"; risks are {', '.join(risks.WORDS)}"
+            section.problems.error(item.line, item.column, "dicom.accept", f"no risk: {text!r}{hint}")
+    return frozenset(words)
 
 
 # UIDs and the pixel module stay under remove-undefined; a name may use them
@@ -297,7 +320,10 @@ def _zip(section: Section) -> ZipSection:
 
 
 def _filename(section: Section) -> FilenameSection:
-    if section.options.get("fields") is not None:
+    fields = section.options.get("fields")
+    if requires.is_all(fields):
+        parse_entries(section)
+    elif fields is not None:
         section.complain("fields", "this section renames only; list fields in the section of their file type")
     filenames = parse_filenames(section, "filenames", elements=False)
     if not filenames and not section.problems.fatal:
