@@ -37,7 +37,7 @@ PROFILE = "dicom: {ps3-15: {profile: basic, options: [safe-private]}, fields: [{
         ("", 0x0019, 0x0C, False),
     ],
 )
-def test_what_is_safe(creator: str, group: int, element: int, expected: bool) -> None:  # noqa: FBT001 -- expected
+def test_what_is_safe(creator: str, group: int, element: int, expected: bool) -> None:
     assert safe.is_safe(creator, group, element) is expected
 
 
@@ -60,7 +60,7 @@ def test_file_is_what_its_sources_say() -> None:
 
 @pytest.mark.parametrize("block", [0x10, 0x11, 0xE0])
 @pytest.mark.parametrize("deep", [False, True])
-def test_safe_elements_stay_in_any_block_and_depth(tmp_path: Path, block: int, deep: bool) -> None:  # noqa: FBT001
+def test_safe_elements_stay_in_any_block_and_depth(tmp_path: Path, block: int, deep: bool) -> None:
     ds = pydicom.dcmread(io.BytesIO(instance("P1", PatientName="Doe^Jane")))
     at = ds
     if deep:
