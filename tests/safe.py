@@ -51,7 +51,9 @@ def table(path: Path) -> dict[Key, str]:
     found: dict[Key, str] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
-            found[row["private_creator"].strip(), int(row["group"], 16), int(row["element"][-2:], 16)] = row["vr_pydicom"]
+            found[row["private_creator"].strip(), int(row["group"], 16), int(row["element"][-2:], 16)] = row[
+                "vr_pydicom"
+            ]
     return found
 
 

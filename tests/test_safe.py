@@ -37,12 +37,16 @@ PROFILE = "dicom: {ps3-15: {profile: basic, options: [safe-private]}, fields: [{
         ("", 0x0019, 0x0C, False),
     ],
 )
-def test_what_is_safe(creator: str, group: int, element: int, expected: bool) -> None:  # noqa: FBT001 -- expected
+def test_what_is_safe(creator: str, group: int, element: int, expected: bool) -> None:
     assert safe.is_safe(creator, group, element) is expected
 
 
 def test_no_safe_element_is_a_name_or_a_date_the_standard_does_not_list() -> None:
-    vrs = {safe.vr_of(creator, group, element) for creator in safe.creators() for group, element in safe._elements()[creator]}
+    vrs = {
+        safe.vr_of(creator, group, element)
+        for creator in safe.creators()
+        for group, element in safe._elements()[creator]
+    }
     assert vrs <= {"", *made.NUMBERS, "LO", "SH", "ST", "OB"}
 
 
@@ -56,7 +60,7 @@ def test_file_is_what_its_sources_say() -> None:
 
 @pytest.mark.parametrize("block", [0x10, 0x11, 0xE0])
 @pytest.mark.parametrize("deep", [False, True])
-def test_safe_elements_stay_in_any_block_and_depth(tmp_path: Path, block: int, deep: bool) -> None:  # noqa: FBT001
+def test_safe_elements_stay_in_any_block_and_depth(tmp_path: Path, block: int, deep: bool) -> None:
     ds = pydicom.dcmread(io.BytesIO(instance("P1", PatientName="Doe^Jane")))
     at = ds
     if deep:
