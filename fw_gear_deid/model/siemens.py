@@ -76,7 +76,7 @@ TEXTS = {
         "UsedChannelString": r"[X_-]{1,128}",
         "VariableFlipAngleFlag": r"[YN]",
         "WaterReferencedPhaseCorrection": r"YES|NO",
-        "k-spaceFiltering": r"NONE|COSINE|COSINE_SQUARED|FERMI|GAUSSIAN|HAMMING|HANNING|LORENTZIAN|LRNTZ_GSS_TRNSFM",
+        "k-spaceFiltering": r"NONE|COSINE|COSINE_SQUARED|FERMI|GAUSSIAN|HAMMING|HANNING|LORENTZIAN",
     }.items()
 }
 """Fields of CSA headers that hold text, and the form that it has."""
@@ -85,8 +85,8 @@ PROTOCOLS = frozenset({"MrPhoenixProtocol", "MrProtocol"})
 PROTOCOL_TEXTS = {
     name: re.compile(form)
     for name, form in {
-        "tBaselineString": r"[A-Z]\w{1,11}(?:_[A-Z]{4,10})?(?:_20\d{6})?",
-        "tMeasuredBaselineString": r"[A-Z]\w{1,11}(?:_[A-Z]{4,10})?(?:_20\d{6})?",
+        "tBaselineString": r"[A-Z]\w{1,11}(?:_[A-Z]{4,10})?(?:_20\d{6})?|[4-9]\d{7}",
+        "tMeasuredBaselineString": r"[A-Z]\w{1,11}(?:_[A-Z]{4,10})?(?:_20\d{6})?|[4-9]\d{7}",
         "tCoilID": r"[A-Za-z\d]{1,16}(?:_[A-Za-z\d]{1,16}){0,3}",
         "tElement": r"[A-Z]{1,4}\d{0,3}[A-Z]{0,2}\d{0,2}",
         "tNucleus": r"\d{1,3}[A-Z][a-z]?",

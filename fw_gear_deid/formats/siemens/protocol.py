@@ -13,10 +13,12 @@ from fw_gear_deid.model.siemens import LARGE, PROTOCOL_TEXTS, keys
 
 _BEGIN, _END = "### ASCCONV BEGIN", "### ASCCONV END ###"
 _HEAD = re.compile(
-    r" object=MrProtDataImpl@MrProtocolData version=\d{1,12} converter=%MEASCONST%/ConverterList/Prot_Converter\.txt ###"
+    r" object=MrProtDataImpl@MrProtocolData version=\d{1,12} "
+    r"converter=%MEASCONST%/ConverterList/Prot_Converter\.txt ###"
 )
 _LINE = re.compile(
-    r"(?P<key>[A-Za-z_]\w{0,48}(?:\[\d{1,6}\]){0,3}(?:\.\w{1,48}(?:\[\d{1,6}\]){0,3}){0,12})(?P<gap>[ \t]{0,64}=[ \t]{0,8})"
+    r"(?P<key>[A-Za-z_]\w{0,48}(?:\[\d{1,6}\]){0,3}(?:\.\w{1,48}(?:\[\d{1,6}\]){0,3}){0,12})"
+    r"(?P<gap>[ \t]{0,64}=[ \t]{0,8})"
     r"(?P<value>[^\r\n]*?)[ \t]*"
 )
 _NUMBER = re.compile(r"[-+]?(?:(?P<whole>\d{1,12})(?:\.\d{0,16})?|\.\d{1,16})(?:[eE][-+]?\d{1,3})?|0x[\da-fA-F]{1,8}")
@@ -61,7 +63,7 @@ def cleaned(data: bytes, clean: Callable[[str], str]) -> bytes:
             raise Unreadable("its protocol has no end")
         parts.append(_section(text[at + len(_BEGIN) : end], clean))
         at = text.find(_BEGIN, end)
-    return "\n".join(parts).encode("ascii") + b"\n"
+    return "\n".join(("", *parts, "")).encode("ascii")  # dcm2niix finds no protocol at the very beginning
 
 
 def _section(text: str, clean: Callable[[str], str]) -> str:
@@ -101,13 +103,14 @@ def _fits(form: re.Pattern[str], text: str, clean: Callable[[str], str]) -> bool
     """Tell whether a text has its form and tells nobody; the day of a software's version is none of a patient's."""
     if not text:
         return True
+    if text.isdecimal():
+        return form.fullmatch(text) is not None and clean(f"0.{text}") == f"0.{text}"
     shown = re.sub(r"_20\d{6}$", "", text).rpartition("\\")[2]
     return form.fullmatch(text) is not None and clean(shown) == shown
 
 
 def _is_plain(parts: list[str], clean: Callable[[str], str]) -> bool:
-    known = keys()
     return all(
-        part in known or part in PROTOCOL_TEXTS or (_HUNGARIAN.fullmatch(part) and clean(part) == part)
+        part in keys() or part in PROTOCOL_TEXTS or (_HUNGARIAN.fullmatch(part) and clean(part) == part)
         for part in parts
     )
