@@ -46,7 +46,7 @@ def told_by(data: bytes, known: Known) -> str:
     return ""
 
 
-_NUMBER_OF = re.compile(r"^[A-Za-z][\w.\[\]]*[ \t]*=|^ *[-+]?[\d.]+(?:[eE][-+]?\d+)? *$")
+_NUMBER_OF = re.compile(r"^[A-Za-z][\w.\[\]]*[ \t]*=|^ *[-+]?\d+\.\d*(?:[eE][-+]?\d+)? *$")
 """A line of a protocol, or a number alone: eight digits may be microseconds."""
 
 

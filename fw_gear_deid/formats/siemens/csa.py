@@ -72,18 +72,18 @@ def read(data: bytes) -> tuple[bool, tuple[Field, ...]]:
 
 
 def _fields(data: bytes, at: int, count: int, *, two: bool) -> Iterator[Field]:
-    first: int | None = None
+    more: int | None = None  # by which the first length of an item is larger, in version 1
     for _ in range(count):
         raw, vm, vr, syngo, number, mark = _FIELD.unpack_from(data, at)
         at += _FIELD.size
         if not 0 <= number <= (len(data) - at) // _ITEM.size:
             raise Unreadable("a field of the CSA header has more items than it has bytes")
-        first = number if first is None else first
         items, lengths = [], []
         for _ in range(number):
             total, length, _, _ = _ITEM.unpack_from(data, at)
             at += _ITEM.size
-            if length and not two and total - first != length:
+            more = total - length if more is None and length else more
+            if length and not two and total - length != more:
                 raise Unreadable("an item of the CSA header has two lengths")
             if not 0 <= length <= len(data) - at:
                 raise Unreadable("an item of the CSA header has more bytes than are left")
