@@ -31,7 +31,7 @@ from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.ports import Branch, Item
-from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.profile.compiled import DicomSection, FieldSection, Profile
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
@@ -194,7 +194,7 @@ def _columns(profile: Profile) -> Columns:
         columns.append((keyword, TagAt(tag)))
     by_place = sorted(profile.rules, key=lambda rule: (int(rule.label.rpartition(":")[2]), rule.index))
     for rule in by_place:
-        if rule.name not in (label for label, _ in columns):
+        if not isinstance(rule.selector, VrAt) and rule.name not in (label for label, _ in columns):
             columns.append((rule.name, rule.selector))
     return columns
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,23 @@ def build(case: dict[str, Any]) -> Action:
     return profile.dicom.rules[0].action
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """A key that draws one number, and seals by 32 times the letter k."""
+
+    number: int
+
+    def __call__(self, purpose: str) -> int:
+        return self.number
+
+    def seal(self, kind: str, text: str) -> bytes:
+        return Keyring(b"k" * 32).seal(kind, text)
+
+
 def surroundings(case: dict[str, Any]) -> At:
     others = case.get("others", {})
     number = int(case.get("draw", 0))
-    return At(case.get("vr", "LO"), lambda purpose: number, TODAY, lambda name: others.get(name, ""))
+    return At(case.get("vr", "LO"), Fixed(number), TODAY, lambda name: others.get(name, ""))
 
 
 def as_texts(value: str | list[str]) -> tuple[str, ...]:

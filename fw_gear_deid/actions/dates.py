@@ -415,6 +415,11 @@ def _warns(action: Action, kind: str | None, settled: bool) -> str:
     return "moves by less than a day: the value stays as it is" if stays else ""
 
 
+def sample(action: IncrementDate | IncrementDatetime) -> str:
+    """Return a text as an action writes it, to see which VRs can hold it."""
+    return _write(datetime(2004, 3, 15, 13, 45, 1, 250000), action.form)  # noqa: DTZ001 -- any moment will do
+
+
 def promise(action: Action) -> str:
     """Return what a date that moves promises: to be another one, where no subject's shift, and no limit, lets it be."""
     if not isinstance(action, IncrementDate | IncrementDatetime):

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from itertools import takewhile
 
-from fw_gear_deid.actions.hash import SALT
+from fw_gear_deid.actions.hash import SALT, spent
 from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
 from fw_gear_deid.model.action import DIFFERS, RENAMED, Action, At, Texts
 from fw_gear_deid.model.frozen import frozen
@@ -56,6 +56,8 @@ class HashUid:
     salt: str = ""
     key: str = "hashuid"
     keyed: bool = False
+    spares: bool = False
+    """What PS3.6 registers stays: the action is for all UIDs, and most of these are classes and syntaxes."""
 
     def __call__(self, texts: Texts, at: At) -> Texts:
         """Return one UID per value; an empty one stays empty.
@@ -65,7 +67,10 @@ class HashUid:
         if self.keyed:
             return tuple(_sealed(text, at) if text.strip("\0 ") else text for text in texts)
         make = self._mangled if at.vr in _ANY_TEXT else self.uid
-        return tuple(make(text) if text.strip("\0 ") else text for text in texts)
+        return tuple(text if self._stays(text) else make(text) for text in texts)
+
+    def _stays(self, text: str) -> bool:
+        return not text.strip("\0 ") or (self.spares and is_registered(text))
 
     def uid(self, text: str) -> str:
         """Return the UID that takes the place of a text."""
@@ -171,11 +176,13 @@ def _warns(action: Action, kind: str | None, settled: bool) -> str:
     if kind == RECORD or (isinstance(action, HashUid) and action.keyed):
         return ""
     kept = "the first and last components" if kind in (None, "UI") else "the last six characters of the value"
-    return f"hashuid keeps {kept} as they are"
+    unsalted = isinstance(action, HashUid) and not action.salt
+    known = f", and who has the source's UIDs finds each by trying: a million, {spent(10**6)}" if unsalted else ""
+    return f"hashuid keeps {kept} as they are{known}"
 
 
 def _sure(action: Action) -> str:
-    return RENAMED if isinstance(action, HashUid) and action.keyed else ""
+    return RENAMED if isinstance(action, HashUid) and (action.keyed or action.spares) else ""
 
 
 SPEC = Spec(

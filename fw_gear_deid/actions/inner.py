@@ -10,35 +10,10 @@ from fw_gear_deid.model.action import DIFFERS, MOVED, At, Result, Texts
 from fw_gear_deid.model.errors import Unreadable
 from fw_gear_deid.model.frozen import frozen
 
-_AGE = re.compile(r"(\d{3})[DWMY]", re.ASCII)
-_OLD, _OLDEST = 89, "090Y"
 _TIME = re.compile(r"([01]\d|2[0-3])(:?[0-5]\d(:?[0-6]\d(\.\d{1,6})?)?)?", re.ASCII)
 _PADDING = " \0"
-
-
-@frozen
-class CapAge:
-    """Ages above 89 years become ``090Y``; what is no age goes the way of what cannot be read.
-
-    Examples
-    --------
-    >>> CapAge()(("045Y", "103Y", "999M"), None)
-    ('045Y', '090Y', '999M')
-    """
-
-    unreadable: str = REMOVE
-    key: str = "cap-age"
-
-    def __call__(self, texts: Texts, at: At) -> Result:
-        """Return the ages."""
-        return each(texts, _capped, self.unreadable)
-
-
-def _capped(text: str) -> str:
-    plain = text.strip(_PADDING)
-    if plain and _AGE.fullmatch(plain) is None:
-        raise Unreadable("the value is no age")
-    return _OLDEST if plain.endswith("Y") and int(plain[:-1]) > _OLD else text
+CAP_AGE = "cap-age"
+"""What the audit calls ``ages.TopCode``."""
 
 
 @frozen
@@ -113,7 +88,7 @@ class Zeros:
 
 
 TABLE = (
-    Spec("cap-age", "keeps ages up to 89 years; above they are 090Y", promise=MOVED),
+    Spec(CAP_AGE, "keeps ages up to 89 years; above they are 090Y", promise=MOVED),
     Spec("keep-time", "keeps times of day", promise=MOVED),
     Spec("pseudonym", "the pseudonym of the patient", promise=DIFFERS, digest=True),
     Spec("fill", "a value where none is left"),

@@ -16,7 +16,7 @@ from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
 from fw_gear_deid.model import legal
 from fw_gear_deid.model.action import MOVED, Action, Draw
-from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of
+from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
 from fw_gear_deid.model.ruling import Asked
@@ -83,8 +83,8 @@ class Plan:
     def _is_named(self, tag: int) -> bool:
         known = self._named.get(tag)
         if known is None:
-            place = self.places.top(EXPLICIT_LITTLE)
-            known = any(place.points(rule.selector, tag, "") for rule in self.places.candidates(tag))
+            vr = public_vr(tag) or "UN"
+            known = self.places.top(EXPLICIT_LITTLE).settled(tag, vr, vr).ruled
             self._named[tag] = known
         return known
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from fw_gear_deid.formats import FORMATS, TABLE
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
+from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector, VrAt
 from fw_gear_deid.profile.advice import lint
 from fw_gear_deid.profile.compiled import (
     DicomSection,
@@ -20,6 +20,7 @@ from fw_gear_deid.profile.compiled import (
     ZipSection,
 )
 from fw_gear_deid.profile.language import ranges, requires, schema
+from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
@@ -204,7 +205,7 @@ def _dicom(section: Section) -> DicomSection:
     entries = parse_entries(section)
     problems, node = section.problems, section.options
     fields = node.get("fields")
-    listed = isinstance(fields, Listing) and bool(fields.items)
+    listed = isinstance(fields, Listing) and bool(fields.items) and not requires.is_all(fields)
     units = section.text("patient-age-units", "")
     if units not in ("", "D", "M", "Y"):
         section.complain("patient-age-units", "not an age unit; write D, M or Y")
@@ -287,9 +288,10 @@ _STAYS = frozenset({"SOPInstanceUID", "SOPClassUID"})
 
 def _names_listed(section: Section, entries: list[Entry]) -> None:
     listed = {entry.selector for entry in entries}
+    by_vr = {vr for entry in entries if isinstance(entry.selector, VrAt) for vr in entry.selector.vrs}
     for template in parse_filenames(section, "filenames", elements=True, quiet=True):
         for name, selector in template.fields:
-            if selector not in listed and name not in _STAYS:
+            if selector not in listed and vr_of(selector) not in by_vr and name not in _STAYS:
                 section.complain(
                     "filenames", f"{{{name}}} is not among the fields, so remove-undefined takes it away: list it"
                 )
@@ -316,7 +318,10 @@ def _zip(section: Section) -> ZipSection:
 
 
 def _filename(section: Section) -> FilenameSection:
-    if section.options.get("fields") is not None:
+    fields = section.options.get("fields")
+    if requires.is_all(fields):
+        parse_entries(section)
+    elif fields is not None:
         section.complain("fields", "this section renames only; list fields in the section of their file type")
     filenames = parse_filenames(section, "filenames", elements=False)
     if not filenames and not section.problems.fatal:

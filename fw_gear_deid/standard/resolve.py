@@ -21,10 +21,12 @@ DUMMIES = {
 """Dummy of each VR that has texts: legal (PS3.5 Table 6.2-1), and the same for everybody."""
 OWN_DUMMIES = {0x00080201: "+0000", 0x00080102: "99REMOVED"}
 """Dummies of attributes that not every text of their VR is legal for."""
-DOCUMENT = 0x00420011
+DOCUMENT, ZONE = 0x00420011, 0x00080201
 PATIENT_ID, ISSUED = 0x00100020, frozenset({0x00080050, 0x00200010})
 """PatientID; AccessionNumber and StudyID, which tell studies apart."""
 _DATES, _CLEANED = ("DA", "TM", "DT"), frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+_DRAWN = (0x50, 0x60)
+"""Groups of curves and overlays, whose bits nobody cleans."""
 _NUMBERED = ("ID", "IDs", "Identifier", "Number")
 
 
@@ -58,16 +60,16 @@ class Standard:
         Encapsulated documents stay as they are, in the classes that exist for them.
     """
 
-    __slots__ = ("_documents", "_types", "directory", "known", "options")
+    __slots__ = ("_documents", "_types", "known", "lists", "options")
 
     def __init__(self, options: frozenset[str], sop_class: str, *, documents: bool = False) -> None:
         self.options = options
         iod = tables.iod_of(sop_class)
         self._types = tables.types_of(iod) if iod else None
+        self.lists = self._types is not None and self._types.lists
         self._documents = documents and iod.startswith("encapsulated-")
         self.known = self._types is not None and self._types.whole
         """The Types of all attributes are known: what has none here is an extension of the class."""
-        self.directory = iod == "basic-directory"
 
     def type_of(self, path: tuple[int, ...], tag: int) -> str:
         """Return the Type of an attribute; that of an extension of the class is 3 (PS3.4 §B.2)."""
@@ -89,11 +91,11 @@ class Standard:
         if tag in unlisted.CODE_PARTS:
             return self._code_part(path, tag, vr, kind)
         row = tables.row_of(tag)
-        code = self._unlisted(tag, vr) if row is None else code_of(row, self.options)
+        code = self._unlisted(path, tag, vr) if row is None else code_of(row, self.options)
         if self._documents and tag == DOCUMENT and not path:
             code = "K"
         deed = self._deed(code, kind, tag, vr)
-        if deed == CLEAN and vr not in _CLEANED and row is not None:
+        if deed == CLEAN and row is not None and (vr not in _CLEANED or tag == ZONE or tag >> 24 in _DRAWN):
             code = row.basic  # nobody can clean it, so it goes as without the option
             deed = self._deed(code, kind, tag, vr)
         return Done(deed, code, kind)
@@ -110,11 +112,9 @@ class Standard:
         hidden = row is not None and keyword_of(tag).endswith("CodeSequence")
         return hidden and row is not None and code_of(row, self.options) not in ("K", "C")
 
-    def _unlisted(self, tag: int, vr: str) -> str:
-        if self.directory and tag >> 16 == 4:
-            return "U" if vr == "UI" and tag not in unlisted.CLASSES else "K"
+    def _unlisted(self, path: tuple[int, ...], tag: int, vr: str) -> str:
         known = public_vr(tag)
-        return unlisted.code_of(tag, "" if known in (None, "UN") else vr, self.options)
+        return unlisted.code_of(path, tag, "" if known in (None, "UN") else vr, self.options)
 
     def _deed(self, code: str, kind: str, tag: int, vr: str) -> str:
         if code == "K":
@@ -123,13 +123,14 @@ class Standard:
             return ITEMS if vr == "SQ" else DATE if vr in _DATES else CLEAN
         return UID if code == "U" else self._by_type(code, kind, tag, vr)
 
-    @staticmethod
-    def _by_type(code: str, kind: str, tag: int, vr: str) -> str:
+    def _by_type(self, code: str, kind: str, tag: int, vr: str) -> str:
         """Resolve what removes, empties or replaces (PS3.15 Table E.1-1a)."""
         if tag == PATIENT_ID or (code == "Z" and tag in ISSUED):
             return _dummy(tag, vr)  # emptied they would merge people and studies
         if code == "D" or kind[:1] == "1" or (not kind and code != "X"):
             return _dummy(tag, vr)
+        if "U*" in code and (kind[:1] == "2" or self.lists):
+            return ITEMS  # references whose UIDs are replaced; without them the list of what is referred to is wrong
         return EMPTY if code == "Z" or kind[:1] == "2" else REMOVE
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from fw_gear_deid.actions import Clean, Hash, HashUid, IncrementDate, IncrementDatetime, Remove, Replace
-from fw_gear_deid.actions.inner import CapAge, Fill, KeepTime, Pseudonym, Zeros
+from fw_gear_deid.actions.ages import TopCode
+from fw_gear_deid.actions.inner import CAP_AGE, Fill, KeepTime, Pseudonym, Zeros
 from fw_gear_deid.actions.shift import RANGE, Keyed
 from fw_gear_deid.actions.unreadable import EMPTY, REMOVE
 from fw_gear_deid.model.action import Action
@@ -74,7 +75,7 @@ class StandardTable:
             case resolve.PSEUDONYM:
                 return (Pseudonym(),)
             case resolve.AGE:
-                return self._filled(CapAge(self._way(done)), done, tag, vr)
+                return self._filled(TopCode(CAP_AGE, self._way(done)), done, tag, vr)
             case resolve.DATE:
                 return self._filled(self._date(vr, self._way(done)), done, tag, vr)
             case resolve.CLEAN:

@@ -101,11 +101,13 @@ class Types:
         Modules of the IOD; ``?`` is one whose attributes are not known.
     """
 
-    __slots__ = ("_places", "whole")
+    __slots__ = ("_places", "lists", "whole")
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         self.whole = "?" not in modules
         """All modules are known, so an attribute that is not here is an extension of the class (PS3.4 §B.2)."""
+        self.lists = "common-instance-reference" in modules
+        """Every instance that it refers to is listed by its series (PS3.3 §C.12.2)."""
         self._places: dict[tuple[int, ...], dict[int, str]] = {}
         for module in modules:
             for path, kind, tag in _attributes(module):

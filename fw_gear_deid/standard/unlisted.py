@@ -17,6 +17,9 @@ CONTENT_TEXTS = _tags("TextValue")
 """Values of content items, for ``clean-structured-content`` (PS3.3 §C.17.3, §C.7.6.14)."""
 GRAPHIC_TEXTS = _tags("UnformattedTextValue")
 """Texts in presentation states and of waveforms, for ``clean-graphics`` (PS3.3 §C.10.5, §C.10.10)."""
+CONTENTS = _tags("ContentSequence AcquisitionContextSequence SpecimenPreparationSequence")
+"""Sequences of content items."""
+GRAPHICS = _tags("GraphicAnnotationSequence WaveformAnnotationSequence")
 MEANINGS = _tags("CodeMeaning ExtendedCodeMeaning")
 """What a code means in words (PS3.3 Table 8.8-1)."""
 CODE_VALUES = _tags("CodeValue LongCodeValue URNCodeValue")
@@ -64,18 +67,20 @@ _TYPED = ("Description", "Label", "Comment", "Comments", "Notes")
 """How names of attributes end that people fill."""
 
 
-def code_of(tag: int, vr: str, options: frozenset[str]) -> str:
+def code_of(path: tuple[int, ...], tag: int, vr: str, options: frozenset[str]) -> str:
     """Return the code for a public element without a row: ``X``, ``U``, ``K``, or ``C`` for date or text.
 
     Parameters
     ----------
+    path : tuple of int
+        Tags of the sequences above it.
     tag : int
     vr : str
         The dictionary's, empty where no dictionary knows the element.
     options : frozenset of str
     """
     if not vr or tag >> 16 in (0, 4):
-        return "X"  # of no dictionary; commands, and directories outside of a DICOMDIR (PS3.15 §E.1.1)
+        return "X"  # of no dictionary; commands, and directories, since no DICOMDIR is copied (PS3.15 §E.1.1)
     if tag >> 24 in (0x50, 0x60):
         return "X"  # what else belongs to a curve or an overlay is nothing without it
     if vr in ("DA", "TM", "DT"):
@@ -84,14 +89,14 @@ def code_of(tag: int, vr: str, options: frozenset[str]) -> str:
         return "K" if tag in CLASSES or "uids" in options else "U"
     if vr in ("PN", "AE", "AS"):
         return "X"
+    if tag in CONTENT_TEXTS:
+        return "C" if "clean-structured-content" in options and not CONTENTS.isdisjoint(path) else "X"
+    if tag in GRAPHIC_TEXTS:
+        return "C" if "clean-graphics" in options and not GRAPHICS.isdisjoint(path) else "X"
     return _of_text(tag, vr, options)
 
 
 def _of_text(tag: int, vr: str, options: frozenset[str]) -> str:
-    if tag in CONTENT_TEXTS:
-        return "C" if "clean-structured-content" in options else "X"
-    if tag in GRAPHIC_TEXTS:
-        return "C" if "clean-graphics" in options else "X"
     if tag in PLAIN_TEXTS or tag in CODE_PARTS:
         return "K"
     if tag in IDENTIFYING or (vr in _FREE and tag not in LABELS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions.hash import EVERY_MRN
 from fw_gear_deid.formats import FORMATS, Format
 from fw_gear_deid.model.selectors import KeyAt
 from fw_gear_deid.profile.advice import links, people, rules
@@ -66,7 +67,8 @@ def _fields(section: Section, row: Format) -> Iterator[Advice]:
 def _archive(section: Section) -> Iterator[Advice]:
     view = view_of(section, ZIP_FIELDS)
     if section.flag("hash-subdirectories") and not section.text("salt", ""):
-        message = "folder names hashed without a salt can be found by trying all likely names: set 'salt' to a secret"
+        found = f"can be found by trying all likely names: {EVERY_MRN}"
+        message = f"folder names hashed without a salt {found}; set 'salt' to a secret"
         yield view.option("hash-subdirectories", message)
     yield from _actions(view.entries, lambda entry: None)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from fw_gear_deid.model.dictionary import is_private
-from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
+from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt, VrAt
 from fw_gear_deid.profile.advice.view import Advice, View, at, is_nested, keeps, removes
 from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.entries import Entry
@@ -43,6 +43,8 @@ def private_rules_without_effect(view: View) -> Iterator[Advice]:
     """Warn of rules for private elements that are gone before their turn: the option spares creators' alone."""
     for entry in view.entries if view.section.flag("remove-private-tags") else ():
         match entry.selector:
+            case VrAt() if keeps(entry):
+                how = '(gggg, "CREATOR", ee)'
             case TagAt(tag) | PathAt(_, tag) if is_private(tag):
                 how = f'({tag >> 16:04X}, "CREATOR", {tag & 0xFF:02X})'
             case RegexAt(pattern) if _ODD_GROUP.search(pattern.pattern):
@@ -51,7 +53,8 @@ def private_rules_without_effect(view: View) -> Iterator[Advice]:
                 continue
         if not removes(entry):
             what = f"{entry.action.key} {'protects' if keeps(entry) else 'does'} nothing"
-            yield at(entry, f"{what} here: remove-private-tags goes first; address the element by its creator: {how}")
+            what += " private" if isinstance(entry.selector, VrAt) else " here"
+            yield at(entry, f"{what}: remove-private-tags goes first; address the element by its creator: {how}")
 
 
 def unknown_tags(view: View) -> Iterator[Advice]:

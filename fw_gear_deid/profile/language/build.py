@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 
 from fw_gear_deid.actions import SPECS, TABLE, HashUid, Keep, hashuid
 from fw_gear_deid.actions.spec import Spec
@@ -19,13 +20,13 @@ from fw_gear_deid.profile.values.variables import settle
 def action_keys(section: Section, item: Mapping, where: str) -> list[Scalar]:
     """Return the action keys of an entry and complain about keys that nothing knows."""
     found = [key for key, _ in item.entries if key.text in schema.ACTIONS]
-    known = {"name", "regex"} | schema.ACTIONS.keys()
+    known = schema.ADDRESSES | schema.ACTIONS.keys()
     for key in found:
         known |= schema.ACTIONS[key.text].keys()
     for key, _ in item.entries:
         if key.text in known:
             continue
-        everywhere = {"name", "regex"} | schema.ACTIONS.keys() | {o for more in schema.ACTIONS.values() for o in more}
+        everywhere = schema.ADDRESSES | schema.ACTIONS.keys() | {o for more in schema.ACTIONS.values() for o in more}
         if key.text in everywhere:
             message = (
                 f"option {key.text!r} does not belong to {found[0].text!r}"
@@ -46,7 +47,7 @@ _OTHER_WORDS = (
 """Words of other tools → ours."""
 
 
-def _meant(word: str, known: set[str]) -> str:
+def _meant(word: str, known: Set[str]) -> str:
     other = _OTHER_WORDS.get(word.lower().replace("_", "-"))
     return f"; did you mean {other!r}?" if other else did_you_mean(word, known)
 
@@ -79,9 +80,12 @@ def parse_action(
             return Keep()
         if len(item.entries) == 1:
             section.problems.error(
-                item.line, item.column, where, "no action; a regex needs one, such as 'remove: true'"
+                item.line,
+                item.column,
+                where,
+                f"no action; a {item.entries[0][0].text} needs one, such as 'remove: true'",
             )
-        elif all(key.text in ("name", "regex") for key, _ in item.entries):
+        elif all(key.text in schema.ADDRESSES for key, _ in item.entries):
             section.problems.error(item.line, item.column, where, "no action, such as 'remove: true'")
         return None
     if len({key.text for key in found}) > 1:
@@ -108,6 +112,14 @@ def parse_action(
     if wrong:
         given.complain(wrong)
         return None
+    return action and settle(action, item, *given.from_section())
+
+
+def built(spec: Spec, section: Section, item: Mapping, where: str, key: str) -> Action | None:
+    """Return the action of another kind that an entry makes, or complain and return None."""
+    assert spec.build is not None  # noqa: S101 -- this version has it
+    given = FromEntry(spec, section, item, where, key)
+    action = spec.build(given)
     return action and settle(action, item, *given.from_section())
 
 

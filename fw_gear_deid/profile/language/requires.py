@@ -14,8 +14,8 @@ from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
-_WORDS = schema.OURS | {unreadable.KEY}
-"""Options that only this program knows: others pass them over without a word."""
+_WORDS = schema.OURS | {unreadable.KEY, "accept", "clean", "exclude", "follow-uids", "ps3-15", "vr"}
+"""Words that only this program knows: others pass some of them over, and carry out the rest of the profile."""
 _SECRET = frozenset({"ps3-15"})
 """Options that are keyed without saying so."""
 
@@ -23,6 +23,12 @@ _SECRET = frozenset({"ps3-15"})
 def is_requirement(entry: Mapping) -> bool:
     """Tell whether an entry of ``fields`` is this one."""
     return entry.get(KEY) is not None
+
+
+def is_all(fields: Node | None) -> bool:
+    """Tell whether a list of fields has nothing else in it."""
+    listed = fields.items if isinstance(fields, Listing) else ()
+    return bool(listed) and all(isinstance(one, Mapping) and is_requirement(one) for one in listed)
 
 
 def check(section: Section, entry: Mapping, where: str) -> None:
@@ -67,7 +73,9 @@ def _pairs(node: Node) -> list[tuple[Scalar, Node]]:
 
 
 def _stands_in(root: Node) -> bool:
-    sections = [node for _, node in root.entries if isinstance(node, Mapping)] if isinstance(root, Mapping) else []
+    """Tell whether it stands where others look: in a section for files; they read none for containers."""
+    entries = root.entries if isinstance(root, Mapping) else ()
+    sections = [node for key, node in entries if key.text in schema.SECTIONS and isinstance(node, Mapping)]
     listed = [fields for section in sections if isinstance(fields := section.get("fields"), Listing)]
     return any(isinstance(entry, Mapping) and is_requirement(entry) for fields in listed for entry in fields.items)
 
@@ -85,8 +93,9 @@ def add(values: dict[str, Any], template: Template) -> bool:
     problems = Problems()
     if template.root is not None:
         warn(template.root, template, problems)
-    listed = [section["fields"] for section in values.values() if isinstance(section, dict) and "fields" in section]
-    if not problems.all() or not listed:
+    if not problems.all():
         return False
-    listed[0].insert(0, {KEY: OURS})
+    sections = [values[name] for name in values if name in schema.SECTIONS and isinstance(values[name], dict)]
+    chosen = next((section for section in sections if section.get("fields")), sections[0])
+    chosen["fields"] = [{KEY: OURS}, *(chosen.get("fields") or ())]
     return True

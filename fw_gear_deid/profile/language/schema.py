@@ -37,6 +37,8 @@ LEVEL = {
 } | {"all": "bool", "include-info-header": "bool", "separator": "str"}
 
 ACTIONS = {name: {option: found.kind for option, found in spec.own.items()} for name, spec in actions.SPECS.items()}
+ADDRESSES = frozenset({"name", "regex", "vr"})
+"""Keys of an entry that say which fields it is for: one of them."""
 BOOLEAN_ACTIONS = frozenset(name for name, spec in actions.SPECS.items() if spec.alone)
 KEYED = frozenset(name for name, spec in actions.SPECS.items() if spec.keyed)
 """Actions that take the word ``keyed``."""
@@ -44,6 +46,11 @@ OPTIONS = {name: option for spec in actions.TABLE for name, option in spec.optio
 """What actions work with; one name means one kind of value everywhere."""
 OURS = frozenset(name for name, option in OPTIONS.items() if option.ours).union(*(row.ours for row in TABLE))
 """Options that other engines do not know."""
+_KINDS = [COMMON, TOP, LEVEL, *SECTIONS.values(), *ACTIONS.values()]
+FLAGS = BOOLEAN_ACTIONS | {name for kinds in _KINDS for name, kind in kinds.items() if "bool" in kind.split("|")}
+"""Keys whose value may be true or false."""
+VALUES = frozenset(ACTIONS) - BOOLEAN_ACTIONS
+"""Actions whose value is what users write into a file."""
 ZIP_FIELDS = frozenset({"comment"})
 FILENAME_KEYS = {"output": "str", "input-regex": "str", "groups": "list"}
 SECTION_OPTIONS = frozenset(key for options in SECTIONS.values() for key in options) - TOP.keys()
