@@ -24,7 +24,8 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import cleaned, fails, frames, marks
+from fw_gear_deid.model.siemens import kind_of
+from fw_gear_deid.verify import cleaned, fails, frames, headers, marks
 from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
@@ -607,9 +608,13 @@ class _Check:
 
     def _ask_cleaned(self, now: bytes, vr: str, tag: int, must: Must, state: State, promise: Promise) -> None:
         """Make sure that no value tells what was taken away; it is text, since the rule could read it."""
-        little = state.spot.form.little or must.wire == "UN"
         if self._known is None:
             raise fails(f"{promise.label}: nobody says what texts may not tell")
+        if kind_of(state.creator_of(tag), tag):
+            if told := headers.told_by(now, self._known):
+                raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
+            return
+        little = state.spot.form.little or must.wire == "UN"
         for text in values.decode(now, vr, state.encodings, little=little):
             if told := cleaned.told_by(text, self._known):
                 raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
