@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fw_gear_deid import actions
+from fw_gear_deid.actions import hashuid
 from fw_gear_deid.actions.ages import TopCode, birth_date
 from fw_gear_deid.actions.shift import Keyed
 from fw_gear_deid.keys import Keyring
@@ -31,6 +32,7 @@ from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.profile.text.wrapped import plain_values
 from fw_gear_deid.profile.values.variables import read_template
+from fw_gear_deid.verify.shapes import keeps_uid
 from tests.desk import MR, Desk, instance, packed
 
 PEERS = Path(__file__).resolve().parents[1] / ".venv-peers" / "bin" / "python"
@@ -364,6 +366,34 @@ def test_nobodys_dates_are_not_moved_and_ids_are_sealed_all_the_same(tmp_path: P
     desk.put({"x/1": instance("ANON", StudyDate=DAY), "S/V/A/1": instance("ANON", number=2, StudyDate=DAY)})
     assert desk.run().code == 1
     assert desk.states() == {"x/1": "refused", "S/V/A/1": "released"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        (b"1.2.3", b"2.25.1", False), (b"1.2.3\0", b"1.2.3\0", True), (b"1.2.3 ", b"1.2.3\0", True), (b"", b"", False),
+        (b"1.2.840.10008.1.2", b"1.2.840.10008.1.2", False), (b"1.2.840.10008.1.2", b"2.25.1", True),
+        (b"1.2.3\\1.2.4", b"2.25.1\\1.2.4", True), (b"1.2.3\\1.2.840.10008.1.2", b"2.25.1\\1.2.840.10008.1.2", False),
+        (b"a\\b", b"2.25.1", False), (b"1.2.840.10008.1.20200229", b"1.2.840.10008.1.20200229", True),
+    ],
+)  # fmt: skip
+def test_the_check_sees_uids_that_stayed(before: bytes, now: bytes, kept: bool) -> None:
+    assert keeps_uid(before, now) == kept
+
+
+@pytest.mark.parametrize(
+    "data", [slice_of("P1"), sidecar("P1").encode(), table("P1").encode()], ids=["dcm", "json", "csv"]
+)
+def test_a_uid_that_the_action_left_is_refused(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d").mkdir()
+    desk = Desk(tmp_path / "d")
+    desk.rules(RULES)
+    name = {b"\0": "a.dcm", b"{": "a.json", b"p": "a.csv"}[data[:1]]
+    desk.put({f"S1/V1/A1/{name}": data, "S1/V1/A1/x.dcm": slice_of("P1", 9)})
+    monkeypatch.setattr(hashuid, "_sealed", lambda text, at: text)
+    assert desk.run().code == 1
+    reason = desk.reasons()[f"S1/V1/A1/{name}"]
+    assert "hashuid" in reason and ("is not another UID" in reason), reason
 
 
 # -- the key -------------------------------------------------------------------------------------------------
