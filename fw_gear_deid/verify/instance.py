@@ -558,6 +558,11 @@ class _Check:
                 vr = private_vr(tag, creator) or "UN"
         return promise, vr
 
+    @staticmethod
+    def _is_idle(tag: int, state: State) -> bool:
+        """Tell whether a creator is a known one, no name, that an action left when it took the last of its block."""
+        return knows_creator(state.creator_of(tag))
+
     def _waits(self, tag: int, must: Must, state: State) -> bool:
         """Tell whether what is asked of an element may go by a creator that stands behind it."""
         if state.ended or not must.late or not self._checker.promises.general:
@@ -577,7 +582,7 @@ class _Check:
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
             return
-        if promise.table and is_private_creator(tag) and tag in state.used:
+        if promise.table and is_private_creator(tag) and (tag in state.used or self._is_idle(tag, state)):
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
