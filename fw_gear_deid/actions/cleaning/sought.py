@@ -104,8 +104,9 @@ class Sought:
         first = [one[0] for one in parts if one not in names[:1]]
         for name in names:  # J.Q.Doe, DoeJQ
             self._words.update(("".join(first) + name, name + "".join(first)))
+        long = [one for one in (*parts[:_PARTS], *halves[:2]) if len(one) > 1 or one >= _WIDE]
         for size in (2, 3):
-            for order in permutations((*parts[:_PARTS], *halves[:2]), size):
+            for order in permutations(long, size):
                 if any(one in names for one in order):
                     self._add_whole("".join(order))
         self._add_whole(plainly(group))
@@ -174,6 +175,8 @@ class Sought:
             number for first, last in told for number in range(bisect_left(starts, first), bisect_left(starts, last))
         }
         for number in gone:
+            if plainly(text[slice(*words[number])]) not in self._names:
+                continue
             for step in (-1, 1):
                 at = number + step
                 while 0 <= at < len(words) and at not in gone and self._is_initial(text, words, at, step):
