@@ -10,6 +10,7 @@ from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt, VrAt
 from fw_gear_deid.profile.advice.view import Advice, View, at, is_nested, keeps, removes
 from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.entries import Entry
+from fw_gear_deid.standard import tables
 
 _ODD_GROUP = re.compile(r"(?<![0-9a-f])[0-9a-f]{3}[13579bdf]", re.IGNORECASE)
 
@@ -35,7 +36,8 @@ def text_stays(view: View) -> Iterator[Advice]:
 def nothing_changes(view: View) -> Iterator[Advice]:
     """Warn where a list of what to keep has not the option that makes it one."""
     options = ("remove-undefined", "remove-private-tags", "patient-age-from-birthdate")
-    if not view.by_standard and view.entries and all(map(keeps, view.entries)) and not any(map(view.section.flag, options)):
+    changes = view.by_standard or any(map(view.section.flag, options))
+    if view.entries and all(map(keeps, view.entries)) and not changes:
         yield view.here("every field is kept and no option changes anything: did you mean remove-undefined?")
 
 
@@ -60,7 +62,8 @@ def private_rules_without_effect(view: View) -> Iterator[Advice]:
 def unknown_tags(view: View) -> Iterator[Advice]:
     """Warn of a tag that no file is likely to have."""
     for entry in view.entries:
-        if isinstance(entry.selector, TagAt) and not is_private(entry.selector.tag) and vr_at(entry) is None:
+        tag = entry.selector.tag if isinstance(entry.selector, TagAt) else None
+        if tag is not None and not is_private(tag) and vr_at(entry) is None and tables.row_of(tag) is None:
             yield at(entry, "no element of this tag is in the DICOM dictionary")
 
 
