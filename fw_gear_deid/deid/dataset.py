@@ -25,9 +25,9 @@ from fw_gear_deid.model.references import kind_of
 from fw_gear_deid.model.ruling import Asked
 from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
-from fw_gear_deid.plan.claims import withheld
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
+from fw_gear_deid.profile.claims import withheld
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.standard import marks
 from fw_gear_deid.verify.instance import Checker
@@ -143,7 +143,8 @@ class Plan:
         """Rule → codes of PS3.15 that are not true of a file in which it found something."""
         if self._untrue is None:
             claims = self.section.claims
-            told = {} if claims is None else {rule.index: withheld(rule, claims) for rule in self.section.rules}
+            rules = () if claims is None else self.section.rules
+            told = {one.index: withheld(one.selector, one.action, claims or frozenset()) for one in rules}
             self._untrue = {index: codes for index, codes in told.items() if codes}
         return self._untrue
 
