@@ -220,7 +220,7 @@ class Promises:
         if self._unnamed is None or tag == _CHARACTER_SET or (way.top and tag in self._unnamed):
             return None
         if is_private_creator(tag) and (
-            self._by_regex or tag in self._blocks or (tag >> 16, creator) in self._named_creators
+            self._by_regex or self._by_vr or tag in self._blocks or (tag >> 16, creator) in self._named_creators
         ):
             return None  # what it was kept for may be gone by a rule
         return UNNAMED
