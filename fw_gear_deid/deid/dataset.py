@@ -114,7 +114,7 @@ class Plan:
     def _general(self, sop_class: str) -> General:
         table = self.section.table
         asked = self._of_others(sop_class) if self.places.by_way else None
-        return General(self.section.creators, asked, {} if table is None else table.mates)
+        return General(self.section.creators, asked, {} if table is None else table.mates, self.section.follow_uids)
 
     def _of_others(self, sop_class: str) -> Table:
         """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""

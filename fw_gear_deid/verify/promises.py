@@ -67,11 +67,14 @@ class General(NamedTuple):
     table : callable, optional
     mates : mapping of int to frozenset of int
         Tag → tags of which one has a value beside it, or the table promises something else.
+    follow : bool
+        No UID that changed may be left where nothing names an element.
     """
 
     creators: frozenset[str]
     table: Table | None = None
     mates: Mapping[int, frozenset[int]] = {}
+    follow: bool = False
 
 
 _ANYTHING = RegexAt(Pattern("."), Pattern("."))
@@ -149,6 +152,7 @@ class Promises:
         self._others: list[tuple[int, Promise]] = []
         table = None if general is None else general.table
         self._table = table
+        self.follow = general is not None and general.follow
         self.mates = {} if general is None else general.mates
         self.mate_tags = frozenset().union(*self.mates.values())
         self._known = frozenset() if general is None else general.creators
@@ -208,6 +212,18 @@ class Promises:
         if gone is not None or way.meta or self._table is None:
             return gone
         return _last(list(enumerate(self._table(way, tag, vr, creator, whole))))
+
+    def names(self, way: Way, tag: int, creator: str, vr: str) -> bool:
+        """Tell whether a rule, or a table, speaks of an element; parameters as ``at``."""
+        own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
+        if any(self._points(one.selector, way, tag, creator) for _, one in (*own, *others, *self._others)):
+            return True
+        vr = known_vr(tag, creator, vr)
+        if vr in self._by_vr and not self._is_known(tag, creator):
+            return True
+        return self._table is not None and any(
+            bool(self._table(way, tag, vr, creator, whole)) for whole in (True, False)
+        )
 
     def _is_known(self, tag: int, creator: str) -> bool:
         """Tell whether an element is a private creator that the dictionary or the profile knows."""
