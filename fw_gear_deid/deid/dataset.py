@@ -119,7 +119,8 @@ class Plan:
         table = self.section.table
         asked = self._of_others(sop_class) if self.places.by_way else None
         marked = frozenset() if self.section.claims is None else frozenset(marks.TAGS)
-        return General(self.section.creators, asked, {} if table is None else table.mates, marked)
+        mates = {} if table is None else table.mates
+        return General(self.section.creators, asked, mates, marked, self.section.follow_uids)
 
     def _of_others(self, sop_class: str) -> Table:
         """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
