@@ -33,7 +33,7 @@ from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.profile.text.wrapped import plain_values
 from fw_gear_deid.profile.values.variables import read_template
 from fw_gear_deid.verify.shapes import keeps_uid
-from tests.desk import MR, Desk, instance, packed
+from tests.desk import MR, Desk, call, instance, packed
 
 PEERS = Path(__file__).resolve().parents[1] / ".venv-peers" / "bin" / "python"
 EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples=60)
@@ -560,3 +560,11 @@ def test_birth_dates_follow_ages(born: date, studied: date) -> None:
     after = birth_date(born, studied)
     years = studied.year - after.year - ((studied.month, studied.day) < (after.month, after.day))
     assert years <= 90 and (after == born or (years == 90 and born < after))
+
+
+def test_a_preview_may_have_a_key_of_its_own(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.rules(RULES)
+    desk.put({"x/1.dcm": slice_of("P1")})
+    shown = [call("preview", str(desk.source), "--profile", str(desk.profile), "--key-file", "once") for _ in range(2)]
+    assert [one.code for one in shown] == [0, 0] and shown[0].out != shown[1].out
