@@ -108,6 +108,12 @@ class Draws:
         """Return a digest of a text."""
         return self.keyring.seal(kind, text)
 
+    def pseudonym(self) -> str:
+        """Return the label of the person at hand."""
+        if self.person is None:
+            raise Unfit(NO_ID)
+        return self.keyring.subject(self.person)
+
 
 def _check(*parts: str) -> None:
     if not parts or not all(parts):

@@ -224,7 +224,7 @@ def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns
     parts = dataset.open_file(data, section)
     before = [_cell(parts, section, selector) for _, selector in columns]
     person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
     pieces, _ = part10.write(parts, edited.meta, edited.body)
     result = dataset.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]
@@ -233,7 +233,9 @@ def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns
 
 
 def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
-    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""), rows=rows_of(section, ctx))
+    edited = document.edit(
+        data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""), None, rows_of(section, ctx), ctx.around_texts
+    )
     result = document.opened(document.written(data, edited), section)
     before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))
     _tell(edited.edits)

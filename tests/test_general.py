@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ class Toy:
     """A table by tag, VR, creator, way and class."""
 
     asked: Any = None
+    mates: Any = field(default_factory=dict)
 
     def rule(self, asked: Asked) -> Ruling | None:
         if self.asked is not None:

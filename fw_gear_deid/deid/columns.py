@@ -150,6 +150,10 @@ class RowDraws:
         """Return a digest of a text."""
         return self.rows.keyring.seal(kind, text)
 
+    def pseudonym(self) -> str:
+        """Return the label of the row's person."""
+        return self.rows.keyring.subject(self.rows.person(self.row))
+
 
 @dataclass(slots=True)
 class Column:

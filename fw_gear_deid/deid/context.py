@@ -99,6 +99,12 @@ class Context:
         """Return what the key gives for the person at hand, or another; without one whoever draws is refused."""
         return Draws(self.keyring, self.person or person or None)
 
+    @property
+    def around_texts(self) -> tuple[str, ...]:
+        """Labels and ids that no text which is cleaned may tell; that of an acquisition says what was made."""
+        texts = (*self.telling, *self.ids.values())
+        return tuple(dict.fromkeys(text for text in texts if text and text != self.acquisition))
+
     def follow(self, text: str) -> str:
         """Return a name or text of a tree in the layout of BIDS with the labels of the destination."""
         return self.entities.replaced(text, self._stranger) if self.entities is not None else text

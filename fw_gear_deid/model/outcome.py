@@ -28,6 +28,7 @@ class Always(Enum):
     BEFORE = "always: bytes in front of the volume"
     BEHIND = "always: bytes behind the volume"
     MEMBER_DROPPED = "always: member that no section takes"
+    MARKS = "always: marks of what was done, by PS3.15"
     PICTURE_END = "always: bytes behind the end of a picture"
     COPY = "always: a piece that tells what a rule took away"
     NAME = "always: name carries an identifier"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from fw_gear_deid.model.action import Action
@@ -24,6 +25,8 @@ class Asked:
         Tags of the sequences around it, the outermost first; empty at the top level.
     sop_class : str
         SOPClassUID of the instance, as its top level tells it; empty where it does not.
+    whole : bool
+        One of its mates stands beside it and has a value, or it has none; see ``Table``.
     """
 
     tag: int
@@ -31,6 +34,7 @@ class Asked:
     creator: str
     way: tuple[int, ...]
     sop_class: str
+    whole: bool = True
 
 
 @frozen
@@ -57,6 +61,11 @@ class Table(Protocol):
     Its answer goes by what it is asked alone: it is remembered for all files of a SOP class. It is pickled with its
     section.
     """
+
+    @property
+    def mates(self) -> Mapping[int, frozenset[int]]:
+        """Return tag → tags of which one must have a value in the same data set, or the answer is another one."""
+        ...
 
     def rule(self, asked: Asked) -> Ruling | None:
         """Return what is done to an element, or None where the table says nothing of it."""

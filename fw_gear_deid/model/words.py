@@ -38,9 +38,24 @@ uterus venous ventricle vessel vibe view water whole wb wo with without w wrist 
 """
 NEUTRAL = frozenset(" ".join((_MODALITIES, _STORED, _IMAGED)).split())
 """In small letters: what is stored and how (PS3.3 §C.7.3.1.1.1, PS3.11), body parts (PS3.16 annex L), techniques."""
+_PROTOCOL = """
+achieva adult advanced aera angio angiogram angiography arms arthro arthrogram avanto basic biopsy body calibration
+canon cardio cervicothoracic child clinical common comparison complete connectome correction crane cspine default demo
+discovery dorsal echo emergency enterography epilepsy exam exams extended followup followups full functional ge
+general generic gradient guided headneck hitachi imaging infant ingenia inpatient intervention inversion legs
+localizer lumbosacral lumina mammo mammogram mammography maxillofacial metastases metastasis motion mr mri msk muscle
+musculoskeletal neonate neuro neuroimaging neurology neuroradiology newborn normal oncology ortho orthopedic osteo
+outpatient paediatric parallel patientprotocol ped pediatric peds perfusion pet petmr phantom philips physics pilot
+planning post postop premier preop prisma protocol protocols qa qc quality quick radiology recovery research review
+routine runoff saturation scanner screening sedation service shim shot siemens signa simulation single skyra specials
+spect standard stroke temp template test testing tests thoracolumbar thorax toshiba trauma trial trio triphasic ttp
+urogram user users vasc vascular vendor verio vessels vida volunteer volunteers whole wholebody yearly
+"""
+"""What else protocols and studies are called by; words of people, too, so names of files go by the others alone."""
 _PARTICLES = """
 da de del della den der des di do dos dr du el jr la le mr mrs ms prof sr st van von zu
 """
+_PROTOCOLS = frozenset(_PROTOCOL.split())
 PARTICLES = frozenset(_PARTICLES.split())
 """Parts of people's names that do not tell one from the other."""
 
@@ -60,6 +75,24 @@ def is_neutral(name: str) -> bool:
         return False
     lower = re.split(r"[\W_]+", name.lower())
     return all(not one or one in NEUTRAL or _is_counted(one) for one in lower)
+
+
+def is_protocol(name: str) -> bool:
+    """Tell whether a text is made of such words, of what protocols and studies are called by, and of short numbers.
+
+    >>> is_protocol("HEAD ROUTINE"), is_protocol("t2_tse"), is_protocol("Doe"), is_protocol("Doe_T2")
+    (True, True, False, False)
+    """
+    words = [one for one in re.split(r"[\W_]+", name.lower()) if one]
+    return bool(words) and all(
+        (
+            len(piece) <= _NUMBER_MAX
+            if piece.isdecimal()
+            else piece in NEUTRAL or piece in _PROTOCOLS or len(word) > 1 == len(piece)
+        )
+        for word in words
+        for piece in (_PIECE.findall(word) if word.isascii() else (word,))
+    )
 
 
 def _is_counted(word: str) -> bool:

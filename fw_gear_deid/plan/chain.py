@@ -7,7 +7,8 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions.inner import Zeros
 from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.actions.unreadable import instead, told, way_of
 from fw_gear_deid.formats.dicom import values
@@ -79,6 +80,10 @@ class File(Protocol):
         """Return PatientAge by the dates as they came, empty where they do not say."""
         ...
 
+    def clean(self, text: str) -> str:
+        """Return a text without what rules take away elsewhere in the file, and without what patterns find."""
+        ...
+
     def sync(self) -> bytes | None:
         """Return the SOPInstanceUID as it will stand, None when there is none."""
         ...
@@ -107,7 +112,9 @@ class Surroundings:
     def at(self, vr: str, rank: int) -> At:
         """Return the surroundings of a value before a step."""
         assert self.draw is not None  # noqa: S101 -- actions run where somebody is at hand
-        return At(vr, self.draw, self.today, lambda name: self.here.read(name, rank))
+        return At(
+            vr, self.draw, self.today, lambda name: self.here.read(name, rank), lambda text: self.here.clean(text)
+        )
 
     @property
     def here(self) -> File:
@@ -196,6 +203,9 @@ class Chain:
             self._remove(step, action.key)
             return
         vr = self._vr
+        if isinstance(action, Zeros):
+            self._put_raw(step, vr, b"\0\0" if self.value else b"", action.key)
+            return
         if isinstance(action, Replace) and not action.append:
             self._put(step, vr, action.values, action.key)
             return
@@ -213,7 +223,7 @@ class Chain:
         try:
             texts = self._texts(vr)
         except Unreadable as error:
-            if not ACTIONS[action.key].digest:
+            if not CARRIED[action.key].digest:
                 return (), instead(way_of(action), error)
             if vr not in CHARSET_VRS or self.value is None:
                 raise

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import Enum, auto
+from functools import cached_property
 from typing import NamedTuple
 
+from fw_gear_deid.actions import HashUid
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Place, Want
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import (
@@ -20,11 +23,15 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.outcome import Always
+from fw_gear_deid.model.references import HEADS, kind_of
 from fw_gear_deid.model.ruling import Asked, Ruling
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.plan.kept import is_parsed
 from fw_gear_deid.profile.compiled import DicomSection, Rule
+from fw_gear_deid.standard import marks, risks
 
+FOLLOW = "follow-uids"
+"""Begins the audit's rule where a UID changes since another one does."""
 META_LENGTH = 0x00020000
 MEDIA_INSTANCE_UID = 0x00020003
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
@@ -67,10 +74,10 @@ class Kind(Enum):
 
 
 class Rank:
-    """When a step runs; rules come after FIRST_RULE by their index, class entries last, and what a table says then."""
+    """When a step runs; rules come after FIRST_RULE by their index; then a table's, and what follows."""
 
     OUTSIDE, PADDING, META, SIGN, GROUP_LENGTH, PRIVATE, AGE, UNDEFINED, FIRST_RULE = range(9)
-    TABLE, INSTANCE, SYNC, NEVER = 1 << 39, 1 << 40, 1 << 41, 1 << 42
+    TABLE, FOLLOW, INSTANCE, SYNC, NEVER = 1 << 38, 1 << 39, 1 << 40, 1 << 41, 1 << 42
 
 
 class Step(NamedTuple):
@@ -91,6 +98,11 @@ class Step(NamedTuple):
         """Whether it takes the element away, whatever its value."""
         return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key == "remove")
 
+    @property
+    def cleans(self) -> bool:
+        """Whether it needs to know what the others take away."""
+        return self.rule is not None and self.rule.action.key == "clean"
+
 
 class Beside(NamedTuple):
     """What decides on an element besides its header and its creator.
@@ -103,11 +115,14 @@ class Beside(NamedTuple):
         remove-undefined leaves it, for what it holds or stands for.
     used : bool
         It is a private creator, and of its block something stays: the table is not asked.
+    whole : bool
+        What the table wants to see beside it stands there.
     """
 
     spared: bool = False
     listed: bool = False
     used: bool = False
+    whole: bool = True
 
 
 NOTHING_BESIDE = Beside()
@@ -135,12 +150,17 @@ class Act(Want):
         Nothing here can change it.
     watched : bool
         Its value is asked for by others.
+    depends : bool
+        What becomes of it depends on more than its value.
+    cleans : bool
+        A step cleans it of what others take away.
     gone : bool
         All that happens is that it goes, and its length is all that is told of it.
     """
 
     __slots__ = (
-        "creator", "depends", "fixed", "gone", "here", "keeps", "kind", "place", "rule_vr", "ruled", "steps", "watched",
+        "cleans", "creator", "depends", "fixed", "gone", "here", "keeps", "kind", "place", "rule_vr", "ruled", "steps",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -154,10 +174,11 @@ class Act(Want):
         read = any(place.points(one, tag, creator, recurse=False) for one in plan.readable)
         watched = watched or read
         wanted = not fixed or bool(steps) or watched or is_private_creator(tag) or tag == CHARACTER_SET or place.meta
-        wanted = wanted or tag in plan.growing_tags
+        ends_header = plan.section.follow_uids and place.top and tag in PIXEL_TAGS
+        wanted = wanted or tag in plan.growing_tags or tag in plan.mate_tags or ends_header
         blind = (
             fixed
-            and not (watched or place.meta or tag in plan.growing_tags)
+            and not (watched or place.meta or tag in plan.growing_tags or tag in plan.mate_tags)
             and tag != CHARACTER_SET
             and ((keeps and not is_private_creator(tag)) or gone)
         )
@@ -177,6 +198,8 @@ class Act(Want):
             step.kind in (Kind.AGE, Kind.SYNC) or (step.rule is not None and bool(plan.names_of(step.rule)))
             for step in steps
         )
+        self.cleans = any(step.cleans for step in steps)
+        self.depends = self.depends or self.cleans
         self.here = format_tag(tag)
         if named and plan.known_creator(creator):
             # a creator that neither dictionary nor profile know may be any text, a name too
@@ -262,7 +285,7 @@ class RulePlace(Place):
             return self.settled(tag, vr, wire)
         private = is_private(tag) and (not is_private_creator(tag) or section.remove_private or self.plan.general)
         depends = section.remove_undefined and (vr == "SQ" or wire == "UN" or tag == CHARACTER_SET or is_private(tag))
-        if (private and self.plan.private_matters) or depends:
+        if (private and self.plan.private_matters) or depends or tag in self.plan.mates:
             return Act(self, tag, vr, wire)
         return self.settled(tag, vr, wire)
 
@@ -318,15 +341,20 @@ class RulePlace(Place):
         for rule in rules:
             yield Step(Rank.FIRST_RULE + rule.index, Kind.RULE, rule.label, rule)
         if not (reached or rules or beside.used):
-            yield from self._general(tag, vr, creator)
+            yield from self._general(tag, vr, creator, beside)
         if self.top and not self.meta and tag == SOP_INSTANCE_UID:
             yield Step(Rank.INSTANCE, Kind.INSTANCE, Always.SOP_INSTANCE_UID.value)
         if self.meta and tag == MEDIA_INSTANCE_UID:
             yield Step(Rank.SYNC, Kind.SYNC, Always.SYNC.value)
 
-    def _general(self, tag: int, vr: str, creator: str) -> Iterator[Step]:
+    def _general(self, tag: int, vr: str, creator: str, beside: Beside) -> Iterator[Step]:
         """Yield what the table says of an element that no entry reaches."""
-        ruling = self.plan.ruling(Asked(tag, vr, creator, tuple(step for step, _ in self.way), self.plan.sop_class))
+        way = tuple(step for step, _ in self.way)
+        ruling = self.plan.ruling(Asked(tag, vr, creator, way, self.plan.sop_class, beside.whole))
+        if ruling is None and vr == "UI":
+            follows = self.plan.follows.get(kind_of(tag, creator, way))
+            if follows is not None:
+                yield Step(Rank.FOLLOW, Kind.RULE, follows.label, follows)
         for number, action in enumerate(() if ruling is None else ruling.actions):
             assert ruling is not None  # noqa: S101 -- of it
             rule = Rule(TagAt(tag), action, ruling.label, ruling.label, _NO_ENTRY, insert=False)
@@ -429,15 +457,18 @@ class Places:
         self._by_tag = by_tag
         self._by_creator = by_creator
         named = (selector for template in section.filenames for selector in template.elements)
-        self.readable = (*self.references.values(), *named, *also)
+        conditions = (one.selector for exclusion in section.exclude for one in exclusion.conditions)
+        self.readable = (*self.references.values(), *named, *also, *conditions)
         selectors = [*(rule.selector for rule in rules), *self.readable]
         by_creators = (rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))
         self.named_private = frozenset((one.group, one.creator, one.element) for one in by_creators)
         """Group, creator and element of what rules name by its creator."""
         self.by_path = any(isinstance(one, PathAt | RegexAt) for one in selectors)
-        self.general = bool(self._by_vr) or section.table is not None
+        self.general = bool(self._by_vr) or section.table is not None or section.follow_uids
         """Whether something is asked of elements that no entry reaches by its place."""
-        self.by_way = section.table is not None
+        self.by_way = section.table is not None or section.follow_uids
+        self.mates = {} if section.table is None else section.table.mates
+        self.mate_tags = frozenset().union(*self.mates.values())
         """Whether the sequences around an element matter, and not the numbers of items."""
         self.names_instance = self.names_instance or section.table is not None or "UI" in self._by_vr
         self.private_matters = (
@@ -453,9 +484,11 @@ class Places:
         self.meta_inserts = tuple(
             sorted({tag for tag in inserted if tag >> 16 == 2} | {META_LENGTH, MEDIA_INSTANCE_UID, *SIGNED})
         )
+        marked = frozenset() if section.claims is None else frozenset(marks.TAGS)
+        self.inserts = tuple(sorted({*self.inserts, *marked}))
         asked = {SOP_CLASS_UID} if section.table is not None else set()
         dates = {BIRTH_DATE, STUDY_DATE} if section.age else set()
-        self.watched = watched | {SOP_INSTANCE_UID} | asked | dates
+        self.watched = watched | risks.tags() | marked | {SOP_INSTANCE_UID} | asked | dates
         self.meta = RulePlace(self, EXPLICIT_LITTLE, top=True, meta=True)
         self._top: dict[Encoding, RulePlace] = {}
         self._inside: dict[Encoding, RulePlace] = {}
@@ -488,6 +521,25 @@ class Places:
         own = self._by_tag.get(tag, [])
         others = [*self._by_creator.get((tag >> 16, tag & 0xFF), ()), *self._others]
         return sorted([*own, *others], key=lambda rule: rule.index) if others else own
+
+    @cached_property
+    def follows(self) -> dict[str, Rule]:
+        """What is done to UIDs that refer to a study, series, instance or frame of reference whose own is hashed."""
+        found: dict[str, Rule] = {}
+        for kind, tag in HEADS.items() if self.section.follow_uids else ():
+            rules = self.candidates(tag)
+            place = self.top(EXPLICIT_LITTLE)
+            entries = [rule for rule in rules if place.points(rule.selector, tag, "")] or self.of_class(tag, "UI", "")
+            actions = [rule.action for rule in entries]
+            label = entries[-1].label if entries else ""
+            if not entries:
+                ruling = self.ruling(Asked(tag, "UI", "", (), self.sop_class))
+                actions, label = ([], "") if ruling is None else (list(ruling.actions), ruling.label)
+            for action in actions:
+                if isinstance(action, HashUid):
+                    spares = replace(action, spares=True)
+                    found[kind] = Rule(TagAt(tag), spares, FOLLOW, f"{FOLLOW} ({label})", _NO_ENTRY, insert=False)
+        return found
 
     def known_creator(self, creator: str) -> str:
         """Return a private creator that the dictionary or the profile knows, so that it is no name; else nothing."""

@@ -66,7 +66,8 @@ def carry_sequence(act: Act, count: int, until: int) -> Doomed:
             continue
         if state is None and is_private(act.tag) and not isinstance(rule.selector, PrivateAt):
             raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", ABSENT)
-        if step.general and act.rule_vr == "UN" and not isinstance(rule.action, Replace):
+        unknown = step.rank >= Rank.TABLE or (step.general and act.rule_vr == "UN")
+        if unknown and not isinstance(rule.action, Replace):
             continue  # nobody knew that it is a sequence; what is in it goes by itself
         if not isinstance(rule.action, Replace):
             text = "{path} is a sequence; remove it, or name the elements inside"

@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model import limits
-from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
+from fw_gear_deid.model.action import CLEANED, ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -24,7 +24,8 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import fails, frames
+from fw_gear_deid.verify import cleaned, fails, frames
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
     BLOCK,
@@ -55,7 +56,7 @@ from fw_gear_deid.verify.source import (
     form_of,
     really,
 )
-from fw_gear_deid.verify.spots import Must, Spot, State
+from fw_gear_deid.verify.spots import Key, Must, Spot, State
 from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
@@ -93,7 +94,9 @@ class Checker:
         self.reader = Reader()
         self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
 
-    def check(self, source: Span, data: bytes, told: Told, total: int | None = None) -> None:
+    def check(
+        self, source: Span, data: bytes, told: Told, total: int | None = None, known: Known | None = None
+    ) -> None:
         """Compare a result with its source.
 
         Parameters
@@ -106,6 +109,8 @@ class Checker:
             audit's rows.
         total : int, optional
             Length of the whole result.
+        known : Known, optional
+            What texts that were cleaned may not tell.
 
         Raises
         ------
@@ -114,7 +119,7 @@ class Checker:
             not kept.
         """
         try:
-            _Check(self, source, data, len(data) if total is None else total).run(*told)
+            _Check(self, source, data, len(data) if total is None else total, known).run(*told)
         except struct.error:
             raise fails("the result does not parse") from None
 
@@ -157,8 +162,9 @@ class Checker:
 class _Check:
     """One result."""
 
-    def __init__(self, checker: Checker, source: Span, data: bytes, total: int) -> None:
+    def __init__(self, checker: Checker, source: Span, data: bytes, total: int, known: Known | None = None) -> None:
         self._checker = checker
+        self._known = known
         self._source = source
         self._data = data
         self._total = total
@@ -285,6 +291,8 @@ class _Check:
                         state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
                     elif tag in _WATCHED and spot.way.top:
                         self._take(tag, src[value:stop], must, meta=spot.way.meta)
+                    elif tag in self._checker.promises.mate_tags and src[value:stop].strip(b"\0 "):
+                        state.there.add(tag)
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
         if undefined:
@@ -299,7 +307,7 @@ class _Check:
             raise fails(f"{where} can be read in two ways, with and without VR; convert the file with dcmconv")
 
     def _look_back(self, state: State) -> None:
-        """Ask of what stood before its creator."""
+        """Ask of what stood before its creator, or before what it goes by besides."""
         for tag in state.early:
             promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag), "UN")
             if promise in _EARLY:
@@ -376,7 +384,7 @@ class _Check:
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
         if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
-            watched = tag in _WATCHED or is_private_creator(tag)
+            watched = tag in _WATCHED or is_private_creator(tag) or tag in self._checker.promises.mate_tags
             if not watched:
                 entry: tuple[int, int, Must | None] = tag, length, None
                 return self._keep(spot, key, entry)
@@ -395,7 +403,7 @@ class _Check:
         private = is_private(tag) and not is_private_creator(tag)
         unknown = is_private(tag) or public_vr(tag) is None
         hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in PIXELS)
-        if is_private(tag) and promises.by_creator:
+        if (is_private(tag) and promises.by_creator) or (tag in promises.mates and not spot.way.meta):
             return Must(vr, wire, None, late=True, hides=hides, sealed=False)
         promise = None if spared else promises.at(spot.way, tag, "", vr)
         if tag == _PADDING and promise is None:
@@ -452,7 +460,7 @@ class _Check:
         Without a change in it what is asked of it is answered by its bytes alone.
         """
         src = self._src
-        key = tag, must.wire, undefined, state.encodings, src[value : value + _BEGINNING]
+        key = self._key(value, tag, must, state, undefined=undefined)
         known, count = state.spot.passed.get(key, (b"", 0))
         stop = value + len(known)
         if not known or src[value:stop] != known or self._is_changed(value, stop):
@@ -468,10 +476,11 @@ class _Check:
         passed = state.spot.passed
         if len(passed) >= _PASSED_MAX:
             passed.clear()
-        passed[tag, must.wire, undefined, state.encodings, self._src[value : value + _BEGINNING]] = (
-            self._src[value:stop],
-            count,
-        )
+        passed[self._key(value, tag, must, state, undefined=undefined)] = self._src[value:stop], count
+
+    def _key(self, value: int, tag: int, must: Must, state: State, *, undefined: bool) -> Key:
+        """Return what a sequence that passed is found by: what texts may not tell counts, too."""
+        return tag, must.wire, undefined, state.encodings, self._src[value : value + _BEGINNING], self._known
 
     def _is_changed(self, start: int, stop: int) -> bool:
         """Tell whether something was put into a span of the result."""
@@ -516,13 +525,15 @@ class _Check:
         promise, vr = must.promise, must.vr
         if must.late:
             creator = state.creator_of(tag)
-            key = tag, creator, vr
+            mates = self._checker.promises.mates.get(tag)
+            whole = mates is None or not mates.isdisjoint(state.there)
+            key = tag, creator, vr, whole
             if key in state.spot.late:
                 promise = state.spot.late[key]
             else:
                 if len(state.spot.late) >= _LATE_MAX:
                     state.spot.late.clear()
-                promise = self._checker.promises.at(state.spot.way, tag, creator, vr)
+                promise = self._checker.promises.at(state.spot.way, tag, creator, vr, whole=whole)
                 state.spot.late[key] = promise
             if vr == "UN":
                 vr = private_vr(tag, creator) or "UN"
@@ -532,6 +543,8 @@ class _Check:
         """Tell whether what is asked of an element may go by a creator that stands behind it."""
         if state.ended or not must.late or not self._checker.promises.general:
             return False
+        if tag in self._checker.promises.mates:
+            return True
         if is_private_creator(tag):
             return self._checker.promises.by_way  # a table lets it stay for the sake of its block
         block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
@@ -559,6 +572,9 @@ class _Check:
             if vr != "SQ" and now != wanted and not behind:
                 raise self._broken(promise, tag, state)
             return
+        if promise.kind == CLEANED:
+            self._ask_cleaned(now, vr, tag, must, state, promise)
+            return
         before = self._before(pos, value, stop, state.spot)
         if promise.kind in (MOVED, SHIFTED):
             if promise.kind == SHIFTED and stands_still(before, now, vr):
@@ -570,6 +586,15 @@ class _Check:
             raise self._broken(promise, tag, state)
         if vr == "UI" and not all(map(is_uid, now.split(b"\\"))):
             raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
+
+    def _ask_cleaned(self, now: bytes, vr: str, tag: int, must: Must, state: State, promise: Promise) -> None:
+        """Make sure that no value tells what was taken away; it is text, since the rule could read it."""
+        little = state.spot.form.little or must.wire == "UN"
+        if self._known is None:
+            raise fails(f"{promise.label}: nobody says what texts may not tell")
+        for text in values.decode(now, vr, state.encodings, little=little):
+            if told := cleaned.told_by(text, self._known):
+                raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
 
     def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
         """Return the value that an element had in the source."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, RENAMED, SHIFTED
+from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of, known_vr, knows_creator
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
@@ -18,6 +18,7 @@ WANTED = {
     DIFFERS: "different from the source",
     MOVED: "a date",
     SHIFTED: "another value",
+    CLEANED: "clean",
     RENAMED: "another UID",
 }
 
@@ -32,8 +33,8 @@ class Promise:
     kind : str
         ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty;
         ``moved``: legal dates where it differs; ``shifted``: besides, each value differs that can be read, unless
-        another rule speaks of the place, too; ``renamed``: each value is another one, but for registered UIDs; or
-        empty: nothing.
+        another rule speaks of the place, too; ``renamed``: each value is another one, but for registered UIDs;
+        ``cleaned``: no value tells what rules took away elsewhere; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.
@@ -51,8 +52,9 @@ class Promise:
     table: bool = False
 
 
-Table = Callable[["Way", int, str, str], Sequence[Promise]]
-"""Way, tag, VR by the dictionary and creator of an element that no rule speaks of → what a table promises of it."""
+Table = Callable[["Way", int, str, str, bool], Sequence[Promise]]
+"""Way, tag, VR by the dictionary and creator of an element that no rule speaks of, and whether a mate of it stands
+there → what a table promises of it."""
 
 
 class General(NamedTuple):
@@ -63,10 +65,13 @@ class General(NamedTuple):
     creators : frozenset of str
         Private creators that the profile names: entries for a VR leave them.
     table : callable, optional
+    mates : mapping of int to frozenset of int
+        Tag → tags of which one has a value beside it, or the table promises something else.
     """
 
     creators: frozenset[str]
     table: Table | None = None
+    mates: Mapping[int, frozenset[int]] = {}
 
 
 _ANYTHING = RegexAt(Pattern("."), Pattern("."))
@@ -144,6 +149,8 @@ class Promises:
         self._others: list[tuple[int, Promise]] = []
         table = None if general is None else general.table
         self._table = table
+        self.mates = {} if general is None else general.mates
+        self.mate_tags = frozenset().union(*self.mates.values())
         self._known = frozenset() if general is None else general.creators
         self._by_vr: dict[str, Promise] = {}
         for promise in promises:
@@ -174,7 +181,7 @@ class Promises:
         self._named_creators = {(one.group, one.creator) for one in selectors if isinstance(one, PrivateAt)}
         self._by_regex = any(isinstance(one, RegexAt) for one in selectors)
 
-    def at(self, way: Way, tag: int, creator: str, vr: str) -> Promise | None:
+    def at(self, way: Way, tag: int, creator: str, vr: str, *, whole: bool = True) -> Promise | None:
         """Return what must hold of an element.
 
         Parameters
@@ -183,6 +190,8 @@ class Promises:
             That of its block, or the text of a creator itself.
         vr : str
             As it stands on the wire, the dictionary's where that does not tell.
+        whole : bool
+            One of its mates has a value beside it.
         """
         if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
             return PRIVATE
@@ -198,7 +207,7 @@ class Promises:
         gone = self._of_unnamed(way, tag, creator)
         if gone is not None or way.meta or self._table is None:
             return gone
-        return _last(list(enumerate(self._table(way, tag, vr, creator))))
+        return _last(list(enumerate(self._table(way, tag, vr, creator, whole))))
 
     def _is_known(self, tag: int, creator: str) -> bool:
         """Tell whether an element is a private creator that the dictionary or the profile knows."""
@@ -211,7 +220,7 @@ class Promises:
         if self._unnamed is None or tag == _CHARACTER_SET or (way.top and tag in self._unnamed):
             return None
         if is_private_creator(tag) and (
-            self._by_regex or tag in self._blocks or (tag >> 16, creator) in self._named_creators
+            self._by_regex or self._by_vr or tag in self._blocks or (tag >> 16, creator) in self._named_creators
         ):
             return None  # what it was kept for may be gone by a rule
         return UNNAMED

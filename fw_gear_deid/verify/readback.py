@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 from fw_gear_deid.formats.row import NO_NUMBER, NO_VALUE, Changes, Field, Listing
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, REMOVE, RENAMED, SHIFTED, Gone, Texts
+from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, REMOVE, RENAMED, SHIFTED, Gone, Texts
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
-from fw_gear_deid.verify import fails
+from fw_gear_deid.verify import cleaned, fails
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import WANTED
 from fw_gear_deid.verify.shapes import is_registered
 
@@ -77,6 +78,20 @@ def check(
         if isinstance(should, Gone) or result.fields[after].texts != changes.left(should):
             who = f"{last[before].label}: " if before in last else ""
             raise fails(f"{who}a field of the result is not what it should be")
+
+
+def check_cleaned(result: Listing, promises: Sequence[Held], known: Known) -> None:
+    """Make sure that no field of a result tells what was taken away that a rule cleans, and no later one changes.
+
+    Raises
+    ------
+    Unfit
+    """
+    last = {number: held for held in promises for number in _places(result, held.selector)}
+    for number, held in last.items():
+        for text in result.fields[number].texts if held.kind == CLEANED else ():
+            if told := cleaned.told_by(text, known):
+                raise fails(f"{held.label}: {result.fields[number].path} still tells {told}")
 
 
 def _should(source: Listing, changes: Changes, number: int) -> Texts:

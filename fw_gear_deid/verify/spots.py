@@ -23,8 +23,8 @@ class Must(NamedTuple):
     """The dictionary says that it should be one, and it stands with another VR."""
 
 
-Key = tuple[int, str, bool, tuple[str, ...], bytes]
-"""Tag, VR on the wire, whether of undefined length, text codecs and beginning of a sequence."""
+Key = tuple[int, str, bool, tuple[str, ...], bytes, object]
+"""Tag, VR on the wire, whether of undefined length, text codecs and beginning of a sequence; what is known."""
 
 
 class Spot:
@@ -36,8 +36,8 @@ class Spot:
         self.way = way
         self.form = form
         self.known: dict[bytes, tuple[int, int, Must | None]] = {}
-        self.late: dict[tuple[int, str, str], Promise | None] = {}
-        """Private elements by creator and VR on the wire → what is promised of them."""
+        self.late: dict[tuple[int, str, str, bool], Promise | None] = {}
+        """Elements by creator, VR on the wire and whether a mate stands there → what is promised of them."""
         self.below: dict[tuple[int, int, Form], Spot] = {}
         self.passed: dict[Key, tuple[bytes, int]] = {}
         """Sequences that passed → all of each, and number of items."""
@@ -63,9 +63,11 @@ class State:
         All creators are known.
     used : set of int
         Creators of which something stands there.
+    there : set of int
+        Elements with a value on which a table's answer about others depends.
     """
 
-    __slots__ = ("counts", "creators", "early", "encodings", "ended", "spot", "used", "waiting")
+    __slots__ = ("counts", "creators", "early", "encodings", "ended", "spot", "there", "used", "waiting")
 
     def __init__(self, spot: Spot, encodings: tuple[str, ...]) -> None:
         self.spot = spot
@@ -76,6 +78,7 @@ class State:
         self.counts: list[tuple[int, int, Must]] = []
         self.ended = False
         self.used: set[int] = set()
+        self.there: set[int] = set()
 
     def creator_of(self, tag: int) -> str:
         """Return the creator of a private element, empty when its block is not reserved; of a creator its text."""

@@ -64,7 +64,7 @@ def uids_of_one_family(view: View) -> Iterator[Advice]:
 
 def references_stay(view: View) -> Iterator[Advice]:
     """Warn where a UID is hashed and what refers to it stays: a broken link, and the original in clear."""
-    for keyword, entry in _hashed(view):
+    for keyword, entry in _hashed(view) if not view.section.flag("follow-uids") else ():
         stays = [other for other in _REFERRED.get(keyword, ()) if view.stays_below(other)]
         if stays and not any(map(removes, view.ruling(keyword))):
             how = "hash as well" if view.recursive else "hash as well, with recurse-sequence: true"

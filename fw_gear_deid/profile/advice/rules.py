@@ -53,10 +53,8 @@ def private_rules_without_effect(view: View) -> Iterator[Advice]:
                 continue
         if not removes(entry):
             what = f"{entry.action.key} {'protects' if keeps(entry) else 'does'} nothing"
-            where = "where an element is private" if isinstance(entry.selector, VrAt) else "here"
-            yield at(
-                entry, f"{what} {where}: remove-private-tags goes first; address the element by its creator: {how}"
-            )
+            what += " private" if isinstance(entry.selector, VrAt) else " here"
+            yield at(entry, f"{what}: remove-private-tags goes first; address the element by its creator: {how}")
 
 
 def unknown_tags(view: View) -> Iterator[Advice]:

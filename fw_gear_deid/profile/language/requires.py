@@ -16,6 +16,8 @@ from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in
 KEY, OURS = "requires", "fw-gear-deid"
 _WORDS = schema.OURS | {unreadable.KEY, "accept", "clean", "exclude", "follow-uids", "ps3-15", "vr"}
 """Words that only this program knows: others pass some of them over, and carry out the rest of the profile."""
+_SECRET = frozenset({"ps3-15"})
+"""Options that are keyed without saying so."""
 
 
 def is_requirement(entry: Mapping) -> bool:
@@ -42,7 +44,7 @@ def warn(root: Node, template: Template, problems: Problems) -> None:
     """Warn of a word that only this program knows in a profile that others would carry out."""
     ours = [(line, column, spell(name)) for name, line, column in names_in(template) if name in PSEUDONYMS]
     ours += [(key.line, key.column, key.text) for key, _ in _pairs(root) if key.text in _WORDS]
-    ours += [(key.line, key.column, f"{key.text}: {KEYED}") for key in _keyed(root)]
+    ours += [(key.line, key.column, f"{key.text}: {KEYED}") for key in _keyed(root) if key.text not in _SECRET]
     if ours and not _stands_in(root):
         line, column, word = min(ours)
         told = f"{word} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
@@ -51,11 +53,13 @@ def warn(root: Node, template: Template, problems: Problems) -> None:
 
 def keyed(root: Node) -> str:
     """Return the first word that nothing but a secret key makes safe, with its line; empty when there is none."""
-    return next((f"{key.text}: {KEYED} (line {key.line})" for key in _keyed(root)), "")
+    words = ((key, key.text if key.text in _SECRET else f"{key.text}: {KEYED}") for key in _keyed(root))
+    return next((f"{word} (line {key.line})" for key, word in words), "")
 
 
 def _keyed(root: Node) -> list[Scalar]:
-    return [key for key, value in _pairs(root) if key.text in schema.KEYED and is_keyed(value)]
+    """Return the keys whose value is the word ``keyed``, and those of options that always work so."""
+    return [key for key, value in _pairs(root) if (key.text in schema.KEYED and is_keyed(value)) or key.text in _SECRET]
 
 
 def _pairs(node: Node) -> list[tuple[Scalar, Node]]:

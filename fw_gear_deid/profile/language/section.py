@@ -7,7 +7,7 @@ from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
 from fw_gear_deid.profile.language.naming import ELEMENTS, Naming
-from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, did_you_mean
 
 _TYPES = {
@@ -88,6 +88,11 @@ class Section:
         """Return a number option."""
         node = self.options.get(option)
         return float(node.text) if isinstance(node, Scalar) and node.kind in _TYPES["number"] else default
+
+    def lists(self, option: str, word: str) -> bool:
+        """Tell whether an option is a list with a word in it."""
+        node = self.options.get(option)
+        return isinstance(node, Listing) and any(isinstance(one, Scalar) and one.text == word for one in node.items)
 
     def is_unknown(self, option: str) -> bool:
         """Tell whether an option holds a variable without a value."""
