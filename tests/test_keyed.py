@@ -568,3 +568,33 @@ def test_a_preview_may_have_a_key_of_its_own(tmp_path: Path) -> None:
     desk.put({"x/1.dcm": slice_of("P1")})
     shown = [call("preview", str(desk.source), "--profile", str(desk.profile), "--key-file", "once") for _ in range(2)]
     assert [one.code for one in shown] == [0, 0] and shown[0].out != shown[1].out
+
+
+@pytest.mark.parametrize("word", ["keyed", "true"])
+def test_entries_for_uids_leave_what_names_a_class(word: str, tmp_path: Path) -> None:
+    """Also one of a vendor, and a vendor's coding scheme: they are the same in everybody's files."""
+    private = "1.3.12.2.1107.5.9.1"
+    scheme, reference = pydicom.Dataset(), pydicom.Dataset()
+    scheme.CodingSchemeUID, scheme.CodingSchemeRegistry = private, "X"
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = private, f"{UID}.9"
+    more = {
+        "SOPClassUID": private,
+        "CodingSchemeIdentificationSequence": [scheme],
+        "ReferencedImageSequence": [reference],
+    }
+    rules = f"dicom: {{fields: [{{requires: fw-gear-deid}}, {{vr: UI, hashuid: {word}}}, {{vr: [DA, DT], increment-date: keyed}}]}}"
+    desk = run(tmp_path / "d", {"S/V/A/1.dcm": slice_of("P1", **more)}, rules=rules)
+    (data,) = desk.there().values()
+    found = pydicom.dcmread(io.BytesIO(data))
+    assert found.SOPClassUID == found.file_meta.MediaStorageSOPClassUID == private
+    assert found.CodingSchemeIdentificationSequence[0].CodingSchemeUID == private
+    (item,) = found.ReferencedImageSequence
+    assert item.ReferencedSOPClassUID == private and item.ReferencedSOPInstanceUID != f"{UID}.9"
+    assert found.StudyInstanceUID != pydicom.dcmread(io.BytesIO(slice_of("P1"))).StudyInstanceUID
+
+
+@pytest.mark.parametrize("text", [" ", "\t", "\0", "\ud800", "ä" * 4000, "1.2.3\0", "\\", ","])
+@pytest.mark.parametrize("action", [actions.Hash(keyed=True), actions.HashUid(keyed=True)], ids=["hash", "hashuid"])
+def test_odd_values(action: actions.Hash | actions.HashUid, text: str) -> None:
+    (made,) = action((text,), At("LO", Keyring(b"k").draw("p"), date(2020, 1, 1), str))
+    assert (made == text) == (not text.strip(" \t\0"))
