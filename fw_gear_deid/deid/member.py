@@ -13,6 +13,7 @@ from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
+from fw_gear_deid.deid.marking import telling_of
 from fw_gear_deid.deid.names import Excluded, from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.deid.passing import Passing
@@ -186,7 +187,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     if not ctx.watch.see(fields, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
     ctx.notes.take(edited.edits)
@@ -208,7 +209,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         edits=edited.edits,
         sections=frozenset({section.match.key}),
         matched=found_by(section, edited.matched, ctx),
-        risks=dataset.risks_of(parts),
+        risks=edited.risks,
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,

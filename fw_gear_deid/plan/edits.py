@@ -238,7 +238,11 @@ class Edits:
             return ""
 
     def clean(self, text: str) -> str:
-        """Return a text without what the section takes away elsewhere in the file.
+        """Return a text without what the section takes away elsewhere in the file."""
+        return self.cleaning()(text)
+
+    def cleaning(self) -> Callable[[str], str]:
+        """Return how texts lose what the section takes away elsewhere in the file.
 
         Raises
         ------
@@ -255,7 +259,7 @@ class Edits:
                 for one in level.found:
                     self._learn(level, one, rows, unread)
             self._clean = self._cleaner(rows, unread)
-        return self._clean(text)
+        return self._clean
 
     def _learn(self, level: Level, one: Found, rows: list[Edit], unread: list[tuple[str, str]]) -> None:
         """Note what becomes of an element, as far as it says something of somebody."""

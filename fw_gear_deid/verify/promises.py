@@ -68,11 +68,14 @@ class General(NamedTuple):
     table : callable, optional
     mates : mapping of int to frozenset of int
         Tag → tags of which one has a value beside it, or the table promises something else.
+    marks : frozenset of int
+        Tags of the top level that say what was done: what a rule made of them is not the last word.
     """
 
     creators: frozenset[str]
     table: Table | None = None
     mates: Mapping[int, frozenset[int]] = {}
+    marks: frozenset[int] = frozenset()
 
 
 _ANYTHING = RegexAt(Pattern("."), Pattern("."))
@@ -153,6 +156,7 @@ class Promises:
         self.mates = {} if general is None else general.mates
         self.mate_tags = frozenset().union(*self.mates.values())
         self._known = frozenset() if general is None else general.creators
+        self._marks = frozenset() if general is None else general.marks
         self._by_vr: dict[str, Promise] = {}
         for promise in promises:
             for vr in promise.selector.vrs if isinstance(promise.selector, VrAt) else ():
@@ -194,6 +198,8 @@ class Promises:
         whole : bool
             One of its mates has a value beside it.
         """
+        if tag in self._marks and way.top:
+            return None
         if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
             return PRIVATE
         own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())

@@ -16,26 +16,26 @@ _ODD_GROUP = re.compile(r"(?<![0-9a-f])[0-9a-f]{3}[13579bdf]", re.IGNORECASE)
 
 def private_elements_stay(view: View) -> Iterator[Advice]:
     """Warn where no option takes private elements away."""
-    if not view.keep_list and not view.section.flag("remove-private-tags"):
+    if not view.keep_list and not view.table and not view.section.flag("remove-private-tags"):
         yield view.here("private elements stay: see remove-private-tags")
 
 
 def sequences_stay(view: View) -> Iterator[Advice]:
     """Warn where nothing works inside sequences."""
-    if not view.keep_list and not view.recursive and not any(map(is_nested, view.entries)):
+    if not view.keep_list and not view.table and not view.recursive and not any(map(is_nested, view.entries)):
         yield view.here("sequences stay as they are: see recurse-sequence")
 
 
 def text_stays(view: View) -> Iterator[Advice]:
     """Warn of free text that no entry names."""
-    if not view.keep_list:
+    if not view.keep_list and not view.table:
         yield view.here("text that no field names stays as it is: name it, or see remove-undefined")
 
 
 def nothing_changes(view: View) -> Iterator[Advice]:
     """Warn where a list of what to keep has not the option that makes it one."""
     options = ("remove-undefined", "remove-private-tags", "patient-age-from-birthdate")
-    if view.entries and all(map(keeps, view.entries)) and not any(map(view.section.flag, options)):
+    if view.entries and not view.table and all(map(keeps, view.entries)) and not any(map(view.section.flag, options)):
         yield view.here("every field is kept and no option changes anything: did you mean remove-undefined?")
 
 

@@ -1,0 +1,58 @@
+"""A private header that was cleaned → what it still tells: by the texts in its bytes, without knowing its layout."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from fw_gear_deid.model.siemens import NUMBERS, PROTOCOL_TEXTS, PROTOCOLS, TEXTS, keys
+from fw_gear_deid.verify.known import Known
+
+_TEXT = re.compile(rb"[\x20-\x7e\t]{3,}")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+_OURS = re.compile(
+    r" ?object=MrProtDataImpl@MrProtocolData version=\d+ converter=%MEASCONST%/ConverterList/Prot_Converter\.txt"
+)
+_SOFTWARE = re.compile(r'"[A-Z]\w{1,11}_[A-Z]{4,10}_20\d{6}"')
+"""A version of a scanner's software, with the day on which it was built."""
+_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-./]?)(\d\d)\2(\d\d)(?!\d)")
+_UID = re.compile(r"\d+(?:\.\d+){5,}")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]{4,}")
+_FOREIGN = ("@", "^", "://", "patientname", "patientid", "birth", "institution", "hospital")
+_SEVERAL = 5
+"""Digits of a number that may be somebody's; shorter ones count."""
+
+
+def told_by(data: bytes, known: Known) -> str:
+    """Return what a header tells, in words that quote nothing of it; empty when it tells nothing."""
+    ours = keys() | NUMBERS | TEXTS.keys() | PROTOCOLS | PROTOCOL_TEXTS.keys()
+    if _NOT_ASCII.search(data):
+        return "what is no ASCII"
+    for found in _TEXT.finditer(data):
+        text = _SOFTWARE.sub('""', _OURS.sub("", found.group().decode("ascii")))
+        lower = text.casefold()
+        if any(one in lower for one in _FOREIGN):
+            return "what is of a patient or a place"
+        if _UID.search(text):
+            return "a UID"
+        if any(_is_day(one) for one in _DAY.finditer(text)) and not _NUMBER_OF.search(text):
+            return "a date"
+        for token in _TOKEN.findall(text):
+            number = token.isdecimal()
+            if token in ours or (number and len(token) < _SEVERAL):
+                continue
+            if known.told_by(token):
+                return "what a rule took away elsewhere"
+    return ""
+
+
+_NUMBER_OF = re.compile(r"^[A-Za-z][\w.\[\]]*[ \t]*=|^ *[-+]?\d+\.\d*(?:[eE][-+]?\d+)? *$")
+"""A line of a protocol, or a number alone: eight digits may be microseconds."""
+
+
+def _is_day(found: re.Match[str]) -> bool:
+    try:
+        date(int(found.group(1)), int(found.group(3)), int(found.group(4)))
+    except ValueError:
+        return False
+    return True
