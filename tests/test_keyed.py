@@ -319,6 +319,16 @@ def test_the_whole_profile_has_one_range() -> None:
     assert "Shift(" not in repr(profile)
 
 
+@pytest.mark.parametrize(
+    "dicom", ["ps3-15: {profile: basic, options: [modified-dates]}", "fields: [{vr: [DA, DT], increment-date: keyed}]"]
+)
+def test_moments_of_containers_move_as_dates_that_no_entry_names(dicom: str) -> None:
+    profile = parse_profile(f"date-shift-range: 77\ndicom: {{{dicom}}}\nflywheel: {{session: {{all: true}}}}", "p.yaml")
+    assert profile.flywheel is not None
+    moves = profile.flywheel.levels["session"].moves
+    assert isinstance(moves, actions.IncrementDatetime) and moves.shift == Keyed(77)
+
+
 def test_a_uid_that_no_entry_names_goes_by_the_key_too() -> None:
     """An SOPInstanceUID that would be gone is hashed: never in a way that anybody can try."""
     text = "dicom: {remove-undefined: true, fields: [{name: PatientID, hash: %s}]}"
