@@ -8,7 +8,7 @@ from enum import Enum, auto
 from functools import cached_property
 from typing import NamedTuple
 
-from fw_gear_deid.actions import HashUid
+from fw_gear_deid.actions import HashUid, Keep
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Place, Want
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import (
@@ -23,7 +23,7 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.outcome import Always
-from fw_gear_deid.model.references import HEADS, kind_of
+from fw_gear_deid.model.references import CLASSES, HEADS, kind_of
 from fw_gear_deid.model.ruling import Asked, Ruling
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.plan.kept import is_parsed
@@ -551,7 +551,9 @@ class Places:
         A private creator that is known stays: without it nobody could tell what the elements of its block are.
         """
         rule = self._by_vr.get(vr)
-        return [] if rule is None or (is_private_creator(tag) and self.known_creator(creator)) else [rule]
+        if rule is None or (is_private_creator(tag) and self.known_creator(creator)):
+            return []
+        return [replace(rule, action=Keep()) if tag in CLASSES and isinstance(rule.action, HashUid) else rule]
 
     def ruling(self, asked: Asked) -> Ruling | None:
         """Return what the table of the section says of an element that no entry reaches."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of, known_vr, knows_creator
 from fw_gear_deid.model.patterns import Pattern
+from fw_gear_deid.model.references import CLASSES
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 
 WANTED = {
@@ -213,7 +214,8 @@ class Promises:
         vr = known_vr(tag, creator, vr)
         by_vr = None if way.meta or self._is_known(tag, creator) else self._by_vr.get(vr)
         if by_vr is not None:
-            return None if by_vr.keeps or by_vr.kind == NOTHING else by_vr
+            spared = by_vr.kind == RENAMED and tag in CLASSES
+            return None if by_vr.keeps or by_vr.kind == NOTHING or spared else by_vr
         gone = self._of_unnamed(way, tag, creator)
         if gone is not None or way.meta or self._table is None:
             return gone
