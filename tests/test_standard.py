@@ -15,6 +15,7 @@ from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.standard import resolve, tables
 from fw_gear_deid.standard.resolve import Standard
 from fw_gear_deid.standard.table import StandardTable
+from tests.desk import Desk, instance
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 MR, ENHANCED, SR, PDF, RT, DIR = (
@@ -273,3 +274,20 @@ def test_errors(word: str, more: str, told: str) -> None:
     with pytest.raises(ProfileError) as error:
         section_of(word, more)
     assert told in str(error.value)
+
+
+# -- whole runs ---------------------------------------------------------------------------------------------
+
+
+def test_what_has_no_known_type_is_counted(desk: Desk) -> None:
+    desk.put({"a.dcm": instance(SOPClassUID="1.2.3.4", StationName="X", DeviceSerialNumber="9", StudyComments="Y")})
+    desk.put({"b.dcm": instance(number=2, series=2, StationName="X", DeviceSerialNumber="9")})
+    desk.rules(f"dicom:\n  ps3-15: basic\n  accept: [private-sop]\n{REQUIRES}")
+    assert desk.run().code == 0, desk.reasons()
+    reasons = desk.reasons()
+    assert reasons["b.dcm"] == ""
+    count, _, words = reasons["a.dcm"].partition(" ")
+    assert words == "attributes of no known type" and int(count) >= 3
+    told = [row for row in desk.rows("audit.csv") if row["rule"].endswith("(type not known)")]
+    assert len(told) == int(count)
+    assert {row["keyword"] for row in told} >= {"StationName", "DeviceSerialNumber", "StudyComments"}

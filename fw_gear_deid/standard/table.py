@@ -13,12 +13,14 @@ from fw_gear_deid.actions.unreadable import EMPTY, REMOVE
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.dictionary import is_private
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.outcome import UNTYPED
 from fw_gear_deid.model.ruling import Asked, Ruling
 from fw_gear_deid.standard import private, resolve, unlisted
 from fw_gear_deid.standard.resolve import Done, Standard
 
 KEY = "ps3-15"
 _MATES = dict.fromkeys(unlisted.MEANINGS, unlisted.CODE_VALUES)
+_BY_TYPE = (resolve.REMOVE, resolve.EMPTY, resolve.DUMMY, resolve.HASH)
 _DIGITS = 16  # of a hashed id: an SH holds no more
 
 
@@ -57,7 +59,8 @@ class StandardTable:
         if done.deed == resolve.MEANING and not asked.whole:
             done = done._replace(deed=resolve.DUMMY, code="X")  # words that no code says are anybody's
         actions = self._actions(done, asked.tag, asked.vr)
-        return Ruling(f"{KEY} {done.code}", actions) if actions else None
+        guessed = not done.kind and done.deed in _BY_TYPE
+        return Ruling(f"{KEY} {done.code}{UNTYPED if guessed else ''}", actions) if actions else None
 
     def _actions(self, done: Done, tag: int, vr: str) -> tuple[Action, ...]:
         match done.deed:
