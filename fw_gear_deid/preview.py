@@ -16,6 +16,7 @@ from typing import IO
 from fw_gear_deid.deid import Context, dataset, document, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.incoming import Incoming
+from fw_gear_deid.deid.marking import telling_of
 from fw_gear_deid.deid.member import passing_of, rows_of, whole
 from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.pair import is_volume
@@ -224,7 +225,7 @@ def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns
     parts = dataset.open_file(data, section)
     before = [_cell(parts, section, selector) for _, selector in columns]
     person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     pieces, _ = part10.write(parts, edited.meta, edited.body)
     result = dataset.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]

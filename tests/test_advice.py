@@ -57,6 +57,14 @@ CASES = {
                               TOP.replace("recurse-sequence", "remove-undefined") + fields("hash: true", "OperatorsName")),
     "age from the birth date": ("ages above 89", "2:3", "dicom:\n  patient-age-from-birthdate: true\n  fields:\n    - name: PatientID\n",
                                 "dicom:\n  patient-age-from-birthdate: true\n  fields:\n" + AGE),
+    "an age that tells by how much": (
+        "StudyDate moves, and PatientBirthDate stays beside PatientAge: they tell by how much", "7:7",
+        TOP + fields("remove: true", "PatientID") + fields("increment-date: true", "StudyDate"),
+        TOP + fields("remove: true", "PatientID", "PatientAge") + fields("increment-date: true", "StudyDate")),
+    "an age that is made tells by how much": (
+        "PatientBirthDate stays beside PatientAge", "8:7",
+        TOP.replace("  fields", "  patient-age-from-birthdate: true\n  fields") + fields("remove: true", "PatientID") + fields("increment-date: true", "StudyDate"),
+        TOP.replace("  fields", "  patient-age-from-birthdate: true\n  fields") + fields("remove: true", "PatientBirthDate") + fields("increment-date: true", "StudyDate")),
     "age": ("ages above 89 years stay", "2:3", TOP + fields("remove: true", "PatientID"), TOP + AGE),
     "age in a keep-list": ("ages above 89 years stay", "6:7", TOP.replace("recurse-sequence", "remove-undefined") + fields("keep: true", "PatientAge"),
                            TOP.replace("recurse-sequence", "remove-undefined") + fields("keep: true", "PatientSex")),

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.deid import marking
 from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
+from fw_gear_deid.deid.marking import NOTHING_TOLD, Telling
 from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
@@ -16,18 +18,21 @@ from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
 from fw_gear_deid.model import legal
 from fw_gear_deid.model.action import MOVED, Action, Draw
-from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, public_vr
+from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
+from fw_gear_deid.model.references import kind_of
 from fw_gear_deid.model.ruling import Asked
-from fw_gear_deid.model.selectors import AnySelector, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
+from fw_gear_deid.profile.claims import withheld
 from fw_gear_deid.profile.compiled import DicomSection, Rule
-from fw_gear_deid.standard import risks
+from fw_gear_deid.standard import marks
 from fw_gear_deid.verify.instance import Checker
 from fw_gear_deid.verify.known import Known
+from fw_gear_deid.verify.marks import Said
 from fw_gear_deid.verify.promises import General, Promise, Promises, Table
 from fw_gear_deid.verify.promises import Way as Spot
 from fw_gear_deid.verify.source import TRAILING, Span
@@ -39,7 +44,6 @@ WATCHED = frozenset(
         0x00181030, 0x0020000D, 0x0020000E,
     }
 )  # fmt: skip
-_MEDIA_CLASS = 0x00020002
 _PLANS_MAX = 16
 _MEMORIES_MAX = 16
 _CLASSES_MAX = 16
@@ -63,6 +67,7 @@ class Plan:
         self._named: dict[int, bool] = {}
         self._classes = {"": self.places}
         self._checkers: dict[str, Checker] = {}
+        self._untrue: dict[int, frozenset[str]] | None = None
         self._memories: dict[tuple[tuple[str, ...], object, date], Memory] = {}
 
     def turn_to(self, sop_class: str) -> Places:
@@ -112,21 +117,37 @@ class Plan:
 
     def _general(self, sop_class: str) -> General:
         table = self.section.table
-        return General(self.section.creators, *(() if table is None else (self._of_table(sop_class), table.mates)))
+        asked = self._of_others(sop_class) if self.places.by_way else None
+        marked = frozenset() if self.section.claims is None else frozenset(marks.TAGS)
+        mates = {} if table is None else table.mates
+        return General(self.section.creators, asked, mates, marked, self.section.follow_uids)
 
-    def _of_table(self, sop_class: str) -> Table:
-        """Return what asks the table of the section for promises."""
+    def _of_others(self, sop_class: str) -> Table:
+        """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
+        places = self._classes.get(sop_class) or Places(self.section, WATCHED, self.also, sop_class)
 
         def promises(way: Spot, tag: int, vr: str, creator: str, whole: bool) -> list[Promise]:
-            table = self.section.table
-            assert table is not None  # noqa: S101 -- asked where there is one
             if is_private_creator(tag):
-                creator = self.places.known_creator(creator)
-            ruling = table.rule(Asked(tag, vr, creator, tuple(step for step, _ in way.steps), sop_class, whole))
-            told = () if ruling is None else ruling.actions
+                creator = places.known_creator(creator)
+            around = tuple(step for step, _ in way.steps)
+            ruling = places.ruling(Asked(tag, vr, creator, around, sop_class, whole))
+            if ruling is None:
+                follows = places.follows.get(kind_of(tag, creator, around)) if vr == "UI" else None
+                return [] if follows is None else [_promise(follows)]
+            told = ruling.actions
             return [_promised(TagAt(tag), action, ruling.label if ruling else "", table=True) for action in told]
 
         return promises
+
+    @property
+    def untrue(self) -> dict[int, frozenset[str]]:
+        """Rule → codes of PS3.15 that are not true of a file in which it found something."""
+        if self._untrue is None:
+            claims = self.section.claims
+            rules = () if claims is None else self.section.rules
+            told = {one.index: withheld(one.selector, one.action, claims or frozenset()) for one in rules}
+            self._untrue = {index: codes for index, codes in told.items() if codes}
+        return self._untrue
 
     def _options(self) -> Iterator[Promise]:
         """Yield what options promise of single elements; rules that name them go before."""
@@ -237,6 +258,10 @@ class Edited:
         Element → text after de-identification, None where it is absent or empty.
     unread : callable
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
+    risks : tuple of str
+        Words for what may tell whose it is though no rule names it.
+    said : Said, optional
+        What it says of its de-identification, by PS3.15.
     telling : tuple of str
         Labels around the file, which no text that was cleaned may tell.
     """
@@ -251,6 +276,8 @@ class Edited:
     after: Fields
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
+    risks: tuple[str, ...]
+    said: Said | None
     telling: tuple[str, ...] = ()
 
     @property
@@ -261,34 +288,48 @@ class Edited:
         return cleaning_of(facts_of(self.edits, self.unread(), self.telling)).known
 
 
-def fields_of(parts: Parts, tags: frozenset[int] = WATCHED) -> Fields:
+def fields_of(parts: Parts) -> Fields:
     """Return the watched elements of a file as it came."""
-    return fields.fields_of(parts.body_src, parts.body, tags)
+    return fields.fields_of(parts.body_src, parts.body, WATCHED)
 
 
-def risks_of(parts: Parts) -> tuple[str, ...]:
-    """Return words for what may tell whose a file is though no rule for its elements does, as it came."""
-    tags = risks.tags()
-    said = fields_of(parts, tags)
-    there = {one.want.tag: () for one in parts.body.found if one.items is not None and one.want.tag in tags}
-    return risks.risks_of(there | {tag: _plainly(said, tag) for tag in said.raws}, _media_class(parts))
+def excluded(parts: Parts, section: DicomSection) -> str:
+    """Return the place of the first condition of ``exclude`` that a header meets as it came; empty where none does.
+
+    Raises
+    ------
+    Unfit
+        The value of an element cannot be read, so that nobody knows.
+    """
+    for one in section.exclude:
+        if all(condition.holds(_texts_at(parts, condition.selector)) for condition in one.conditions):
+            return one.label
+    return ""
 
 
-def _plainly(said: Fields, tag: int) -> tuple[str, ...]:
-    """Return the values of an element; what cannot be read tells nothing."""
-    try:
-        return said.texts(tag)
-    except Unfit:
-        return ("",)
-
-
-def _media_class(parts: Parts) -> str:
-    found = (one for one in parts.meta.found if one.want.tag == _MEDIA_CLASS)
-    return next((parts.src[one.value : one.end].decode("ascii", "replace").strip("\0 ") for one in found), "")
+def _texts_at(parts: Parts, selector: TagAt | PrivateAt) -> tuple[str, ...]:
+    """Return the values of the elements of the top level, or of the file meta, that a selector points at."""
+    meta = isinstance(selector, TagAt) and selector.tag >> 16 == 2
+    level, src = (parts.meta, parts.src) if meta else (parts.body, parts.body_src)
+    place, codecs = level.place, () if meta else values.encodings_of(level.charset)
+    assert isinstance(place, RulePlace)  # noqa: S101 -- walked for a section
+    found: list[str] = []
+    for one in level.found:
+        tag = one.want.tag
+        creator = "" if is_private_creator(tag) else level.creator_of(tag)
+        if one.items is not None or not place.points(selector, tag, creator, recurse=False):
+            continue
+        vr = private_vr(tag, creator) or "UN" if one.want.vr == "UN" and creator else one.want.vr
+        little = place.encoding.little or one.want.wire == "UN"
+        try:
+            found += values.decode(src[one.value : one.end], vr, codecs, little=little)
+        except Unfit as error:
+            raise Unfit(f"exclude: {format_tag(tag)} {vr}: {error}") from None
+    return tuple(found)
 
 
 def edit(
-    parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date, telling: tuple[str, ...] = ()
+    parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date, telling: Telling = NOTHING_TOLD
 ) -> Edited:
     """Carry out a section on a walked file.
 
@@ -298,8 +339,8 @@ def edit(
         Of the person at hand.
     owner : hashable
         What it is known by: key and person.
-    telling : tuple of str
-        Labels around the file: texts that are cleaned lose them.
+    telling : Telling
+        Of the run: labels around the file, which texts that are cleaned lose, and what marks say.
 
     Raises
     ------
@@ -310,8 +351,9 @@ def edit(
     """
     plan = plan_of(section)
     memory = lambda encodings: plan.memory(encodings, owner, draw, today)  # noqa: E731
-    done = Edits(_places_of(parts), parts.body_src, parts.body, memory, cleaner(telling))
+    done = Edits(_places_of(parts), parts.body_src, parts.body, memory, cleaner(telling.around))
     done.run(parts.src, parts.meta)
+    risks, said = marking.mark(parts, done, section, plan.untrue, telling)
     cleaned, blanks = _frames(parts, done.body.splices)
     encodings = values.encodings_of(parts.body.charset)
     little = parts.body.place.encoding.little
@@ -326,7 +368,9 @@ def edit(
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
-        telling,
+        risks,
+        said,
+        telling.around,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -360,7 +404,7 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
     checker = plan_of(edited.section).checker_of(_places_of(edited.parts).sop_class)
-    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known)
+    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known, edited.said)
 
 
 def span_of(parts: Parts) -> Span:
