@@ -31,8 +31,6 @@ from fw_gear_deid.system.cores import usable_cores
 if TYPE_CHECKING:
     from fw_gear_deid.runner.cluster import Scheduler
 
-ONCE = Path("once")
-"""``--key-file once``: a key for this run alone."""
 PRIVATE = "private"  # folder of the reports that are not handed on
 
 
@@ -209,7 +207,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
 
 def _check_once(asked: Options) -> None:
     """Refuse what would write down, or hand on, what a key that is forgotten is to keep apart."""
-    if asked.key_file != ONCE:
+    if asked.key_file != keys.ONCE:
         return
     told = {"--ids": asked.ids, "--uid-map": asked.uid_map, "--audit-originals": asked.audit_originals}
     for option in (name for name, value in told.items() if value):
@@ -304,7 +302,7 @@ def _keyring(asked: Options, ledger: Path, reports: Path, identity: Identity) ->
         The destination's files were made with another one.
     """
     if asked.key_file is not None:
-        keyring = keys.passing() if asked.key_file == ONCE else keys.load(asked.key_file)
+        keyring = keys.of_run(asked.key_file)
     else:
         private.make_folder(ledger)
         own, former = ledger / "secret.key", reports / "secret.key"

@@ -155,6 +155,15 @@ def generate(path: Path) -> None:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+ONCE = Path("once")
+"""``--key-file once``: a key for one run alone."""
+
+
+def of_run(path: Path) -> Keyring:
+    """Return the keyring that ``--key-file`` asks for; as ``load``."""
+    return passing() if path == ONCE else load(path)
+
+
 def load(path: Path) -> Keyring:
     """Read a secret: at least 16 bytes, whatever their form.
 

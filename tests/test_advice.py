@@ -62,6 +62,14 @@ CASES = {
                STANDARD + fields("keep: true", "PatientName"), STANDARD + fields("remove: true", "PatientName")),
     "a risk": ("the option clean-graphics takes the risk away", "3:3", STANDARD + fields("remove: true", "PatientName"),
                STANDARD.replace("annotations", "raw") + fields("remove: true", "PatientName")),
+    "an age that tells by how much": (
+        "StudyDate moves, and PatientBirthDate stays beside PatientAge: they tell by how much", "7:7",
+        TOP + fields("remove: true", "PatientID") + fields("increment-date: true", "StudyDate"),
+        TOP + fields("remove: true", "PatientID", "PatientAge") + fields("increment-date: true", "StudyDate")),
+    "an age that is made tells by how much": (
+        "PatientBirthDate stays beside PatientAge", "8:7",
+        TOP.replace("  fields", "  patient-age-from-birthdate: true\n  fields") + fields("remove: true", "PatientID") + fields("increment-date: true", "StudyDate"),
+        TOP.replace("  fields", "  patient-age-from-birthdate: true\n  fields") + fields("remove: true", "PatientBirthDate") + fields("increment-date: true", "StudyDate")),
     "age": ("ages above 89 years stay", "2:3", TOP + fields("remove: true", "PatientID"), TOP + AGE),
     "age in a keep-list": ("ages above 89 years stay", "6:7", TOP.replace("recurse-sequence", "remove-undefined") + fields("keep: true", "PatientAge"),
                            TOP.replace("recurse-sequence", "remove-undefined") + fields("keep: true", "PatientSex")),

@@ -37,7 +37,7 @@ PROFILE = "dicom: {ps3-15: {profile: basic, options: [safe-private]}, fields: [{
         ("", 0x0019, 0x0C, False),
     ],
 )
-def test_what_is_safe(creator: str, group: int, element: int, expected: bool) -> None:  # noqa: FBT001 -- expected
+def test_what_is_safe(creator: str, group: int, element: int, expected: bool) -> None:
     assert safe.is_safe(creator, group, element) is expected
 
 
@@ -60,13 +60,13 @@ def test_file_is_what_its_sources_say() -> None:
 
 @pytest.mark.parametrize("block", [0x10, 0x11, 0xE0])
 @pytest.mark.parametrize("deep", [False, True])
-def test_safe_elements_stay_in_any_block_and_depth(tmp_path: Path, block: int, deep: bool) -> None:  # noqa: FBT001
+def test_safe_elements_stay_in_any_block_and_depth(tmp_path: Path, block: int, deep: bool) -> None:
     ds = pydicom.dcmread(io.BytesIO(instance("P1", PatientName="Doe^Jane")))
     at = ds
     if deep:
-        ds.ReferencedImageSequence = [pydicom.Dataset()]
-        at = ds.ReferencedImageSequence[0]
-        at.ReferencedSOPClassUID, at.ReferencedSOPInstanceUID = ds.SOPClassUID, "1.2.3"
+        ds.AnatomicRegionSequence = [pydicom.Dataset()]
+        at = ds.AnatomicRegionSequence[0]
+        at.CodeValue, at.CodingSchemeDesignator, at.CodeMeaning = "T-A0100", "SRT", "Brain"
     at.add_new(0x00190000 | block, "LO", "SIEMENS MR HEADER")
     at.add_new(0x00190000 | block << 8 | 0x0C, "IS", "1000")
     at.add_new(0x00190000 | block << 8 | 0x0D, "CS", "DIRECTIONAL")
@@ -81,7 +81,7 @@ def test_safe_elements_stay_in_any_block_and_depth(tmp_path: Path, block: int, d
     assert isinstance(done, Result), done
     result = pydicom.dcmread(tmp_path / "out")
     if deep:
-        result = result.ReferencedImageSequence[0]
+        result = result.AnatomicRegionSequence[0]
     assert result[0x00190000 | block << 8 | 0x0C].value == 1000
     assert result[0x00190000 | block << 8 | 0x0D].value == "DIRECTIONAL"
     assert 0x00190000 | block << 8 | 0x77 not in result

@@ -11,5 +11,6 @@ ENCRYPT = Spec(
         "secret-key": Option("str", entry=False, section=True),
         "force-nonce": Option("str", section=True),
     },
+    placed=True,
 )
-DECRYPT = Spec(key="decrypt", does="decrypts what `encrypt` wrote")
+DECRYPT = Spec(key="decrypt", does="decrypts what `encrypt` wrote", placed=True)

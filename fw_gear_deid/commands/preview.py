@@ -34,7 +34,7 @@ def show(arguments: argparse.Namespace) -> int:
         allow_shared=arguments.allow_shared_ids,
         given=dict(arguments.limit or ()),
     )
-    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.passing()
+    keyring = keys.of_run(arguments.key_file) if arguments.key_file else keys.passing()
     include, exclude = tuple(arguments.include or ()), tuple(arguments.exclude or ())
     asked = preview.Asked(places, arguments.csv, include, exclude, dict(arguments.limit or ()))
     return 1 if preview.preview(asked, book, keyring) else 0

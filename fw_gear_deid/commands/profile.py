@@ -134,6 +134,7 @@ def _put(arguments: argparse.Namespace) -> int:
     values = plain_values(text)
     if requires.add(values, read_template(text, arguments.file.name)):
         print(f"added '- {requires.KEY}: {requires.OURS}', for what it says is known to this program only")
+    parse_profile(to_json(values), arguments.file.name)  # what is stored means what was checked
     place.put_profile(values)
     said = {
         "project": "it goes before the group's and the site's",

@@ -18,11 +18,12 @@ from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
 from fw_gear_deid.model import legal
 from fw_gear_deid.model.action import MOVED, Action, Draw
-from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, public_vr
+from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
+from fw_gear_deid.model.references import kind_of
 from fw_gear_deid.model.ruling import Asked
-from fw_gear_deid.model.selectors import AnySelector, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
@@ -116,23 +117,24 @@ class Plan:
 
     def _general(self, sop_class: str) -> General:
         table = self.section.table
-        return General(
-            self.section.creators,
-            None if table is None else self._of_table(sop_class),
-            {} if table is None else table.mates,
-            frozenset() if self.section.claims is None else frozenset(marks.TAGS),
-        )
+        asked = self._of_others(sop_class) if self.places.by_way else None
+        marked = frozenset() if self.section.claims is None else frozenset(marks.TAGS)
+        mates = {} if table is None else table.mates
+        return General(self.section.creators, asked, mates, marked, self.section.follow_uids)
 
-    def _of_table(self, sop_class: str) -> Table:
-        """Return what asks the table of the section for promises."""
+    def _of_others(self, sop_class: str) -> Table:
+        """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
+        places = self._classes.get(sop_class) or Places(self.section, WATCHED, self.also, sop_class)
 
         def promises(way: Spot, tag: int, vr: str, creator: str, whole: bool) -> list[Promise]:
-            table = self.section.table
-            assert table is not None  # noqa: S101 -- asked where there is one
             if is_private_creator(tag):
-                creator = self.places.known_creator(creator)
-            ruling = table.rule(Asked(tag, vr, creator, tuple(step for step, _ in way.steps), sop_class, whole))
-            told = () if ruling is None else ruling.actions
+                creator = places.known_creator(creator)
+            around = tuple(step for step, _ in way.steps)
+            ruling = places.ruling(Asked(tag, vr, creator, around, sop_class, whole))
+            if ruling is None:
+                follows = places.follows.get(kind_of(tag, creator, around)) if vr == "UI" else None
+                return [] if follows is None else [_promise(follows)]
+            told = ruling.actions
             return [_promised(TagAt(tag), action, ruling.label if ruling else "", table=True) for action in told]
 
         return promises
@@ -289,6 +291,41 @@ class Edited:
 def fields_of(parts: Parts) -> Fields:
     """Return the watched elements of a file as it came."""
     return fields.fields_of(parts.body_src, parts.body, WATCHED)
+
+
+def excluded(parts: Parts, section: DicomSection) -> str:
+    """Return the place of the first condition of ``exclude`` that a header meets as it came; empty where none does.
+
+    Raises
+    ------
+    Unfit
+        The value of an element cannot be read, so that nobody knows.
+    """
+    for one in section.exclude:
+        if all(condition.holds(_texts_at(parts, condition.selector)) for condition in one.conditions):
+            return one.label
+    return ""
+
+
+def _texts_at(parts: Parts, selector: TagAt | PrivateAt) -> tuple[str, ...]:
+    """Return the values of the elements of the top level, or of the file meta, that a selector points at."""
+    meta = isinstance(selector, TagAt) and selector.tag >> 16 == 2
+    level, src = (parts.meta, parts.src) if meta else (parts.body, parts.body_src)
+    place, codecs = level.place, () if meta else values.encodings_of(level.charset)
+    assert isinstance(place, RulePlace)  # noqa: S101 -- walked for a section
+    found: list[str] = []
+    for one in level.found:
+        tag = one.want.tag
+        creator = "" if is_private_creator(tag) else level.creator_of(tag)
+        if one.items is not None or not place.points(selector, tag, creator, recurse=False):
+            continue
+        vr = private_vr(tag, creator) or "UN" if one.want.vr == "UN" and creator else one.want.vr
+        little = place.encoding.little or one.want.wire == "UN"
+        try:
+            found += values.decode(src[one.value : one.end], vr, codecs, little=little)
+        except Unfit as error:
+            raise Unfit(f"exclude: {format_tag(tag)} {vr}: {error}") from None
+    return tuple(found)
 
 
 def edit(

@@ -14,7 +14,7 @@ from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.marking import telling_of
-from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
+from fw_gear_deid.deid.names import Excluded, from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.deid.passing import Passing
 from fw_gear_deid.formats import FORMATS
@@ -35,6 +35,8 @@ from fw_gear_deid.verify.known import Known
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
 _TOLD = 5  # rules that a reason names
+EXCLUDED = "excluded ("
+"""Begins what is told of an instance that ``exclude`` leaves out; the place in the profile follows."""
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -167,13 +169,18 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
 
 
 def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
-    return source.enough(lambda: _from_beginning(source, name, section, ctx))
+    try:
+        return source.enough(lambda: _from_beginning(source, name, section, ctx))
+    except Excluded:
+        source.drain()  # what cannot be read is refused
+        raise
 
 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
     """De-identify a file whose changes all lie in the bytes at hand."""
     also = tuple(selector for one in ctx.profile.zip.filenames for selector in one.elements)
     parts = dataset.open_file(source.data, section, also, source.total)
+    leave_out(parts, section)
     fields = dataset.fields_of(parts)
     before = ids_of(fields)
     check_ids(before, ctx.ids)
@@ -216,6 +223,13 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def leave_out(parts: part10.Parts, section: DicomSection) -> None:
+    """Raise Excluded where the profile leaves an instance out for what its header says."""
+    label = dataset.excluded(parts, section)
+    if label:
+        raise Excluded(f"{EXCLUDED}{label})")
 
 
 def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:

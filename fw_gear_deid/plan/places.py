@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import Enum, auto
+from functools import cached_property
 from typing import NamedTuple
 
+from fw_gear_deid.actions import HashUid, Keep
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Place, Want
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import (
@@ -20,12 +23,15 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.outcome import Always
+from fw_gear_deid.model.references import CLASSES, HEADS, kind_of
 from fw_gear_deid.model.ruling import Asked, Ruling
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.plan.kept import is_parsed
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.standard import marks, risks
 
+FOLLOW = "follow-uids"
+"""Begins the audit's rule where a UID changes since another one does."""
 META_LENGTH = 0x00020000
 MEDIA_INSTANCE_UID = 0x00020003
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
@@ -68,10 +74,10 @@ class Kind(Enum):
 
 
 class Rank:
-    """When a step runs; rules come after FIRST_RULE by their index, class entries last, and what a table says then."""
+    """When a step runs; rules come after FIRST_RULE by their index; then a table's, and what follows."""
 
     OUTSIDE, PADDING, META, SIGN, GROUP_LENGTH, PRIVATE, AGE, UNDEFINED, FIRST_RULE = range(9)
-    TABLE, INSTANCE, SYNC, NEVER = 1 << 39, 1 << 40, 1 << 41, 1 << 42
+    TABLE, FOLLOW, INSTANCE, SYNC, NEVER = 1 << 38, 1 << 39, 1 << 40, 1 << 41, 1 << 42
 
 
 class Step(NamedTuple):
@@ -168,7 +174,8 @@ class Act(Want):
         read = any(place.points(one, tag, creator, recurse=False) for one in plan.readable)
         watched = watched or read
         wanted = not fixed or bool(steps) or watched or is_private_creator(tag) or tag == CHARACTER_SET or place.meta
-        wanted = wanted or tag in plan.growing_tags or tag in plan.mate_tags
+        ends_header = plan.section.follow_uids and place.top and tag in PIXEL_TAGS
+        wanted = wanted or tag in plan.growing_tags or tag in plan.mate_tags or ends_header
         blind = (
             fixed
             and not (watched or place.meta or tag in plan.growing_tags or tag in plan.mate_tags)
@@ -344,6 +351,10 @@ class RulePlace(Place):
         """Yield what the table says of an element that no entry reaches."""
         way = tuple(step for step, _ in self.way)
         ruling = self.plan.ruling(Asked(tag, vr, creator, way, self.plan.sop_class, beside.whole))
+        if ruling is None and vr == "UI":
+            follows = self.plan.follows.get(kind_of(tag, creator, way))
+            if follows is not None:
+                yield Step(Rank.FOLLOW, Kind.RULE, follows.label, follows)
         for number, action in enumerate(() if ruling is None else ruling.actions):
             assert ruling is not None  # noqa: S101 -- of it
             rule = Rule(TagAt(tag), action, ruling.label, ruling.label, _NO_ENTRY, insert=False)
@@ -446,15 +457,16 @@ class Places:
         self._by_tag = by_tag
         self._by_creator = by_creator
         named = (selector for template in section.filenames for selector in template.elements)
-        self.readable = (*self.references.values(), *named, *also)
+        conditions = (one.selector for exclusion in section.exclude for one in exclusion.conditions)
+        self.readable = (*self.references.values(), *named, *also, *conditions)
         selectors = [*(rule.selector for rule in rules), *self.readable]
         by_creators = (rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))
         self.named_private = frozenset((one.group, one.creator, one.element) for one in by_creators)
         """Group, creator and element of what rules name by its creator."""
         self.by_path = any(isinstance(one, PathAt | RegexAt) for one in selectors)
-        self.general = bool(self._by_vr) or section.table is not None
+        self.general = bool(self._by_vr) or section.table is not None or section.follow_uids
         """Whether something is asked of elements that no entry reaches by its place."""
-        self.by_way = section.table is not None
+        self.by_way = section.table is not None or section.follow_uids
         self.mates = {} if section.table is None else section.table.mates
         self.mate_tags = frozenset().union(*self.mates.values())
         """Whether the sequences around an element matter, and not the numbers of items."""
@@ -510,6 +522,25 @@ class Places:
         others = [*self._by_creator.get((tag >> 16, tag & 0xFF), ()), *self._others]
         return sorted([*own, *others], key=lambda rule: rule.index) if others else own
 
+    @cached_property
+    def follows(self) -> dict[str, Rule]:
+        """What is done to UIDs that refer to a study, series, instance or frame of reference whose own is hashed."""
+        found: dict[str, Rule] = {}
+        for kind, tag in HEADS.items() if self.section.follow_uids else ():
+            rules = self.candidates(tag)
+            place = self.top(EXPLICIT_LITTLE)
+            entries = [rule for rule in rules if place.points(rule.selector, tag, "")] or self.of_class(tag, "UI", "")
+            actions = [rule.action for rule in entries]
+            label = entries[-1].label if entries else ""
+            if not entries:
+                ruling = self.ruling(Asked(tag, "UI", "", (), self.sop_class))
+                actions, label = ([], "") if ruling is None else (list(ruling.actions), ruling.label)
+            for action in actions:
+                if isinstance(action, HashUid):
+                    spares = replace(action, spares=True)
+                    found[kind] = Rule(TagAt(tag), spares, FOLLOW, f"{FOLLOW} ({label})", _NO_ENTRY, insert=False)
+        return found
+
     def known_creator(self, creator: str) -> str:
         """Return a private creator that the dictionary or the profile knows, so that it is no name; else nothing."""
         return creator if creator in self.creators or knows_creator(creator) else ""
@@ -520,7 +551,9 @@ class Places:
         A private creator that is known stays: without it nobody could tell what the elements of its block are.
         """
         rule = self._by_vr.get(vr)
-        return [] if rule is None or (is_private_creator(tag) and self.known_creator(creator)) else [rule]
+        if rule is None or (is_private_creator(tag) and self.known_creator(creator)):
+            return []
+        return [replace(rule, action=Keep()) if tag in CLASSES and isinstance(rule.action, HashUid) else rule]
 
     def ruling(self, asked: Asked) -> Ruling | None:
         """Return what the table of the section says of an element that no entry reaches."""

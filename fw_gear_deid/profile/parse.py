@@ -19,7 +19,7 @@ from fw_gear_deid.profile.compiled import (
     Rule,
     ZipSection,
 )
-from fw_gear_deid.profile.language import ranges, requires, schema
+from fw_gear_deid.profile.language import exclude, ranges, requires, schema
 from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
@@ -265,6 +265,8 @@ def _dicom(section: Section) -> DicomSection:
         table=table,
         accept=accepted,
         claims=None if table is None else table.options,
+        exclude=exclude.parse(section),
+        follow_uids=section.flag("follow-uids") or table is not None,
     )
 
 

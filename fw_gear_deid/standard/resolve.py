@@ -21,6 +21,7 @@ DUMMIES = {
 """Dummy of each VR that has texts: legal (PS3.5 Table 6.2-1), and the same for everybody."""
 OWN_DUMMIES = {0x00080201: "+0000", 0x00080102: "99REMOVED"}
 """Dummies of attributes that not every text of their VR is legal for."""
+COMMITTEE = 0x00120081
 DOCUMENT, ZONE = 0x00420011, 0x00080201
 PATIENT_ID, ISSUED = 0x00100020, frozenset({0x00080050, 0x00200010})
 """PatientID; AccessionNumber and StudyID, which tell studies apart."""
@@ -125,6 +126,8 @@ class Standard:
 
     def _by_type(self, code: str, kind: str, tag: int, vr: str) -> str:
         """Resolve what removes, empties or replaces (PS3.15 Table E.1-1a)."""
+        if tag == COMMITTEE and kind == "1C":
+            return REMOVE  # it may stand beside the approval's number alone, which goes
         if tag == PATIENT_ID or (code == "Z" and tag in ISSUED):
             return _dummy(tag, vr)  # emptied they would merge people and studies
         if code == "D" or kind[:1] == "1" or (not kind and code != "X"):

@@ -29,6 +29,8 @@ OPTIONS = (
     "clean-graphics",
 )
 """Words of the options, in the order of the table's columns (PS3.15 Table E.1-1)."""
+LISTS = "lists"
+"""Stands with the modules of an IOD whose Common Instance Reference Module is mandatory or conditional."""
 LATER = ("clean-pixels", "clean-faces")
 """Options of the standard that this version does not know yet."""
 CONTENT = 0x0040A730
@@ -106,8 +108,8 @@ class Types:
     def __init__(self, modules: tuple[str, ...]) -> None:
         self.whole = "?" not in modules
         """All modules are known, so an attribute that is not here is an extension of the class (PS3.4 §B.2)."""
-        self.lists = "common-instance-reference" in modules
-        """Every instance that it refers to is listed by its series (PS3.3 §C.12.2)."""
+        self.lists = LISTS in modules
+        """It has to list every instance that it refers to (PS3.3 §C.12.2)."""
         self._places: dict[tuple[int, ...], dict[int, str]] = {}
         for module in modules:
             for path, kind, tag in _attributes(module):

@@ -24,7 +24,8 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import cleaned, fails, frames, marks
+from fw_gear_deid.model.siemens import kind_of
+from fw_gear_deid.verify import cleaned, copies, fails, frames, headers, marks
 from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
@@ -183,6 +184,7 @@ class _Check:
         self._put: list[int] = []
         self._was = b""
         self._trail: list[str] = []
+        self._pixels: tuple[int, int] | None = None
         self._media: bytes | None = None
         self._instance: bytes | None = None
         self._identified = False
@@ -230,6 +232,10 @@ class _Check:
         if said is not None:
             marks.check(now, end, total, form, said)
         self._checker.reader.check(source, meta, body, paths)
+        if self._checker.promises.follow:
+            spans = [(end, self._pixels[0]), (self._pixels[1], total)] if self._pixels else [(end, total)]
+            hunt = copies.Hunt(self._checker.promises, end, total, form)
+            copies.check(source.body, now, spans, body, hunt)
 
     def _same(self, src: bytes, start: int, end: int, now: bytes, at: int, splices: Sequence[Splice]) -> int:
         """Compare a span with its source; return its length. What no splice names is as it was, byte for byte."""
@@ -398,7 +404,9 @@ class _Check:
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
         if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
-            watched = tag in _WATCHED or is_private_creator(tag) or tag in self._checker.promises.mate_tags
+            watched = (
+                tag in _WATCHED or tag in PIXELS or is_private_creator(tag) or tag in self._checker.promises.mate_tags
+            )
             if not watched:
                 entry: tuple[int, int, Must | None] = tag, length, None
                 return self._keep(spot, key, entry)
@@ -557,6 +565,11 @@ class _Check:
                 vr = private_vr(tag, creator) or "UN"
         return promise, vr
 
+    @staticmethod
+    def _is_idle(tag: int, state: State) -> bool:
+        """Tell whether a creator is a known one, no name, that an action left when it took the last of its block."""
+        return knows_creator(state.creator_of(tag))
+
     def _waits(self, tag: int, must: Must, state: State) -> bool:
         """Tell whether what is asked of an element may go by a creator that stands behind it."""
         if state.ended or not must.late or not self._checker.promises.general:
@@ -573,10 +586,12 @@ class _Check:
         if self._waits(tag, must, state):
             state.waiting.append((pos, value, stop, tag, must))
             return
+        if tag in PIXELS and state.spot.way.top:
+            self._pixels = value, stop
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
             return
-        if promise.table and is_private_creator(tag) and tag in state.used:
+        if promise.table and is_private_creator(tag) and (tag in state.used or self._is_idle(tag, state)):
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
@@ -607,9 +622,13 @@ class _Check:
 
     def _ask_cleaned(self, now: bytes, vr: str, tag: int, must: Must, state: State, promise: Promise) -> None:
         """Make sure that no value tells what was taken away; it is text, since the rule could read it."""
-        little = state.spot.form.little or must.wire == "UN"
         if self._known is None:
             raise fails(f"{promise.label}: nobody says what texts may not tell")
+        if kind_of(state.creator_of(tag), tag):
+            if told := headers.told_by(now, self._known):
+                raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
+            return
+        little = state.spot.form.little or must.wire == "UN"
         for text in values.decode(now, vr, state.encodings, little=little):
             if told := cleaned.told_by(text, self._known):
                 raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")

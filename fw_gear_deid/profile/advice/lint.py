@@ -28,6 +28,7 @@ DICOM: tuple[Callable[[View], Iterator[Advice]], ...] = (
     people.ages_stay,
     people.pixels_stay,
     links.moments_stay,
+    links.ages_tell_the_distance,
     links.uids_tell_the_day,
     links.uids_of_one_family,
     links.references_stay,
