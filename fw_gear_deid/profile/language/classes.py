@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fw_gear_deid.actions import ACTIONS, HashUid, IncrementDate, Jitter, RegexSub, Replace, dates
+from fw_gear_deid.actions import ACTIONS, HashUid, IncrementDate, Jitter, RegexSub, Replace, dates, encrypt
 from fw_gear_deid.actions.dates import IncrementDatetime
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.dictionary import BINARY_VRS, VRS
@@ -16,7 +16,7 @@ from fw_gear_deid.profile.text.nodes import Listing, Mapping, Scalar
 from fw_gear_deid.profile.text.problems import Problems, did_you_mean
 
 KEY = "vr"
-_ONE_WAY = ("encrypt", "decrypt")  # of these a value's place must be known
+_ONE_WAY = (encrypt.ENCRYPT.key, encrypt.DECRYPT.key)  # of these a value's place must be known
 _INSERT = "replace-with-insert"
 _DATED = frozenset({"DA", "DT", "TM"})
 
