@@ -110,6 +110,15 @@ def test_words_of_protocols_stay() -> None:
     assert len(lost) <= len(WORDS) * len(PEOPLE) // 100, lost
 
 
+@pytest.mark.parametrize(
+    "around", ["DOE {}", "{} DOE", "Jane Doe {}", "{} J. Doe", "{} 12 MAR 1961", "MRN 48213 {}", "{} AB0012345"]
+)
+def test_words_of_protocols_stay_beside_what_leaves(around: str) -> None:
+    clean = cleaning_of((Fact("Doe^Jane^Q", "PN", "PatientName"), Fact("AB-0012345", "LO", "PatientID"))).clean
+    lost = [word for word in WORDS if word not in clean(around.format(word))]
+    assert len(lost) <= len(WORDS) // 100, lost
+
+
 @pytest.mark.parametrize(("name", "number"), PEOPLE)
 def test_no_form_of_what_is_known_is_left(name: str, number: str) -> None:
     facts = (Fact(name, "PN", "PatientName"), Fact(number, "LO", "PatientID"), BORN)

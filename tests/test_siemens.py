@@ -304,6 +304,11 @@ def test_a_header_that_cannot_be_read_goes(tmp_path: Path, profile: str) -> None
     done, ds = ran(profile, with_headers(image=b"SV10 of Doe^Jane"), tmp_path)
     assert 0x00291010 not in ds and 0x00291020 in ds
     assert done.trail.actions["unreadable-remove"] == 1
+    ds = pydicom.dcmread(io.BytesIO(with_headers(image=b"SV10 of Doe^Jane")))
+    del ds[0x00291020]
+    stream = io.BytesIO()
+    ds.save_as(stream)
+    assert profile == PROFILE or 0x00290010 not in ran(profile, stream.getvalue(), tmp_path)[1]
 
 
 def test_check_refuses_what_a_writer_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

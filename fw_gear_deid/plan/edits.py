@@ -22,6 +22,7 @@ from fw_gear_deid.model.dictionary import (
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PathAt, Selector, TagAt
+from fw_gear_deid.model.siemens import kind_of
 from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
 from fw_gear_deid.plan.copies import Copy, copies, may_hold
 from fw_gear_deid.plan.growth import Growth, New
@@ -267,7 +268,7 @@ class Edits:
     def _learn(self, level: Level, one: Found, rows: list[Edit], unread: list[tuple[str, str]]) -> None:
         """Note what becomes of an element, as far as it says something of somebody."""
         act = self._act(level, one)
-        if not act.steps or act.keeps or act.gone:
+        if not act.steps or act.keeps or act.gone or kind_of(act.creator, act.tag):
             return
         if one.items is not None:
             result = self._doomed(level, act, one, Rank.NEVER).result
@@ -388,10 +389,19 @@ class Edits:
         if not any(step.removes and step.rank >= Rank.TABLE for step in found.steps):
             return found
         block = tag & 0xFFFF0000 | (tag & 0xFF) << 8
-        inside = (self._act(level, one) for one in level.found if one.want.tag & 0xFFFFFF00 == block)
-        stays = any(not any(step.removes for step in one.steps) for one in inside)
+        inside = (one for one in level.found if one.want.tag & 0xFFFFFF00 == block)
+        stays = any(not self._goes(level, one) for one in inside)
         stays = stays or (level is self._top and self._growth is not None and tag in self._growth.revived)
         return place.settled(tag, act.vr, act.wire, known, beside._replace(used=stays))
+
+    def _goes(self, level: Level, one: Found) -> bool:
+        """Tell whether a private element goes: by its steps, or since it is a header that cannot be read."""
+        act = self._act(level, one)
+        if any(step.removes for step in act.steps):
+            return True
+        if one.items is not None or not act.cleans or not kind_of(act.creator, act.tag):
+            return False
+        return self._memory(level).result(act, self._src[one.value : one.end]).value is None
 
     def _spared(self, level: Level, tag: int) -> bool:
         """Tell whether remove-private-tags leaves an element: a rule names it by its creator.
