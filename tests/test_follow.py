@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fw_gear_deid.actions import HashUid
+from fw_gear_deid.deid import dataset
+from fw_gear_deid.formats.dicom import part10 as codec
 from fw_gear_deid.model import dictionary, references
+from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.parse import parse_profile
-from tests.dicom_files import CT, SYNTAXES, Item, Leaf, Node, Seq, text
+from tests import oracle
+from tests.dicom_files import CT, SYNTAXES, Item, Leaf, Node, Seq, part10, text
 from tests.test_general import done_with
 
 STUDY, SERIES, INSTANCE, FRAME = "1.2.840.99.1", "1.2.840.99.2.20200229", "1.2.840.99.3.77", "1.2.840.99.4.5"
@@ -143,8 +148,6 @@ COPIES = (
 @SYNTAX
 @pytest.mark.parametrize("undefined", [False, True])
 def test_values_that_are_equal_change_whatever_their_vr(syntax: str, undefined: bool) -> None:
-    from dataclasses import replace
-
     nodes = tuple(replace(node, undefined=undefined) if isinstance(node, Seq) else node for node in COPIES)
     done, got = done_with(section_of(*ALL), nodes_of(text(0x00910010, "LO", "NOBODY"), *nodes), syntax)
     assert got.InstitutionName == hashed(STUDY)
@@ -207,3 +210,18 @@ def test_advice_does_not_ask_for_what_follows() -> None:
         profile = f"dicom:\n{option}  fields:\n    - requires: fw-gear-deid\n{fields}"
         told = [one.message for one in parse_profile(profile, "a.yaml").warnings]
         assert any("inside sequences; hash as well" in message for message in told) == asked
+
+
+@SYNTAX
+def test_a_copy_that_is_left_is_found_by_the_check(syntax: str) -> None:
+    """Whoever forgets one is told by a reader of its own."""
+    section = section_of(*ALL, more="    - {name: InstitutionName, keep: true}\n    - {vr: AE, keep: true}\n")
+    nodes = nodes_of(text(0x00910010, "LO", "NOBODY"), *COPIES, Leaf(0x7FE00010, "OW", bytes(4)))
+    done, _ = oracle.carried_out(part10(nodes, SYNTAXES[syntax]), section)
+    source = done.parts.body_src
+    comments = (b"\x10\0\0\x40", b"\0\x10\x40\0")
+    left = [one for one in done.body if source[one[0] : one[0] + 4] not in comments]
+    assert len(left) == len(done.body) - 1
+    pieces, meta = codec.write(done.parts, done.meta, left)
+    with pytest.raises(Unfit, match=r"verification: \(0010,4000\) still holds a UID that changed elsewhere"):
+        dataset.check(replace(done, body=left), b"".join(pieces), meta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from fw_gear_deid.actions import unreadable
@@ -12,6 +13,7 @@ from fw_gear_deid.actions.unreadable import REFUSE, each
 from fw_gear_deid.model.action import MOVED, SHIFTED, Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.legal import problem
 
 DEFAULT_DATE, DEFAULT_DATETIME = "%Y%m%d", "%Y%m%d%H%M%S.%f"  # the profile language's defaults for DICOM
 _SINGLE = frozenset({"LT", "ST", "UR", "UT"})  # VRs in which a comma or backslash is text
@@ -415,9 +417,14 @@ def _warns(action: Action, kind: str | None, settled: bool) -> str:
     return "moves by less than a day: the value stays as it is" if stays else ""
 
 
-def sample(action: IncrementDate | IncrementDatetime) -> str:
-    """Return a text as an action writes it, to see which VRs can hold it."""
-    return _write(datetime(2004, 3, 15, 13, 45, 1, 250000), action.form)  # noqa: DTZ001 -- any moment will do
+def _wide(given: Given, action: Action, vr: str) -> Action | str:
+    """Return what moves all dates of a VR: DT by its own format."""
+    if isinstance(action, IncrementDate) and vr == "DT":
+        moving = _build_datetime(given)
+        action = action if moving is None else replace(moving, key=action.key)
+    assert isinstance(action, IncrementDate | IncrementDatetime)  # noqa: S101 -- of this kind
+    text = _write(datetime(2004, 3, 15, 13, 45, 1, 250000), action.form)  # noqa: DTZ001 -- any moment will do
+    return f"VR {vr} cannot hold what {action.key} makes" if problem(text, vr) else action
 
 
 def promise(action: Action) -> str:
@@ -463,9 +470,10 @@ DATE = Spec(
     does="moves a date in `date-format` by `date-increment` days; `keyed`: by the patient's own shift, "
     "`date-shift-range` (3650) days at most, into the past",
     build=_build_date,
-    options=_SHIFT | {"date-format": DATE_FORMAT},
+    options=_SHIFT | {"date-format": DATE_FORMAT, "datetime-format": replace(DATETIME_FORMAT, entry=False)},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     promise=MOVED,
+    wide=_wide,
     sure=promise,
     warns=_warns,
     keyed=True,
@@ -480,6 +488,7 @@ DATETIME = Spec(
     options=_SHIFT | {"datetime-format": DATETIME_FORMAT},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     promise=MOVED,
+    wide=_wide,
     sure=promise,
     warns=_warns,
     keyed=True,

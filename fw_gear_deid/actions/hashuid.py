@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from hashlib import sha256
 from itertools import takewhile
 
@@ -185,12 +186,18 @@ def _sure(action: Action) -> str:
     return RENAMED if isinstance(action, HashUid) and (action.keyed or action.spares) else ""
 
 
+def _wide(given: Given, action: Action, vr: str) -> Action | str:
+    """Return what hashes all UIDs: most of what they name are classes, syntaxes and schemes, which stay."""
+    return replace(action, spares=True) if isinstance(action, HashUid) else action
+
+
 SPEC = Spec(
     key="hashuid",
     does="another UID, always the same for one; `uid-prefix-fields` (4) and `uid-suffix-fields` (1) components stay; "
     "`keyed`: `2.25.` and 128 bits of HMAC-SHA-256, and UIDs of PS3.6 stay",
     keyed=True,
     sure=_sure,
+    wide=_wide,
     build=_build,
     options={
         "salt": SALT,

@@ -168,6 +168,10 @@ def _silent(action: Action, kind: str | None, settled: bool) -> str:
     return ""
 
 
+def _as_it_is(given: Given, action: Action, vr: str) -> Action | str:
+    return action
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One action of the profile language.
@@ -203,6 +207,10 @@ class Spec:
         Action and VR → why a field of that VR cannot hold the result; empty when it can.
     only : frozenset of str
         VRs that an element named by its keyword must have; empty: any.
+    placed : bool
+        Needs the place of an element: no entry for all elements of a VR can ask for it.
+    wide : callable
+        Entry, action and VR → what is done to all elements of the VR, or why they cannot hold what it makes.
     warns : callable
         Action, kind of value (VR, ``RECORD``, or None) and whether its variables have values → what to warn of.
     keeps : bool
@@ -234,6 +242,8 @@ class Spec:
     texts: Callable[[Action], Texts] = _no_texts
     misfit: Callable[[Action, str], str] = _fits
     only: frozenset[str] = frozenset()
+    placed: bool = False
+    wide: Callable[[Given, Action, str], Action | str] = _as_it_is
     warns: Callable[[Action, str | None, bool], str] = _silent
     keeps: bool = False
     digest: bool = False

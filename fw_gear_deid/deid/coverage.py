@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from fw_gear_deid.actions import CARRIED
-from fw_gear_deid.actions.replace import Replace
+from fw_gear_deid.actions import CARRIED, replace
 from fw_gear_deid.actions.shift import goes_by_key
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE
 from fw_gear_deid.model.dictionary import format_tag, keyword_of, public_vr
@@ -122,8 +121,8 @@ def _by_action(step: Step, before: str) -> str:
     keyed = goes_by_key(action)
     if spec.keeps:
         return KEPT if before == STAYS else before
-    if isinstance(action, Replace) and not action.append:
-        return CONSTANT if any(action.values) else EMPTY
+    if action.key == replace.SPEC.key and not getattr(action, "append", False):
+        return CONSTANT if any(getattr(action, "values", ("{{ }}",))) else EMPTY  # a variable has a value in a run
     if action.key == "clean":
         return CLEANED
     if action.key == "encrypt":
@@ -188,10 +187,11 @@ def _line(places: tuple[RulePlace, ...], row: Row, category: str, options: froze
     if vr == "SQ" and places[0].plan.section.table is not None:  # which asks for each element in it
         tops, insides = ([ITEMS if one == STAYS else one for one in deeds] for deeds in (tops, insides))
     wanted = wanted_of(row, options)
-    refers = "U" in row.basic and vr == "SQ"  # it stays, and what it refers by is hashed
+    refers = category == "uids" and vr == "SQ"  # it stays, and what it refers by is hashed
     if refers:
         insides = [deed_of(_act(place.below(tag, 0, EXPLICIT_LITTLE), 0x00081155, "UI")) for place in places]
         tops = [inside if top in (STAYS, KEPT) else top for top, inside in zip(tops, insides, strict=True)]
+        wanted = wanted if "U" in wanted else f"{wanted}/U"
     states = [_state(wanted, one, vr, options) for one in tops]
     below = [] if meta else [_state(wanted, one, vr, options) for one in insides]
     worst = max(states, key=STATES.index)
@@ -218,7 +218,7 @@ def _state(wanted: str, deed: str, vr: str, options: frozenset[str]) -> str:
     if vr in _DATES and wanted == "C":
         times = vr == "TM" and deed in (STAYS, KEPT)  # days move by whole days
         return HANDLED if deed in (MOVED, MOVED_BY_KEY) else RETAINED if times else WEAK if deed == CHANGED else LEFT
-    if deed == HASHED and wanted == "U":
+    if deed == HASHED and "U" in wanted:
         return HANDLED
     return LEFT if deed in (STAYS, KEPT) else WEAK
 

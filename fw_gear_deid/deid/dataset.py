@@ -25,9 +25,9 @@ from fw_gear_deid.model.references import kind_of
 from fw_gear_deid.model.ruling import Asked
 from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
-from fw_gear_deid.plan.claims import withheld
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
+from fw_gear_deid.profile.claims import withheld
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.standard import marks
 from fw_gear_deid.verify.instance import Checker
@@ -120,7 +120,8 @@ class Plan:
         table = self.section.table
         asked = self._of_others(sop_class) if self.places.by_way else None
         marked = frozenset() if self.section.claims is None else frozenset(marks.TAGS)
-        return General(self.section.creators, asked, {} if table is None else table.mates, marked)
+        mates = {} if table is None else table.mates
+        return General(self.section.creators, asked, mates, marked, self.section.follow_uids)
 
     def _of_others(self, sop_class: str) -> Table:
         """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
@@ -144,7 +145,8 @@ class Plan:
         """Rule → codes of PS3.15 that are not true of a file in which it found something."""
         if self._untrue is None:
             claims = self.section.claims
-            told = {} if claims is None else {rule.index: withheld(rule, claims) for rule in self.section.rules}
+            rules = () if claims is None else self.section.rules
+            told = {one.index: withheld(one.selector, one.action, claims or frozenset()) for one in rules}
             self._untrue = {index: codes for index, codes in told.items() if codes}
         return self._untrue
 

@@ -15,7 +15,7 @@ from fw_gear_deid.model.legal import problem
 
 _PADDING = b"\0 "
 _PART = b"0123456789."
-_FEW = 128  # bytes; a value that is a UID is no longer, padded as it may be
+_LONGEST = 1 << 16  # bytes; a value that is a UID, or some, is no longer, padded as it may be
 
 
 class Copy(NamedTuple):
@@ -113,17 +113,13 @@ def copies(src: bytes, total: int, top: Level, changed: Mapping[bytes, bytes]) -
     level, _ = Walker(src, total).beginning(_every(top.place.encoding), top.start)
     for one in level.levels():
         for found in one.found:
-            if found.items is not None or found.want.tag in PIXEL_TAGS or found.end - found.value > _longest(found):
+            if found.items is not None or found.want.tag in PIXEL_TAGS or found.end - found.value > _LONGEST:
                 continue
             if found.end > len(src):
                 raise Cut
             value = _changed(src[found.value : found.end], found.want.vr, changed)
             if value is not None:
                 yield Copy(one, found, value)
-
-
-def _longest(found: Found) -> int:
-    return _FEW if found.want.vr in SINGLE_TEXT_VRS else 100 * _FEW
 
 
 def _changed(raw: bytes, vr: str, changed: Mapping[bytes, bytes]) -> bytes | None:

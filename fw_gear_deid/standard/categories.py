@@ -22,6 +22,7 @@ _SIGNED = (
 )
 _DOCUMENTS = frozenset(f"{_CONTENT} {_SIGNED}".split())
 _INSTITUTIONS = ("Institution", "Hospital", "Department", "Location", "Site", "Organization", "Center")
+_PREPARED = "SpecimenPreparationSequence"  # how a specimen was stained: descriptions and codes
 _REACHED = ("PersonAddress", "PatientAddress", "PhysicianAddress", "Telephone", "Telecom", "Phone", "AddressTrial")
 _FREE = frozenset({"LT", "ST", "UT", "UC", "UR"})
 _TYPED = ("Description", "Comments", "Comment", "Label", "Reason", "Notes", "Instructions", "Text", "Pattern")
@@ -49,7 +50,7 @@ def category_of(row: Row) -> str:
         return "documents"
     if vr == "PN" or any(word in row.keyword for word in _REACHED):
         return "people"
-    if vr == "UI" or "U" in row.basic:
+    if vr == "UI" or "U" in row.basic or (vr == "SQ" and row.keyword.startswith("Referenced")):
         return "uids"
     if vr in ("DA", "DT", "TM") or row.code_of("modified-dates"):
         return "dates"
@@ -59,9 +60,9 @@ def category_of(row: Row) -> str:
         or any(word in row.keyword for word in _INSTITUTIONS)
     ):
         return "institutions"
-    if row.code_of("device"):
+    if row.code_of("device") or row.keyword.startswith(("RTAccessory", "Flow")):
         return "devices"
-    if row.code_of("clean-descriptors") or vr in _FREE or row.keyword.endswith(_TYPED):
+    if row.code_of("clean-descriptors") or vr in _FREE or row.keyword.endswith(_TYPED) or row.keyword == _PREPARED:
         return "free text"
     return "people"
 

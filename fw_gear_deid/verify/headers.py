@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 
 from fw_gear_deid.model.siemens import NUMBERS, PROTOCOL_TEXTS, PROTOCOLS, TEXTS, keys
 from fw_gear_deid.verify.known import Known
@@ -25,25 +26,40 @@ _SEVERAL = 5
 
 def told_by(data: bytes, known: Known) -> str:
     """Return what a header tells, in words that quote nothing of it; empty when it tells nothing."""
-    ours = keys() | NUMBERS | TEXTS.keys() | PROTOCOLS | PROTOCOL_TEXTS.keys()
     if _NOT_ASCII.search(data):
         return "what is no ASCII"
+    tokens: set[str] = set()
     for found in _TEXT.finditer(data):
-        text = _SOFTWARE.sub('""', _OURS.sub("", found.group().decode("ascii")))
-        lower = text.casefold()
-        if any(one in lower for one in _FOREIGN):
-            return "what is of a patient or a place"
-        if _UID.search(text):
-            return "a UID"
-        if any(_is_day(one) for one in _DAY.finditer(text)) and not _NUMBER_OF.search(text):
-            return "a date"
-        for token in _TOKEN.findall(text):
-            number = token.isdecimal()
-            if token in ours or (number and len(token) < _SEVERAL):
-                continue
-            if known.told_by(token):
-                return "what a rule took away elsewhere"
-    return ""
+        text = found.group()
+        told, asked = _looked_at(text) if len(text) <= _LINE else _looked_at.__wrapped__(text)
+        if told:
+            return told
+        tokens.update(asked)
+    return "what a rule took away elsewhere" if any(map(known.told_by, tokens)) else ""
+
+
+_LINE = 200  # bytes of what is remembered: headers of a series repeat their lines
+
+
+@lru_cache(maxsize=8192)
+def _looked_at(text: bytes) -> tuple[str, frozenset[str]]:
+    """Return what a text tells by itself, and the words in it that may be somebody's."""
+    line = _SOFTWARE.sub('""', _OURS.sub("", text.decode("ascii")))
+    lower = line.casefold()
+    if any(one in lower for one in _FOREIGN):
+        return "what is of a patient or a place", frozenset()
+    if _UID.search(line):
+        return "a UID", frozenset()
+    if any(_is_day(one) for one in _DAY.finditer(line)) and not _NUMBER_OF.search(line):
+        return "a date", frozenset()
+    short = (one for one in _TOKEN.findall(line) if not (one.isdecimal() and len(one) < _SEVERAL))
+    return "", frozenset(short) - _ours()
+
+
+@lru_cache(maxsize=1)
+def _ours() -> frozenset[str]:
+    """Return the words of the layout itself."""
+    return frozenset(keys() | NUMBERS | TEXTS.keys() | PROTOCOLS | PROTOCOL_TEXTS.keys())
 
 
 _NUMBER_OF = re.compile(r"^[A-Za-z][\w.\[\]]*[ \t]*=|^ *[-+]?\d+\.\d*(?:[eE][-+]?\d+)? *$")

@@ -25,7 +25,7 @@ from fw_gear_deid.model.dictionary import (
 )
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.siemens import kind_of
-from fw_gear_deid.verify import cleaned, fails, frames, headers, marks
+from fw_gear_deid.verify import cleaned, copies, fails, frames, headers, marks
 from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
@@ -184,6 +184,7 @@ class _Check:
         self._put: list[int] = []
         self._was = b""
         self._trail: list[str] = []
+        self._pixels: tuple[int, int] | None = None
         self._media: bytes | None = None
         self._instance: bytes | None = None
         self._identified = False
@@ -231,6 +232,10 @@ class _Check:
         if said is not None:
             marks.check(now, end, total, form, said)
         self._checker.reader.check(source, meta, body, paths)
+        if self._checker.promises.follow:
+            spans = [(end, self._pixels[0]), (self._pixels[1], total)] if self._pixels else [(end, total)]
+            hunt = copies.Hunt(self._checker.promises, end, total, form)
+            copies.check(source.body, now, spans, body, hunt)
 
     def _same(self, src: bytes, start: int, end: int, now: bytes, at: int, splices: Sequence[Splice]) -> int:
         """Compare a span with its source; return its length. What no splice names is as it was, byte for byte."""
@@ -399,7 +404,9 @@ class _Check:
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
         if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
-            watched = tag in _WATCHED or is_private_creator(tag) or tag in self._checker.promises.mate_tags
+            watched = (
+                tag in _WATCHED or tag in PIXELS or is_private_creator(tag) or tag in self._checker.promises.mate_tags
+            )
             if not watched:
                 entry: tuple[int, int, Must | None] = tag, length, None
                 return self._keep(spot, key, entry)
@@ -579,6 +586,8 @@ class _Check:
         if self._waits(tag, must, state):
             state.waiting.append((pos, value, stop, tag, must))
             return
+        if tag in PIXELS and state.spot.way.top:
+            self._pixels = value, stop
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
             return

@@ -70,12 +70,15 @@ class General(NamedTuple):
         Tag → tags of which one has a value beside it, or the table promises something else.
     marks : frozenset of int
         Tags of the top level that say what was done: what a rule made of them is not the last word.
+    follow : bool
+        No UID that changed may be left where nothing names an element.
     """
 
     creators: frozenset[str]
     table: Table | None = None
     mates: Mapping[int, frozenset[int]] = {}
     marks: frozenset[int] = frozenset()
+    follow: bool = False
 
 
 _ANYTHING = RegexAt(Pattern("."), Pattern("."))
@@ -153,6 +156,7 @@ class Promises:
         self._others: list[tuple[int, Promise]] = []
         table = None if general is None else general.table
         self._table = table
+        self.follow = general is not None and general.follow
         self.mates = {} if general is None else general.mates
         self.mate_tags = frozenset().union(*self.mates.values())
         self._known = frozenset() if general is None else general.creators
@@ -216,6 +220,18 @@ class Promises:
         if gone is not None or way.meta or self._table is None:
             return gone
         return _last(list(enumerate(self._table(way, tag, vr, creator, whole))))
+
+    def names(self, way: Way, tag: int, creator: str, vr: str) -> bool:
+        """Tell whether a rule, or a table, speaks of an element; parameters as ``at``."""
+        own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
+        if any(self._points(one.selector, way, tag, creator) for _, one in (*own, *others, *self._others)):
+            return True
+        vr = known_vr(tag, creator, vr)
+        if vr in self._by_vr and not self._is_known(tag, creator):
+            return True
+        return self._table is not None and any(
+            bool(self._table(way, tag, vr, creator, whole)) for whole in (True, False)
+        )
 
     def _is_known(self, tag: int, creator: str) -> bool:
         """Tell whether an element is a private creator that the dictionary or the profile knows."""

@@ -11,14 +11,10 @@ from fw_gear_deid.model.dictionary import public_vr, tag_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.ruling import Asked, Table
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt, VrAt
 from fw_gear_deid.profile.language.entries import Entry, parse_entries
 from fw_gear_deid.profile.language.section import Section
-from fw_gear_deid.profile.sections.standard import parse_standard
 from fw_gear_deid.profile.text.problems import Problems
-
-_COMMONEST = "1.2.840.10008.5.1.4.1.1.4"  # MR Image Storage
 
 
 class Advice(NamedTuple):
@@ -39,18 +35,25 @@ class View:
     section : Section
     entries : list of Entry
         In the order of the file.
-    table : Table, optional
-        Which decides where no entry does.
     """
 
     section: Section
     entries: list[Entry]
-    table: Table | None = None
 
     @property
     def keep_list(self) -> bool:
         """Whether what no entry names is removed."""
         return self.section.flag("remove-undefined")
+
+    @property
+    def by_standard(self) -> bool:
+        """Whether what no entry names goes by the standard's table."""
+        return self.section.options.get("ps3-15") is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether what no entry names does not come out as it went in."""
+        return self.keep_list or self.by_standard
 
     @property
     def recursive(self) -> bool:
@@ -79,19 +82,12 @@ class View:
     def stays(self, keyword: str) -> bool:
         """Tell whether an element of the top level comes out as it went in."""
         found = self.ruling(keyword)
-        return all(keeps(entry) for entry in found) and (bool(found) or not (self.keep_list or self._tabled(keyword)))
+        return all(keeps(entry) for entry in found) and (bool(found) or not self.closed)
 
     def stays_below(self, keyword: str) -> bool:
         """Tell whether an element inside sequences comes out as it went in."""
         found = [entry for entry in self.entries if self._reaches_below(entry, keyword)] or self._of_class(keyword)
-        return all(keeps(entry) for entry in found) and (bool(found) or not (self.keep_list or self._tabled(keyword)))
-
-    def _tabled(self, keyword: str) -> bool:
-        """Tell whether the table does something to an element, of an object of the commonest class."""
-        tag = tag_of(keyword)
-        if self.table is None or tag is None:
-            return False
-        return self.table.rule(Asked(tag, public_vr(tag) or "UN", "", (), _COMMONEST)) is not None
+        return all(keeps(entry) for entry in found) and (bool(found) or not self.closed)
 
     def _reaches_below(self, entry: Entry, keyword: str) -> bool:
         if isinstance(entry.selector, RegexAt):
@@ -102,8 +98,7 @@ class View:
 
 def view_of(section: Section, names: frozenset[str] | None = None) -> View:
     """Return a section that has been read; what is wrong with its entries has been complained about."""
-    quiet = replace(section, problems=Problems())
-    return View(section, parse_entries(quiet, names), parse_standard(quiet, frozenset()))
+    return View(section, parse_entries(replace(section, problems=Problems()), names))
 
 
 def at(entry: Entry, message: str) -> Advice:

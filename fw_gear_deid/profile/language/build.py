@@ -8,7 +8,7 @@ from collections.abc import Set
 from fw_gear_deid.actions import SPECS, TABLE, HashUid, Keep, hashuid
 from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import Action
-from fw_gear_deid.model.selectors import AnySelector
+from fw_gear_deid.model.selectors import AnySelector, VrAt
 from fw_gear_deid.profile.language import requires, schema
 from fw_gear_deid.profile.language.given import FromEntry, is_keyed
 from fw_gear_deid.profile.language.section import Section
@@ -103,6 +103,9 @@ def parse_action(
     if spec.alone and not is_true and not (spec.keyed and is_keyed(value)):
         section.problems.error(value.line, value.column, f"{where}.{key}", _not_true(spec, key, value))
         return None
+    if spec.placed and isinstance(selector, VrAt):
+        section.problems.error(item.line, item.column, where, f"{key} needs the name of an element, and vr is none")
+        return None
     if spec.build is None:
         section.problems.error(found[0].line, found[0].column, where, f"{key!r} is not supported by this version")
         return None
@@ -112,18 +115,20 @@ def parse_action(
     given = FromEntry(spec, section, item, where, key, name, selector, references)
     action = spec.build(given)
     wrong = spec.misfit(action, given.vr) if action is not None and given.vr is not None else ""
+    if action is not None and isinstance(selector, VrAt) and not wrong:
+        action, wrong = _wide(spec, given, action, selector.vrs[0])
     if wrong:
         given.complain(wrong)
         return None
     return action and settle(action, item, *given.from_section())
 
 
-def built(spec: Spec, section: Section, item: Mapping, where: str, key: str) -> Action | None:
-    """Return the action of another kind that an entry makes, or complain and return None."""
-    assert spec.build is not None  # noqa: S101 -- this version has it
-    given = FromEntry(spec, section, item, where, key)
-    action = spec.build(given)
-    return action and settle(action, item, *given.from_section())
+def _wide(spec: Spec, given: FromEntry, action: Action, vr: str) -> tuple[Action, str]:
+    """Return what is done to all elements of a VR, and what is wrong with it."""
+    if spec.only and vr not in spec.only:
+        return action, f"{spec.key} is for VR {' and '.join(sorted(spec.only))}, not for {vr}"
+    made = spec.wide(given, action, vr)
+    return (action, made) if isinstance(made, str) else (made, "")
 
 
 def hashuid_of(section: Section) -> Action:
