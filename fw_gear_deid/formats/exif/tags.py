@@ -39,8 +39,8 @@ class Tag:
 
 
 @lru_cache(maxsize=1)
-def _table() -> list[tuple[Tag, list[str]]]:
-    """Read the table: home, number, type and names of each tag, those of other dictionaries last."""
+def table() -> list[tuple[Tag, list[str]]]:
+    """Return every tag with its names, those of other dictionaries last; a name may come again with another number."""
     lines = Path(__file__).with_name("tags.tsv").read_text("utf-8").splitlines()
     rows = (line.split("\t") for line in lines)
     return [(Tag(home, int(number), int(kind), names.split()[0]), names.split()) for home, number, kind, names in rows]
@@ -49,7 +49,7 @@ def _table() -> list[tuple[Tag, list[str]]]:
 @lru_cache(maxsize=1)
 def _by_name() -> dict[str, list[Tag]]:
     found: dict[str, list[Tag]] = {}
-    for tag, names in _table():
+    for tag, names in table():
         for name in names:
             found.setdefault(name.lower(), []).append(tag)
     return found
@@ -57,7 +57,7 @@ def _by_name() -> dict[str, list[Tag]]:
 
 @lru_cache(maxsize=1)
 def _by_number() -> dict[tuple[str, int], str]:
-    return {(space(tag.home), tag.number): tag.name for tag, _ in _table()}
+    return {(space(tag.home), tag.number): tag.name for tag, _ in table()}
 
 
 def named(name: str) -> list[Tag]:

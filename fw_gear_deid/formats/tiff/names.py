@@ -1,16 +1,17 @@
-"""Names of tags ⇄ their numbers: Pillow's dictionaries, in any case, and numbers themselves."""
+"""Names of tags ⇄ their numbers: Pillow's dictionary of TIFF and ours of EXIF, in any case, and numbers themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
 
+from fw_gear_deid.formats.exif import tags
 from fw_gear_deid.model.frozen import frozen
 
 Tag = tuple[str, int]
 """Whose numbers they are (``""`` of pages, sub-images and EXIF, ``GPS``, ``Interop``), and the number."""
 MAIN, GPS, INTEROP = "", "GPS", "Interop"
-SUB_IFDS, EXIF_IFD, GPS_IFD, INTEROP_IFD = 330, 34665, 34853, 40965
+SUB_IFDS, EXIF_IFD, GPS_IFD, INTEROP_IFD = tags.SUB, tags.EXIF, tags.GPS, tags.INTEROP
 FIXED = frozenset(
     {
         254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332,
@@ -20,13 +21,7 @@ FIXED = frozenset(
 )  # fmt: skip
 """Tags that say where pixels are and how to decode them."""
 _ASCII = 2
-_ASCII_TAGS = frozenset(
-    {11, 32781, 36867, 36868, 36880, 36881, 36882, 37395, 37520, 37521, 37522, 42016, 42032, 42033, 42035, 42036, 42037,
-     42112, 50708, 50735}
-)  # fmt: skip
-"""Texts of EXIF, GDAL and DNG, whose types Pillow's dictionary has not."""
-_UNDEFINED_TAGS = frozenset({37510})
-_BYTE_TAGS = range(40091, 40096)
+_GDAL_TEXT = 42112
 
 
 @frozen
@@ -43,17 +38,16 @@ def _table() -> _Table:
 
     pairs: list[tuple[Tag, str]] = [((MAIN, tag), info.name) for tag, info in TiffTags.TAGS_V2.items()]
     pairs += [((MAIN, tag), str(name)) for tag, name in TiffTags.TAGS.items() if isinstance(tag, int)]
-    pairs += [((GPS, one.value), one.name) for one in ExifTags.GPS]
-    pairs += [((INTEROP, one.value), one.name) for one in ExifTags.Interop]
+    pairs += [((tags.space(tag.home), tag.number), name) for tag, called in tags.table() for name in called]
     pairs += [((MAIN, one.value), one.name) for one in ExifTags.Base]
     names: dict[Tag, str] = {}
-    tags: dict[str, set[Tag]] = {}
+    meant: dict[str, set[Tag]] = {}
     for tag, name in pairs:
         names.setdefault(tag, name)
-        tags.setdefault(name.lower(), set()).add(tag)
-    kinds = {tag: info.type for tag, info in TiffTags.TAGS_V2.items() if info.type}
-    kinds |= dict.fromkeys(_ASCII_TAGS, _ASCII) | dict.fromkeys(_UNDEFINED_TAGS, 7) | dict.fromkeys(_BYTE_TAGS, 1)
-    return _Table({name: frozenset(found) for name, found in tags.items()}, names, kinds)
+        meant.setdefault(name.lower(), set()).add(tag)
+    kinds = {tag.number: tag.type for tag, _ in tags.table() if not tags.space(tag.home)} | {_GDAL_TEXT: _ASCII}
+    kinds |= {tag: info.type for tag, info in TiffTags.TAGS_V2.items() if info.type}
+    return _Table({name: frozenset(found) for name, found in meant.items()}, names, kinds)
 
 
 @lru_cache(maxsize=4096)
