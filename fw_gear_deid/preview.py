@@ -16,7 +16,8 @@ from typing import IO
 from fw_gear_deid.deid import Context, dataset, document, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import passing_of, rows_of, whole
+from fw_gear_deid.deid.member import leave_out, passing_of, rows_of, whole
+from fw_gear_deid.deid.names import Excluded
 from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.pair import is_volume
 from fw_gear_deid.formats.archive import HEAD
@@ -112,6 +113,8 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
                 writer.writerow([cell(text) for text in (name, "before", *before)])
                 writer.writerow([cell(text) for text in (name, "after", *after)])
                 files += 1
+            except Excluded as error:
+                print(f"  {error}")
             except Unfit as error:
                 refused += 1
                 print(f"  refused: {shown(str(error))}")
@@ -222,6 +225,7 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
 
 def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:
     parts = dataset.open_file(data, section)
+    leave_out(parts, section)
     before = [_cell(parts, section, selector) for _, selector in columns]
     person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
     edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
