@@ -18,7 +18,8 @@ from fw_gear_deid.deid import Context, dataset, document, envelope, files, sort,
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.marking import telling_of
-from fw_gear_deid.deid.member import passing_of, rows_of, whole
+from fw_gear_deid.deid.member import leave_out, passing_of, rows_of, whole
+from fw_gear_deid.deid.names import Excluded
 from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.pair import is_volume
 from fw_gear_deid.formats.archive import HEAD
@@ -117,6 +118,8 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
                 writer.writerow([cell(text) for text in (name, "before", *before)])
                 writer.writerow([cell(text) for text in (name, "after", *after)])
                 files += 1
+            except Excluded as error:
+                print(f"  {error}")
             except Unfit as error:
                 refused += 1
                 print(f"  refused: {shown(str(error))}")
@@ -227,6 +230,7 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
 
 def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:
     parts = dataset.open_file(data, section)
+    leave_out(parts, section)
     sealed = _sealed(section)
     before = [_cell(parts, section, selector) for _, selector in columns]
     person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
