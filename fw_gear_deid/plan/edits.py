@@ -20,9 +20,9 @@ from fw_gear_deid.model.dictionary import (
     knows_creator,
 )
 from fw_gear_deid.model.errors import Unfit, Unreadable
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PathAt, Selector, TagAt
-from fw_gear_deid.model.siemens import kind_of
 from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
 from fw_gear_deid.plan.copies import Copy, copies, may_hold
 from fw_gear_deid.plan.growth import Growth, New
