@@ -47,7 +47,7 @@ def test_no_safe_element_is_a_name_or_a_date_the_standard_does_not_list() -> Non
         for creator in safe.creators()
         for group, element in safe._elements()[creator]
     }
-    assert vrs <= {"", *made.NUMBERS, "LO", "SH", "ST", "OB"}
+    assert vrs <= {"", *made.NUMBERS, "LO", "SH", "ST", "OB"}  # the last two by the standard's list
 
 
 def test_file_is_what_its_sources_say() -> None:

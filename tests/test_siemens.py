@@ -23,10 +23,12 @@ import pytest
 from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid import Context, Result, deidentify
 from fw_gear_deid.deid.cleaning import cleaning_of
-from fw_gear_deid.formats.siemens import cleaned, csa
+from fw_gear_deid.formats.headers import cleaned
+from fw_gear_deid.formats.siemens import csa
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit, Unreadable
-from fw_gear_deid.model.siemens import CSA, PROTOCOL, PROTOCOLS
+from fw_gear_deid.model.headers import CSA, PROTOCOL
+from fw_gear_deid.model.siemens import PROTOCOLS, TEXTS
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.verify import headers
 from tests.desk import instance
@@ -244,6 +246,7 @@ def test_large_ones_take_no_time() -> None:
         protocol(lines={f"sX.alFree[{n}]": "1" for n in range(50_000)}),
         b"### ASCCONV BEGIN" * 20_000,
         b"a" * 1_000_000,
+        protocol(lines={"a": " " * 500_000}),
     ):
         try:
             cleaned(data, PROTOCOL, CLEAN)
@@ -251,6 +254,8 @@ def test_large_ones_take_no_time() -> None:
             continue
     with pytest.raises(Unreadable):
         cleaned(header([("B_value", "IS", [b""] * 10)] * 900)[:-200], CSA, CLEAN)
+    with pytest.raises(Unreadable):
+        cleaned(header([(name, "LO", [b"A" * 45 + b"!", b"X_" * 40 + b"!"]) for name in TEXTS]), CSA, CLEAN)
     assert time.process_time() - start < 10
 
 
@@ -312,7 +317,7 @@ def test_a_header_that_cannot_be_read_goes(tmp_path: Path, profile: str) -> None
 
 
 def test_check_refuses_what_a_writer_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fw_gear_deid.plan.chain.siemens.cleaned", lambda data, kind, clean: data)
+    monkeypatch.setattr("fw_gear_deid.plan.chain.headers.cleaned", lambda data, kind, clean: data)
     with pytest.raises(Unfit, match="still tells"):
         ran(PROFILE, with_headers(), tmp_path)
 

@@ -10,12 +10,6 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-CSA, PROTOCOL = "csa", "protocol"
-_HEADERS = {
-    ("SIEMENS CSA HEADER", 0x0029, 0x10): CSA,  # of the image
-    ("SIEMENS CSA HEADER", 0x0029, 0x20): CSA,  # of the series
-    ("SIEMENS MR SDS 01", 0x0021, 0x19): PROTOCOL,  # of XA
-}
 KEYS = "siemens_keys.txt"
 
 _NUMBERS = """
@@ -42,7 +36,7 @@ dBdt_limit dBdt_max dBdt_thresh t_puls_max MrProtocolVersion FrameNumber AutoInl
 """
 NUMBERS = frozenset(_NUMBERS.split())
 """Fields of CSA headers that hold numbers alone."""
-_COIL = r"(?:[A-Z]:)?(?:[A-Z]{1,4}\d{0,2}(?:[-,]\d{1,2}){0,4}[;:,]?){1,12}"
+_COIL = r"(?:[A-Z]:)?(?:[A-Z]{1,4}+\d{0,2}+(?:[-,]\d{1,2}+){0,4}+[;:,]?+){1,12}"
 _STEP = r"[A-Za-z][\w.]{1,31}(?::[\w=.+-]{1,64})?"
 TEXTS = {
     name: re.compile(form)
@@ -96,26 +90,11 @@ PROTOCOL_TEXTS = {
     }.items()
 }
 """Last parts of keys of protocols whose texts say how was measured, and the form that they have."""
-LARGE = frozenset(
-    [
-        "alTR",
-        "alTE",
-        "alTI",
-        "alTD",
-        "alFree",
-        "lFrequency",
-        "ulVersion",
-        "lDelayTimeInTR",
-        "lScanTimeSec",
-        "lTotalScanTimeSec",
-    ]
+_LARGE = (
+    "alTR alTE alTI alTD alFree lFrequency ulVersion ulConvFromVersion lDelayTimeInTR lScanTimeSec lTotalScanTimeSec"
 )
+LARGE = frozenset(_LARGE.split())
 """Last parts of keys whose numbers may have eight digits: microseconds, hertz, versions."""
-
-
-def kind_of(creator: str, tag: int) -> str:
-    """Return what kind of header an element of a creator holds, empty for none that can be cleaned."""
-    return _HEADERS.get((creator, tag >> 16, tag & 0xFF), "") if tag & 0xFFFF > 0xFF else ""
 
 
 @lru_cache(maxsize=1)

@@ -13,18 +13,18 @@ from fw_gear_deid.actions.clean import Clean
 from fw_gear_deid.actions.inner import Zeros
 from fw_gear_deid.actions.replace import Replace
 from fw_gear_deid.actions.unreadable import instead, told, way_of
-from fw_gear_deid.formats import siemens
+from fw_gear_deid.formats import headers
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.wire import header
 from fw_gear_deid.model.action import Action, At, Draw, Emptied, Gone, Texts
 from fw_gear_deid.model.action import Result as Made
 from fw_gear_deid.model.dictionary import BINARY_VRS, CHARSET_VRS, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit, Unreadable
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PrivateAt, RegexAt
-from fw_gear_deid.model.siemens import kind_of
 from fw_gear_deid.plan import kept
-from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
+from fw_gear_deid.plan.places import GOES, SIGNED, Act, Kind, Rank, Step
 from fw_gear_deid.profile.compiled import Rule
 
 ABSENT = "{path} is absent, and no dictionary knows a VR to create it with; set replace-with-insert: false"
@@ -207,7 +207,7 @@ class Chain:
         self._matched.add(rule.index)
         if action.key == "keep":
             return
-        if action.key == "remove":
+        if action.key in GOES:
             self._remove(step, action.key)
             return
         vr = self._vr
@@ -233,7 +233,7 @@ class Chain:
         """Clean a private header of what converters do not read; one that cannot be read goes."""
         assert self.value is not None  # noqa: S101 -- asked for what is there
         try:
-            new = siemens.cleaned(self.value, kind, self._world.here.cleaning())
+            new = headers.cleaned(self.value, kind, self._world.here.cleaning())
         except Unreadable:
             self._remove(step, told(action, Gone.UNREADABLE))
             return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fw_gear_deid.model.dictionary import is_private_creator
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.model.ruling import Asked
-from fw_gear_deid.model.siemens import kind_of
 from fw_gear_deid.standard import resolve, safe
 from fw_gear_deid.standard.resolve import Done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from datetime import date
 from functools import lru_cache
 
@@ -20,12 +21,15 @@ _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-./]?)(\d\d)\2(\d\d)(?!\d)")
 _UID = re.compile(r"\d+(?:\.\d+){5,}")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]{4,}")
 _FOREIGN = ("@", "^", "://", "patientname", "patientid", "birth", "institution", "hospital")
+_MOST = 1 << 20
 _SEVERAL = 5
 """Digits of a number that may be somebody's; shorter ones count."""
 
 
 def told_by(data: bytes, known: Known) -> str:
     """Return what a header tells, in words that quote nothing of it; empty when it tells nothing."""
+    if data[4:6] == b"\x1f\x8b":
+        return _told_by_packed(data[4:], known)
     if _NOT_ASCII.search(data):
         return "what is no ASCII"
     tokens: set[str] = set()
@@ -60,6 +64,24 @@ def _looked_at(text: bytes) -> tuple[str, frozenset[str]]:
 def _ours() -> frozenset[str]:
     """Return the words of the layout itself."""
     return frozenset(keys() | NUMBERS | TEXTS.keys() | PROTOCOLS | PROTOCOL_TEXTS.keys())
+
+
+def _told_by_packed(data: bytes, known: Known) -> str:
+    """Return what a packed text tells: lines of a key and a value in quotes."""
+    unpack = zlib.decompressobj(31)
+    try:
+        text = unpack.decompress(data, _MOST).decode("ascii")
+    except (zlib.error, UnicodeDecodeError):
+        return "what is no ASCII"
+    if not unpack.eof or unpack.unused_data.strip(b"\0") or data[3]:
+        return "more than its text"  # a name of a file, a comment, or bytes behind it
+    for line in text.split("\n"):
+        key, _, value = line.partition(" ")
+        if line and (not re.fullmatch(r"[A-Z][A-Z\d_]*", key) or not re.fullmatch(r'"[A-Za-z\d ,;./+-]*"', value)):
+            return "what is no setting"
+        if any(len(one) >= _SEVERAL or one.isalpha() for one in _TOKEN.findall(value)) and known.told_by(value):
+            return "what a rule took away elsewhere"
+    return ""
 
 
 _NUMBER_OF = re.compile(r"^[A-Za-z][\w.\[\]]*[ \t]*=|^ *[-+]?\d+\.\d*(?:[eE][-+]?\d+)? *$")

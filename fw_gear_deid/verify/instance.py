@@ -24,7 +24,7 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.siemens import kind_of
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.verify import cleaned, copies, fails, frames, headers, marks
 from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way

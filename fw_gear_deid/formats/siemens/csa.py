@@ -114,7 +114,7 @@ def cleaned(data: bytes, clean: Callable[[str], str]) -> bytes:
     ----------
     data : bytes
     clean : callable
-        As for ``siemens.cleaned``.
+        As for ``headers.cleaned``.
 
     Raises
     ------

@@ -33,8 +33,8 @@ _TELLS = re.compile(
 )
 _LARGE, _SEVERAL = 8, 6
 """Digits of a whole number that may be a date or an id, and of one under a key that is not known."""
-_MOST = 200_000
-"""Lines."""
+_MOST, _LONG = 200_000, 1_000
+"""Lines, and characters of one."""
 
 
 def cleaned(data: bytes, clean: Callable[[str], str]) -> bytes:
@@ -45,7 +45,7 @@ def cleaned(data: bytes, clean: Callable[[str], str]) -> bytes:
     data : bytes
         With whatever stands around it.
     clean : callable
-        As for ``siemens.cleaned``.
+        As for ``headers.cleaned``.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def _section(text: str, clean: Callable[[str], str]) -> str:
 
 def _lines(body: str, clean: Callable[[str], str]) -> Iterator[str]:
     for line in body.split("\n"):
-        found = _LINE.fullmatch(line.rstrip("\r"))
+        found = _LINE.fullmatch(line.rstrip("\r")) if len(line) <= _LONG else None
         if found is not None and _stays(found["key"], found["value"], clean):
             yield f"{found['key']}{found['gap']}{found['value']}"
 
