@@ -85,6 +85,8 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     sites = _collect(problems, lambda: _sites(config))
     planned = _collect(problems, lambda: _profile(config, sites)) if sites else None
     secret = _collect(problems, lambda: _keyring(config, sites.source.project if sites else ""))
+    if planned is not None and secret is not None and secret[1] == "project" and planned.profile.keyed:
+        problems.append(KEYLESS.format(f"{planned.file}: {planned.profile.keyed}"))
     found = _collect(problems, lambda: _locks(config, planned)) if planned else None
     if problems or sites is None or planned is None or secret is None or found is None:
         raise UsageError(*problems)
@@ -205,6 +207,8 @@ GUESSABLE = (
     "this job has no secret: whoever knows the ids of the source's project and containers can undo its pseudonyms; "
     "give input key_file, or the context value deid_secret"
 )
+
+KEYLESS = "{} goes by a secret, and this job has none: give input key_file, or the context value deid_secret"
 
 
 def _keyring(config: GearConfig, project: str) -> tuple[Keyring, str]:

@@ -17,7 +17,9 @@ from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.deid import Context, dataset, document, envelope, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import passing_of, rows_of, whole
+from fw_gear_deid.deid.marking import telling_of
+from fw_gear_deid.deid.member import leave_out, passing_of, rows_of, whole
+from fw_gear_deid.deid.names import Excluded
 from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.pair import is_volume
 from fw_gear_deid.formats.archive import HEAD
@@ -33,7 +35,7 @@ from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.locks import HIDDEN
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.ports import Branch, Item
-from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.profile.compiled import DicomSection, FieldSection, Profile
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
@@ -116,6 +118,8 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
                 writer.writerow([cell(text) for text in (name, "before", *before)])
                 writer.writerow([cell(text) for text in (name, "after", *after)])
                 files += 1
+            except Excluded as error:
+                print(f"  {error}")
             except Unfit as error:
                 refused += 1
                 print(f"  refused: {shown(str(error))}")
@@ -198,7 +202,7 @@ def _columns(profile: Profile) -> Columns:
         columns.append((keyword, TagAt(tag)))
     by_place = sorted(profile.rules, key=lambda rule: (int(rule.label.rpartition(":")[2]), rule.index))
     for rule in by_place:
-        if rule.name not in (label for label, _ in columns):
+        if not isinstance(rule.selector, VrAt) and rule.name not in (label for label, _ in columns):
             columns.append((rule.name, rule.selector))
     return columns
 
@@ -226,12 +230,13 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
 
 def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:
     parts = dataset.open_file(data, section)
+    leave_out(parts, section)
     sealed = _sealed(section)
     before = [_cell(parts, section, selector) for _, selector in columns]
     person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
     back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
     parts = back.parts
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     pieces, _ = part10.write(parts, edited.meta, edited.body)
     result = dataset.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]
@@ -241,7 +246,7 @@ def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns
 
 def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
     at = At("UT", ctx.draw(), ctx.today, lambda name: "", cipher=ctx.cipher)
-    edited = document.edit(data, section, at, rows=rows_of(section, ctx))
+    edited = document.edit(data, section, at, None, rows_of(section, ctx), ctx.around_texts)
     result = document.opened(document.written(data, edited), section)
     before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))
     _tell(edited.edits)

@@ -162,8 +162,8 @@ _HEAD = """\
 
 Made from the program's own tables and from examples that the tests run (`tests/vectors/examples`, `make reference`): what stands here is what happens. What is stricter than elsewhere, and why: [profiles](profiles.md).
 
-A profile is a YAML mapping: a section for each kind of file, in it `fields`, a list of entries: where, and what to do there. An entry has a `name` (or, in `dicom` and `json`, a `regex`) and one action. Entries run in the order of the file,
-`regex-sub` before all others.
+A profile is a YAML mapping: a section for each kind of file, in it `fields`, a list of entries: where, and what to do there. An entry has a `name` (or, in `dicom` and `json`, a `regex`; in `dicom`, a `vr`) and one action. Entries run in the order of the file,
+`regex-sub` before all others; those by `vr` last, on what no other one reaches.
 """
 _NOT_YET = {"alter_pixels", "alter-pixels"}
 _WORDS = {".jpg": "tag", ".png": "chunk", ".nii": "field"}

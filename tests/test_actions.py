@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,24 @@ def written(case: dict[str, Any], entry: dict[str, Any]) -> str:
     return json.dumps({case.get("part", "dicom"): case["section"] | {"fields": [entry]}})
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """A key that draws one number, and seals by 32 times the letter k."""
+
+    number: int
+
+    def __call__(self, purpose: str) -> int:
+        return self.number
+
+    def seal(self, kind: str, text: str) -> bytes:
+        return Keyring(b"k" * 32).seal(kind, text)
+
+
 def surroundings(case: dict[str, Any]) -> At:
     others = case.get("others", {})
     number = int(case.get("draw", 0))
     cipher = Ciphers({name: key.encode() for name, key in keys_in(written(case, {})).items()})
-    return At(case.get("vr", "LO"), lambda purpose: number, TODAY, lambda name: others.get(name, ""), cipher)
+    return At(case.get("vr", "LO"), Fixed(number), TODAY, lambda name: others.get(name, ""), cipher=cipher)
 
 
 def as_texts(value: str | list[str]) -> tuple[str, ...]:

@@ -170,7 +170,9 @@ WARNED = [
     (field("name: timestamp"), "timestamp travels as it is while dates elsewhere move: it tells by how much"),
     (field("name: timestamp, increment-date: true"), None),
     (field("name: label, hash: true"), "a hash without a salt can be undone by trying all likely values"),
-    (field("name: label, hash: true", options="salt: x, "), None),
+    (field("name: label, hash: true", options="salt: x, "), "a salt of 1 characters is found by trying"),
+    (field("name: label, hash: true", options="salt: Kj3-wq9_Z, "), None),
+    (field("name: label, hash: keyed"), None),
     (field("name: uid, hashuid: true"), None),
     ("{session: {fields: [{name: uid}, {name: uid}]}}", "field listed twice, first in line 2: the same again"),
 ]

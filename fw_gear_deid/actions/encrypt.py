@@ -126,6 +126,7 @@ ENCRYPT = Spec(
     promise=DIFFERS,
     sure=_goes,
     warns=_warns,
+    placed=True,
     sealed=True,
 )
 DECRYPT = Spec(
@@ -134,5 +135,6 @@ DECRYPT = Spec(
     build=_decrypt,
     options={"secret-key": _SECRET},
     promise=DIFFERS,
+    placed=True,
     sealed=True,
 )

@@ -36,7 +36,7 @@ def show(arguments: argparse.Namespace) -> int:
         allow_shared=arguments.allow_shared_ids,
         given=dict(arguments.limit or ()),
     )
-    keyring = keys.load(arguments.key_file) if arguments.key_file else keys.passing()
+    keyring = keys.of_run(arguments.key_file) if arguments.key_file else keys.passing()
     given = locks.given(arguments.secret_key, arguments.public_key or (), arguments.private_key)
     keyring = replace(keyring, locks=locks.gather(planned, given))
     include, exclude = tuple(arguments.include or ()), tuple(arguments.exclude or ())

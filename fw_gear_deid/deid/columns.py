@@ -14,6 +14,7 @@ from fw_gear_deid.formats.row import NO_NUMBER, NO_VALUE, Field
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import Action, At, Gone, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
+from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.locks import HIDDEN
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.person import NO_ID
@@ -115,9 +116,9 @@ class Rows:
         """Return the rows that go, since they are nobody's."""
         return frozenset(self.nobodys) if self.unreadable == REMOVE else frozenset()
 
-    def draw(self, row: int) -> Callable[[str], int]:
-        """Return the stream of a row's person; who has none is found out when something is drawn."""
-        return lambda purpose: self.keyring.draw(self.person(row))(purpose)
+    def draw(self, row: int) -> RowDraws:
+        """Return what the key gives in a row; that it is nobody's is found out when something is drawn."""
+        return RowDraws(self, row)
 
     def filled(self, result: Result, row: int) -> Result:
         """Return what an action gave, with the pseudonym of the row's person."""
@@ -134,6 +135,26 @@ class Rows:
         new = tuple(text.replace(self.pseudonym, own) for text in result)
         self.given.update(new)
         return new
+
+
+@frozen
+class RowDraws:
+    """What the key gives in a row of a table (a ``Draw``)."""
+
+    rows: Rows
+    row: int
+
+    def __call__(self, purpose: str) -> int:
+        """Return a number of the row's person."""
+        return self.rows.keyring.number(self.rows.person(self.row), purpose)
+
+    def seal(self, kind: str, text: str) -> bytes:
+        """Return a digest of a text."""
+        return self.rows.keyring.seal(kind, text)
+
+    def pseudonym(self) -> str:
+        """Return the label of the row's person."""
+        return self.rows.keyring.subject(self.rows.person(self.row))
 
 
 @dataclass(slots=True)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fw_gear_deid.deid import dataset, document, envelope, pair
+from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
+from fw_gear_deid.deid.marking import telling_of
+from fw_gear_deid.deid.names import Excluded, from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.deid.passing import Passing
 from fw_gear_deid.formats import FORMATS
@@ -33,6 +35,8 @@ from fw_gear_deid.verify.known import Known
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
 _TOLD = 5  # rules that a reason names
+EXCLUDED = "excluded ("
+"""Begins what is told of an instance that ``exclude`` leaves out; the place in the profile follows."""
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -165,13 +169,18 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
 
 
 def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
-    return source.enough(lambda: _from_beginning(source, name, section, ctx))
+    try:
+        return source.enough(lambda: _from_beginning(source, name, section, ctx))
+    except Excluded:
+        source.drain()  # what cannot be read is refused
+        raise
 
 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
     """De-identify a file whose changes all lie in the bytes at hand."""
     also = tuple(selector for one in ctx.profile.zip.filenames for selector in one.elements)
     parts = dataset.open_file(source.data, section, also, source.total)
+    leave_out(parts, section)
     fields = dataset.fields_of(parts)
     before = ids_of(fields)
     check_ids(before, ctx.ids)
@@ -180,10 +189,12 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     person = ctx.person or person_of(fields, ctx.keyring)
     back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
     parts = back.parts
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
-    at = At("text", ctx.draw(person), ctx.today, lambda name: "")
+    ctx.notes.take(edited.edits)
+    clean = clean_of(edited.edits, edited.unread, ctx.around_texts)
+    at = At("text", ctx.draw(person), ctx.today, lambda name: "", clean)
     if section.filenames:
         written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
         rule = section.filenames[0].label
@@ -205,6 +216,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         edits=edits,
         sections=frozenset({section.match.key}),
         matched=found_by(section, back.of(edited.matched, section), ctx),
+        risks=edited.risks,
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -218,6 +230,13 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def leave_out(parts: part10.Parts, section: DicomSection) -> None:
+    """Raise Excluded where the profile leaves an instance out for what its header says."""
+    label = dataset.excluded(parts, section)
+    if label:
+        raise Excluded(f"{EXCLUDED}{label})")
 
 
 def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:
@@ -334,7 +353,8 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
     # a VR in which commas and backslashes are text
     at = At("UT", ctx.draw(), ctx.today, lambda name: "", cipher=ctx.cipher)
     follow = ctx.follow if ctx.entities is not None else None
-    edited = document.edit(data, section, at, follow, rows_of(section, ctx))
+    edited = document.edit(data, section, at, follow, rows_of(section, ctx), ctx.around_texts)
+    ctx.notes.take(edited.edits)
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -407,7 +427,7 @@ def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
-    at = At("text", ctx.draw(), ctx.today, lambda name: "")
+    at = At("text", ctx.draw(), ctx.today, lambda name: "", clean_of((), tuple, ctx.around_texts))
     written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))

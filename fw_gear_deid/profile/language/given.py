@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fw_gear_deid.actions.spec import Spec, Template, Value
+from fw_gear_deid.actions.spec import KEYED, Spec, Template, Value
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.language import templates
 from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.naming import ELEMENTS
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+
+
+def is_keyed(value: Node | None) -> bool:
+    """Tell whether a value is the word ``keyed``."""
+    return isinstance(value, Scalar) and value.kind == "str" and value.text == KEYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,11 @@ class FromEntry:
     def vr(self) -> str | None:
         """VR of the field, as far as the dictionaries know."""
         return None if self.selector is None else vr_of(self.selector)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the action's value is the word ``keyed``."""
+        return is_keyed(self.item.get(self.key))
 
     @property
     def multiple(self) -> bool:
