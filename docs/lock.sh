@@ -1,5 +1,5 @@
 #!/bin/sh
-# pyproject.toml → requirements.txt (image: core, gear and de-id log) and requirements-dev.txt (all): every package of every
+# pyproject.toml → requirements.txt (image: core, gear, encrypt and de-id log) and requirements-dev.txt (all): every package of every
 # supported Python and system, pinned, with hashes, without host names. Closed: installed with --no-deps.
 # The peers of "make bench" have a lock of their own.
 set -eu

@@ -385,3 +385,25 @@ def test_what_is_changed_inside_of_pixels_is_known_by_its_digest(tmp_path: Path)
     assert "pixels: 8 bytes" in undo.missing[0]
     kept = undo_dicom(parts, ([], []), (), lambda level, tag: "")
     assert not kept.back and not kept.missing
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first", "another"])
+def test_an_envelope_is_taken_out_again(tmp_path: Path, again: bool) -> None:
+    """What was encrypted into the file is in the log as any other original, and the envelope is none of it."""
+    pytest.importorskip("cryptography")
+    keyring = Keyring(b"k" * 32, {"SECRET_KEY": b"000102030405060708090A0B0C0D0E0F"})
+    data = instance()
+    source, out, back = tmp_path / "in", tmp_path / "out", tmp_path / "back"
+    for name in ("PatientSex", "PatientName")[not again :]:
+        rules = json.dumps({"dicom": {"secret-key": "{{ SECRET_KEY }}", "fields": [{"name": name, "encrypt": True}]}})
+        if again and name == "PatientName":
+            data = out.read_bytes()
+        source.write_bytes(data)
+        profile = parse_profile(rules, "p.yaml", {})
+        ctx = Context(profile, keyring, "id:1", date(2026, 1, 1), "strict", log=True)
+        done = deidentify(source, "a.dcm", ctx, out)
+    assert isinstance(done, Result) and done.originals is not None
+    tags = json.loads(done.originals.tags())
+    assert tags["00100010"]["Value"][0]["Alphabetic"].startswith(MARKER)
+    assert give_back(out, tags, back) == ()
+    assert back.read_bytes() == data

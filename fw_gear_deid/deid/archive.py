@@ -13,10 +13,21 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fw_gear_deid.deid import pair
+from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
-from fw_gear_deid.deid.names import NoTemplate, from_templates
+from fw_gear_deid.deid.member import (
+    EXCLUDED,
+    Done,
+    deidentify_member,
+    held,
+    known_of,
+    renamed,
+    safe_name,
+    takes,
+    templated,
+)
+from fw_gear_deid.deid.names import Excluded, NoTemplate, from_templates
 from fw_gear_deid.deid.originals import Originals
 from fw_gear_deid.deid.sort import OTHER, check_inside, for_members, inside, is_archive, is_left, section_of
 from fw_gear_deid.deid.trail import Scribe
@@ -144,6 +155,8 @@ def _known(ctx: Context) -> Known:
 
 def _skipped(work: Work) -> Skipped:
     listed = kinds.listing(work.kinds)
+    if by_rule := next((word for word in work.kinds if word.startswith(EXCLUDED)), ""):
+        return Skipped(f"{by_rule}: no member is left ({listed})")
     if work.kinds[UNNAMED]:
         return Skipped(f"excluded: no filenames entry matches the name of a member ({listed})")
     if work.kinds[_LINKED]:
@@ -261,9 +274,15 @@ def made(member: Member, ctx: Context) -> tuple[Done, Incoming] | str:
         return deidentify_member(incoming, PurePosixPath(member.name).name, beside(member, ctx)), incoming
     except Unfit as error:
         incoming.drain()  # that it is damaged says more
-        if not isinstance(error, NoTemplate):
+        word = word_of(error)
+        if not word:
             raise
-        return UNNAMED
+        return word
+
+
+def word_of(error: Unfit) -> str:
+    """Return what is told of a member that the profile leaves out; empty for what is refused."""
+    return UNNAMED if isinstance(error, NoTemplate) else str(error) if isinstance(error, Excluded) else ""
 
 
 def beside(member: Member, ctx: Context) -> Context:
@@ -303,6 +322,9 @@ def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
     out = io.BytesIO()
     found = _archived(data, name, replace(ctx, depth=ctx.depth + 1, shares=None), out)
     if isinstance(found, Skipped):
+        rule, end, _ = found.reason.partition("): ")
+        if end and rule.startswith(EXCLUDED):
+            return f"{rule})"
         return UNNAMED if found.reason.startswith("excluded") else None
     written, work = found
     return Done(
@@ -336,7 +358,7 @@ def _word(member: Member, ctx: Context) -> str:
 def _drop(member: Member, word: str, work: Work) -> None:
     """Leave a member out."""
     work.kinds[word] += 1
-    if word not in _HARMLESS:
+    if word not in _HARMLESS and not word.startswith(EXCLUDED):
         work.stray = work.stray or member.position
     work.dropped.append(Edit("member", "", "", "remove", Always.MEMBER_DROPPED.value, member.name, ""))
     if work.originals is not None:
@@ -367,7 +389,7 @@ def _folder(name: str, ctx: Context, work: Work) -> str:
 
 
 def _at(ctx: Context) -> At:
-    return At("text", ctx.draw(), ctx.today, lambda field: "")
+    return At("text", ctx.draw(), ctx.today, lambda field: "", clean_of((), tuple, ctx.around_texts))
 
 
 def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str, Work]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from fw_gear_deid.deid import dataset, document, pair
+from fw_gear_deid.deid import dataset, document, envelope, pair
+from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
+from fw_gear_deid.deid.marking import telling_of
+from fw_gear_deid.deid.names import Excluded, from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.deid.passing import Passing
-from fw_gear_deid.deid.undo import Undo, passed, undo_fields, undo_front
+from fw_gear_deid.deid.undo import Undo, decrypted, passed, undo_fields, undo_front
 from fw_gear_deid.deid.undo_dicom import ASKED, undo_dicom
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
@@ -36,6 +38,8 @@ from fw_gear_deid.verify.known import Known
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
 _TOLD = 5  # rules that a reason names
+EXCLUDED = "excluded ("
+"""Begins what is told of an instance that ``exclude`` leaves out; the place in the profile follows."""
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -171,7 +175,11 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
 
 
 def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
-    return source.enough(lambda: _from_beginning(source, name, section, ctx))
+    try:
+        return source.enough(lambda: _from_beginning(source, name, section, ctx))
+    except Excluded:
+        source.drain()  # what cannot be read is refused
+        raise
 
 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
@@ -179,16 +187,21 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     also = tuple(selector for one in ctx.profile.zip.filenames for selector in one.elements)
     also += ASKED if ctx.log else ()
     parts = dataset.open_file(source.data, section, also, source.total)
+    leave_out(parts, section)
     fields = dataset.fields_of(parts)
     before = ids_of(fields)
     check_ids(before, ctx.ids)
     if not ctx.watch.see(fields, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
+    opened, parts = parts, back.parts
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
-    at = At("text", ctx.draw(person), ctx.today, lambda name: "")
+    ctx.notes.take(edited.edits)
+    clean = clean_of(edited.edits, edited.unread, ctx.around_texts)
+    at = At("text", ctx.draw(person), ctx.today, lambda name: "", clean)
     if section.filenames:
         written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
         rule = section.filenames[0].label
@@ -199,19 +212,28 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     del pieces  # which are all of it once more
     if ctx.verify != "off":
         dataset.check(edited, written_bytes, meta, behind)
+    edits = (*back.edits, *edited.edits)
+    body: Sequence[Splice] = edited.body
+    if edited.sealed:
+        checked = ctx.verify != "off"
+        written_bytes, row, body = envelope.enveloped(edited, written_bytes, ctx.cipher, checked=checked)
+        edits += (row,)
     done = Done(
         name=written,
         pieces=_pieces(written_bytes, source, behind),
-        edits=edited.edits,
+        edits=edits,
         sections=frozenset({section.match.key}),
-        matched=found_by(section, edited.matched, ctx),
+        matched=found_by(section, back.of(edited.matched, section), ctx),
+        risks=edited.risks,
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
         unread=edited.unread,
         whose=tells_whose(fields),
-        undo=undo_dicom(parts, (meta, edited.body), edited.edits, edited.where, edited.blanks) if ctx.log else None,
+        undo=undo_dicom(parts, (meta, body), edits, edited.where, edited.blanks) if ctx.log else None,
     )
+    if done.undo is not None and parts is not opened:
+        done.undo = decrypted(done.undo)
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
         done.kept = frozenset({done.name})
@@ -219,6 +241,13 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def leave_out(parts: part10.Parts, section: DicomSection) -> None:
+    """Raise Excluded where the profile leaves an instance out for what its header says."""
+    label = dataset.excluded(parts, section)
+    if label:
+        raise Excluded(f"{EXCLUDED}{label})")
 
 
 def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:
@@ -334,9 +363,11 @@ def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -
 
 
 def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
-    at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
+    # a VR in which commas and backslashes are text
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "", cipher=ctx.cipher)
     follow = ctx.follow if ctx.entities is not None else None
-    edited = document.edit(data, section, at, follow, rows_of(section, ctx))
+    edited = document.edit(data, section, at, follow, rows_of(section, ctx), ctx.around_texts)
+    ctx.notes.take(edited.edits)
     told: list[Splice] | None = [] if ctx.log else None
     result = document.written(data, edited, told)
     if ctx.verify != "off":
@@ -413,7 +444,7 @@ def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
-    at = At("text", ctx.draw(), ctx.today, lambda name: "")
+    at = At("text", ctx.draw(), ctx.today, lambda name: "", clean_of((), tuple, ctx.around_texts))
     written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))

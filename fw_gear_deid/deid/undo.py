@@ -156,6 +156,13 @@ def unpacked(undo: Undo, packing: str) -> Undo:
     return replace(undo, missing=(*undo.missing, f"{packing}: it was packed so, and is given back unpacked"))
 
 
+def decrypted(undo: Undo) -> Undo:
+    """Return the same of a file that came with an envelope which the profile opened."""
+    return replace(
+        undo, missing=(*undo.missing, "(0400,0500): what was encrypted in it is given back as it was before")
+    )
+
+
 def told(lost: Lost, place: str) -> str:
     """Return what is said of bytes that are not given back."""
     return f"{place}: {lost.size} bytes, of which the log has the SHA-256 alone ({lost.sha256})"

@@ -82,7 +82,7 @@ def undo_dicom(
     listed = tuple(edits)
     work = _Work(parts, where, blanks)
     back = tuple(work.back(*splices))
-    here = [edit for edit in listed if edit.before and edit.after and edit.before != edit.after]
+    here = [edit for edit in listed if _is_replaced(edit)]
     return Undo(
         f"deflated {parts.meta.end}" if parts.deflated else "bytes",
         back,
@@ -98,6 +98,11 @@ def undo_dicom(
 
 
 _FIXED = "as it was spelt before it was made plain"
+
+
+def _is_replaced(edit: Edit) -> bool:
+    """Tell whether a value became another one, both of which the audit tells: not only that it was encrypted."""
+    return bool(edit.before and edit.after) and edit.before != edit.after and "<" not in (edit.before[0], edit.after[0])
 
 
 def _is_made(edit: Edit) -> bool:
@@ -127,6 +132,7 @@ class _Work:
         self._blanks = frozenset((start, stop) for start, stop, _ in blanks)
         self._where = where
         self._sets: dict[int, dict[str, Any]] = {}
+        self._all: dict[int, Found] | None = None
         self.tags: dict[str, Any] = {}
         self.seen: set[str] = set()
         self.missing: list[str] = []
@@ -153,7 +159,7 @@ class _Work:
         return reversed_splices(splices, was)
 
     def _was(self, src: bytes, inside: Mapping[int, tuple[Level, Found]], start: int, stop: int) -> Was | None:
-        level, one = inside.get(start, (None, None))
+        level, one = inside.get(start) or self._unasked(src, start, stop) or (None, None)
         if level is None or one is None or one.end != stop or start == stop:
             return self._plainly(src, start, stop)
         tag, vr = one.want.tag, one.want.vr
@@ -174,6 +180,16 @@ class _Work:
         lost = Lost.of(raw)
         self.missing.append(told(lost, path))
         return (src[start : one.value], lost) if level.parent is not None else None
+
+    def _unasked(self, src: bytes, start: int, stop: int) -> tuple[Level, Found] | None:
+        """Return an element of the top level that no rule asked for, such as one that an envelope stands in."""
+        top = self._parts.body
+        if stop - start <= _LENGTH or src is not self._parts.body_src or not top.start <= start < top.end:
+            return None
+        if self._all is None:
+            self._all = {one.start: one for one in Walker(src, self._parts.total).passed(top, top.end)}
+        one = self._all.get(start)
+        return None if one is None else (top, one)
 
     def _plainly(self, src: bytes, start: int, stop: int) -> Was:
         """Return bytes that are no element: a length, the preamble, comments in frames, what stands behind it all.

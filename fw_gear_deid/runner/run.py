@@ -87,6 +87,8 @@ class Job:
         ``--audit-originals``.
     ids : Path or None
         ``--ids``: where to write old and new ids.
+    uid_map : Path or None
+        ``--uid-map``: where to write UIDs that were hashed.
     dry_run : bool
     quiet : bool
     names : bool
@@ -132,6 +134,7 @@ class Job:
     scheduler: Scheduler | None = None
     originals: bool = False
     ids: Path | None = None
+    uid_map: Path | None = None
     dry_run: bool = False
     quiet: bool = False
     names: bool = True
@@ -146,6 +149,11 @@ class Job:
     limits: Given = field(default_factory=dict)
     log: DeidLog | None = None
     facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def wants_ids(self) -> bool:
+        """Whether ids are asked for, which only the work on a source tells."""
+        return self.ids is not None or self.uid_map is not None
 
     def fingerprint(self, task: Task) -> str:
         """Return what results depend on besides their source: another one makes a rerun do the work again."""
@@ -230,6 +238,7 @@ class _Run:
             job.limits,
             log=job.log is not None,
             marks=True,
+            uids=job.uid_map is not None,
         )
         self._gate = Gate(job, job.log)
         self._rows_used = Rows(job.profiles.lookup)
@@ -442,7 +451,8 @@ class _Run:
         ended = datetime.now(UTC)
         profile = job.profiles.base
         summary: dict[str, object] = (
-            {
+            {name: job.facts[name] for name in ("warnings",) if name in job.facts}  # nobody is to miss them
+            | {
                 "program": {"name": "fw-gear-deid", "version": __version__},
                 "versions": {"python": sys.version.split()[0], "pydicom": version_of("pydicom")},
                 "profile": {"name": profile.name, "sha256": job.profiles.sha256},
@@ -470,9 +480,10 @@ class _Run:
         )
         if job.log is not None:
             summary["deid_log"] = {"confirmed": self._gate.confirmed, "withdrawn": self._gate.withdrawn}
-        if job.ids is not None:
-            ids.write(job.ids, self._ids)
-            summary["ids"] = {"rows": len(self._ids), "unchanged_files": self._unchanged}
+        for name, path, kind in (("ids", job.ids, ids.TABLE), ("uid_map", job.uid_map, ids.UID_MAP)):
+            if path is not None:
+                rows = ids.write(path, kind, self._ids)
+                summary[name] = {"rows": rows, "unchanged_files": self._unchanged}
         folders = reports.Folders(job.reports, job.private, job.originals)
         return reports.write(folders, self._rows(), summary, profile.rule_labels(), self._container_audit())
 
