@@ -44,7 +44,7 @@ DOORS = {
     "regex": "model/patterns.py",
     "distributed": "runner/cluster.py",
     "psycopg": "log/postgres.py",
-    "cryptography": "ciphers.py",
+    "cryptography": "ciphers.py log/seal.py",
     "asn1crypto": "ciphers.py",
 }
 
@@ -78,7 +78,7 @@ def test_third_parties_have_one_door(library: str, door: str) -> None:
         for path in PACKAGE.rglob("*.py")
         if any(name.split(".")[0] == library for name in imports(path))
     }
-    assert used == {door}
+    assert used == set(door.split())  # of the two that encrypt one is loaded with a log, the other with a profile
 
 
 def test_pydicom_has_one_door_but_for_sample_data() -> None:
