@@ -192,3 +192,12 @@ def test_wrong_conditions(lines: str, wrong: str) -> None:
 def test_a_profile_of_conditions_alone_changes_nothing() -> None:
     with pytest.raises(ProfileError, match=r"p\.yaml"):
         parse_profile(HEAD + "    - Modality: US\n", "p.yaml")
+
+
+def test_a_preview_tells_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from fw_gear_deid.cli import main
+
+    (tmp_path / "a.dcm").write_bytes(instance("OT", 1))
+    (tmp_path / "p.yaml").write_text(HEAD + "    - Modality: OT\n" + TAIL)
+    assert main(["preview", str(tmp_path / "a.dcm"), "--profile", str(tmp_path / "p.yaml")]) == 0
+    assert "  excluded (p.yaml:3)" in capsys.readouterr().out

@@ -364,3 +364,18 @@ def test_an_entry_is_an_exception_at_its_place_alone(desk: Desk) -> None:
     ds = next(pydicom.dcmread(io.BytesIO(data)) for data in desk.there().values() if data[128:132] == b"DICM")
     assert (ds.StudyID, ds.SeriesDescription) == ("TOP", "T1")
     assert ds.ReferencedStudySequence[0].StudyID not in ("INSIDE", "TOP")
+
+
+@pytest.mark.parametrize(
+    ("born", "age", "told"),
+    [("19200101", "050Y", "090Y"), ("", "095Y", "090Y"), ("", "NOT AGE", ""), ("19900101", "091Y", "362M")],
+)
+def test_an_age_from_the_birth_date_is_capped(desk: Desk, born: str, age: str, told: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = instance(PatientBirthDate=born, StudyDate="20200301", PatientAge=age)
+    desk.put({"S/V/A/a.dcm": data})
+    desk.rules(f"dicom:\n  ps3-15: basic\n  patient-age-from-birthdate: true\n{REQUIRES}")
+    assert desk.run().code == 0, desk.reasons()
+    ds = next(pydicom.dcmread(io.BytesIO(data)) for data in desk.there().values() if data[128:132] == b"DICM")
+    assert ds.PatientAge == told

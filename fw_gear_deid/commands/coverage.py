@@ -97,7 +97,10 @@ def suggest_from(reports: Path) -> str:
     except (OSError, KeyError, UnicodeDecodeError, csv.Error):
         raise UsageError(f"{there[0]}: cannot be read as the {_REPORT} of a run") from None
     found = suggest.by_reasons(rows)
-    notes = [f"for {len(rows)} refused files; accept lets them leave as they are: look at them first"]
+    notes = [
+        f"for {len(rows)} refused files; accept lets them leave as they are: look at them first",
+        "lines that the profile has already stay there as they are",
+    ]
     return suggest.text_of(found, notes) if found else ""
 
 

@@ -15,7 +15,7 @@ from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE
 from fw_gear_deid.model.dictionary import format_tag, keyword_of, public_vr
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Always
-from fw_gear_deid.plan.places import Kind, Places, RulePlace, Step
+from fw_gear_deid.plan.places import SOP_INSTANCE_UID, Kind, Places, RulePlace, Step
 from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.standard import tables
 from fw_gear_deid.standard.categories import CATEGORIES, by_row
@@ -184,20 +184,30 @@ def _line(places: tuple[RulePlace, ...], row: Row, category: str, options: froze
     meta = tag >> 16 == 2
     tops = [deed_of(_act(place.plan.meta if meta else place, tag, vr)) for place in places]
     insides = [deed_of(_act(place.below(_SEQUENCE, 0, EXPLICIT_LITTLE), tag, vr)) for place in places]
+    if tag == SOP_INSTANCE_UID:
+        tops = [_protected(place, one) for place, one in zip(places, tops, strict=True)]
     if vr == "SQ" and places[0].plan.section.table is not None:  # which asks for each element in it
         tops, insides = ([ITEMS if one == STAYS else one for one in deeds] for deeds in (tops, insides))
     wanted = wanted_of(row, options)
     refers = category == "uids" and vr == "SQ"  # it stays, and what it refers by is hashed
     if refers:
         insides = [deed_of(_act(place.below(tag, 0, EXPLICIT_LITTLE), 0x00081155, "UI")) for place in places]
-        tops = [inside if top in (STAYS, KEPT) else top for top, inside in zip(tops, insides, strict=True)]
-        wanted = wanted if "U" in wanted else f"{wanted}/U"
+        pairs = list(zip(tops, insides, strict=True))
+        tops = [inside if top in (STAYS, KEPT, ITEMS) else top for top, inside in pairs]
+        insides = [top if top in _SAFE - {ITEMS} else inside for top, inside in pairs]
+        wanted = wanted if "U" in wanted or wanted in ("C", "K") else f"{wanted}/U"
     states = [_state(wanted, one, vr, options) for one in tops]
     below = [] if meta else [_state(wanted, one, vr, options) for one in insides]
     worst = max(states, key=STATES.index)
     if worst in (HANDLED, RETAINED) and any(one in (LEFT, WEAK) for one in below):
         worst = BELOW
     return Line(row, category, wanted, _told(tops), "" if meta else _told(insides), worst)
+
+
+def _protected(place: RulePlace, deed: str) -> str:
+    """Return what becomes of a SOPInstanceUID, which is hashed where it would go."""
+    unnamed = place.plan.section.remove_undefined and not place.plan.names_instance
+    return HASHED if deed in (GOES, EMPTY) or (deed == STAYS and unnamed) else deed
 
 
 def _told(deeds: list[str]) -> str:
@@ -218,7 +228,7 @@ def _state(wanted: str, deed: str, vr: str, options: frozenset[str]) -> str:
     if vr in _DATES and wanted == "C":
         times = vr == "TM" and deed in (STAYS, KEPT)  # days move by whole days
         return HANDLED if deed in (MOVED, MOVED_BY_KEY) else RETAINED if times else WEAK if deed == CHANGED else LEFT
-    if deed == HASHED and "U" in wanted:
+    if deed == HASHED and ("U" in wanted or vr == "UI"):
         return HANDLED
     return LEFT if deed in (STAYS, KEPT) else WEAK
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
-from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions import CARRIED, Keep
 from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid import marking
 from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
 from fw_gear_deid.deid.marking import NOTHING_TOLD, Telling
 from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
-from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
@@ -63,7 +63,8 @@ class Plan:
     def __init__(self, section: DicomSection, also: tuple[Selector, ...]) -> None:
         self.section = section
         self.also = also
-        self.places = Places(section, WATCHED, also)
+        self._settled = _settled(section)
+        self.places = Places(self._settled, WATCHED, also)
         """Of any SOP class where no table decides; else of the last one that came."""
         self._named: dict[int, bool] = {}
         self._classes = {"": self.places}
@@ -78,7 +79,7 @@ class Plan:
             if known is None:
                 if len(self._classes) >= _CLASSES_MAX:
                     self._classes.clear()
-                known = self._classes[sop_class] = Places(self.section, WATCHED, self.also, sop_class)
+                known = self._classes[sop_class] = Places(self._settled, WATCHED, self.also, sop_class)
             self.places = known
         return self.places
 
@@ -106,7 +107,7 @@ class Plan:
             if len(self._checkers) >= _CLASSES_MAX:
                 self._checkers.clear()
             told = Promises(
-                [*self._options(), *map(_promise, self.section.rules)],
+                [*self._options(), *map(_promise, self._settled.rules)],
                 recurse=self.section.recurse,
                 stay=self.places.named_private if self.section.remove_private else None,
                 unnamed=ESSENTIAL if self.section.remove_undefined else None,
@@ -125,7 +126,7 @@ class Plan:
 
     def _of_others(self, sop_class: str) -> Table:
         """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
-        places = self._classes.get(sop_class) or Places(self.section, WATCHED, self.also, sop_class)
+        places = self._classes.get(sop_class) or Places(self._settled, WATCHED, self.also, sop_class)
 
         def promises(way: Spot, tag: int, vr: str, creator: str, whole: bool) -> list[Promise]:
             if is_private_creator(tag):
@@ -168,6 +169,14 @@ class Plan:
                 self._memories.clear()
             known = self._memories[key] = Memory(Surroundings(encodings, draw, today))
         return known
+
+
+def _settled(section: DicomSection) -> DicomSection:
+    """Return a section as it runs: what is decrypted is there before any rule, which then keeps it."""
+    if not section.lock.opens:
+        return section
+    rules = (replace(rule, action=Keep()) if rule.action.key == "decrypt" else rule for rule in section.rules)
+    return replace(section, rules=tuple(rules))
 
 
 def _promise(rule: Rule) -> Promise:
@@ -265,6 +274,8 @@ class Edited:
         What it says of its de-identification, by PS3.15.
     telling : tuple of str or Fact
         Labels around the file, which no text that was cleaned may tell.
+    sealed : sequence of (Level, Found)
+        What goes into an envelope: data set and element.
     """
 
     section: DicomSection
@@ -280,6 +291,7 @@ class Edited:
     risks: tuple[str, ...]
     said: Said | None
     telling: tuple[str | Fact, ...] = ()
+    sealed: Sequence[tuple[Level, Found]] = ()
 
     @property
     def known(self) -> Known | None:
@@ -366,7 +378,7 @@ def edit(
     edited = Edited(
         section,
         parts,
-        (*_repaired(parts), *_outside(parts), *cleaned, *done.rows()),
+        (*_repaired(parts), *outside(parts), *cleaned, *done.rows()),
         done.matched,
         done.meta.splices,
         sorted([*done.body.splices, *blanks], key=lambda one: one[:2]) if blanks else done.body.splices,
@@ -377,6 +389,7 @@ def edit(
         risks,
         said,
         telling.around,
+        done.sealed,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -426,7 +439,7 @@ def shown(parts: Parts, section: DicomSection, selector: Selector) -> Iterator[t
     yield from edits.shown(selector, parts.src, parts.meta)
 
 
-def _outside(parts: Parts) -> list[Edit]:
+def outside(parts: Parts) -> list[Edit]:
     """Note what is cleaned outside the elements: the preamble, and bytes after the last element."""
     edits = []
     if parts.has_prefix and parts.src[:128].strip(b"\0"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from fw_gear_deid.actions.shift import goes_by_key
+from fw_gear_deid.actions.shift import Shift, goes_by_key
 from fw_gear_deid.deid.coverage import BELOW, GAPS, KEPT, WEAK, Line, strictest
 from fw_gear_deid.formats import TABLE
 from fw_gear_deid.model.frozen import frozen
@@ -106,6 +106,10 @@ def _by_vr(section: DicomSection, gaps: Sequence[Line]) -> Iterator[Addition]:
         *_of_dates(section, gaps),
     ):
         there = [line for line in gaps if vr_of(line.row) in vrs and _is_reached(section, line)]
+        if action.startswith("increment-"):
+            there = [line for line in there if line.wanted == "C"]
+        if "UI" in vrs and there:  # sequences that refer stay, with other UIDs in them
+            there += [line for line in gaps if line.category == "uids" and line not in there]
         used = [vr for vr in vrs if any(vr_of(line.row) == vr for line in there)]
         if used:
             which = f"vr: [{', '.join(used)}]" if len(used) > 1 else f"vr: {used[0]}"
@@ -117,7 +121,10 @@ def _of_dates(section: DicomSection, gaps: Sequence[Line]) -> Iterator[tuple[tup
     moves = [rule for rule in section.rules if rule.action.key.startswith("increment-")]
     if moves and any(line.wanted == "C" for line in gaps if vr_of(line.row) in ("DA", "DT")):
         keyed = all(goes_by_key(rule.action) for rule in moves)
-        yield ("DA", "DT"), f"increment-date: {'keyed' if keyed else 'true'}\non-unreadable: empty"
+        shifts = [getattr(rule.action, "shift", None) for rule in moves]
+        days = next((shift.days for shift in shifts if isinstance(shift, Shift)), 0.0)
+        how = "keyed" if keyed else f"true\ndate-increment-override: {days:g}"
+        yield ("DA", "DT"), f"increment-date: {how}\non-unreadable: empty"
     else:
         yield ("DA", "DT", "TM"), "replace-with: ''"
 
@@ -154,6 +161,9 @@ def _by_name(section: DicomSection, gaps: Sequence[Line]) -> tuple[list[Addition
 def _entries(line: Line, *, deep: bool) -> list[tuple[str, ...]]:
     """Return the entries for one attribute; none where it can neither go nor be replaced."""
     mask = line.row.mask
+    if "x" in mask and deep:
+        pattern = mask.lower().replace("x", "[0-9a-f]")
+        return [(rf"regex: '(.*\.)?{pattern}$'", "remove: true")]
     if "x" in mask:
         names = _CURVES if mask.startswith("50") else (f"({mask[:4]},{mask[4:]})",)
         return [(f"name: {name!r}", "remove: true") for name in names]
@@ -178,7 +188,6 @@ def _strictest(tag: int) -> str:
 # -- what a run refused ------------------------------------------------------------------------------------
 
 _RISK = re.compile(r"risk ([a-z-]+): ")
-_UNREADABLE = re.compile(r"the value is no (?:date|time)|no input-regex of regex-sub matches|jitter works on numbers")
 _TOLD = re.compile(r"a name or id that a rule took away stands in ([^,]+?)(?:, row \d+)?, too")
 
 
@@ -195,17 +204,12 @@ def by_reasons(rows: Iterable[tuple[str, str]]) -> Mapping[str, tuple[Addition, 
     for name, reason in rows:
         words |= dict.fromkeys(word for word in _RISK.findall(reason) if word in risks.WORDS)
         section = _section_of(name)
-        if _UNREADABLE.search(reason):
-            found.setdefault(section, {})[Addition(("on-unreadable: empty",))] = None
-        for field in _TOLD.findall(reason):
-            if section != "dicom":
-                found.setdefault(section, {})[Addition((), (f"name: {field!r}", "remove: true"), (field,))] = None
-    if words:
-        found.setdefault("dicom", {})[Addition((f"accept: [{', '.join(words)}]",))] = None
-    return {
-        key: (Addition((), _REQUIRES), *ones) if any(one.options for one in ones) else tuple(ones)
-        for key, ones in found.items()
-    }
+        for field in _TOLD.findall(reason) if section != "dicom" else ():
+            found.setdefault(section, {})[Addition((), (f"name: {field!r}", "remove: true"), (field,))] = None
+    if words:  # which refuse nothing but where that word stands
+        accept = f"accept: [{', '.join(word for word in risks.WORDS if word in words)}]"
+        found["dicom"] = dict.fromkeys((Addition(("ps3-15: basic", accept)), Addition((), _REQUIRES)))
+    return {key: tuple(ones) for key, ones in found.items()}
 
 
 def _section_of(name: str) -> str:
