@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fw_gear_deid import keys, options
+from fw_gear_deid import keys, locks, options
 from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
@@ -31,8 +32,6 @@ from fw_gear_deid.system.cores import usable_cores
 if TYPE_CHECKING:
     from fw_gear_deid.runner.cluster import Scheduler
 
-ONCE = Path("once")
-"""``--key-file once``: a key for this run alone."""
 PRIVATE = "private"  # folder of the reports that are not handed on
 
 
@@ -154,6 +153,9 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     ends = places.Ends.find(asked.source, asked.dest, deletes=deletes)
     _check_binding(asked.profile, ends)
     planned = _planned(asked.profile, ends.destination, tell)
+    opening = locks.gather(planned, locks.given(asked.secret_key, asked.public_key, asked.private_key))
+    if opening and scheduler is not None:
+        raise UsageError("keys stay on this machine: a profile that encrypts or decrypts works without --scheduler")
     source = ends.source(detail_of(planned))
     listed = list(counting(source.items(), Manner(quiet=asked.quiet)))
     branches = source.containers(listed)
@@ -168,6 +170,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     )
     sink = ends.sink()
     keyring, identity = _keyring(asked, ledger, reports, sink.identity)
+    keyring = replace(keyring, locks=opening)
     job = Job(
         source=source,
         sink=sink,
@@ -209,7 +212,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
 
 def _check_once(asked: Options) -> None:
     """Refuse what would write down, or hand on, what a key that is forgotten is to keep apart."""
-    if asked.key_file != ONCE:
+    if asked.key_file != keys.ONCE:
         return
     told = {"--ids": asked.ids, "--uid-map": asked.uid_map, "--audit-originals": asked.audit_originals}
     for option in (name for name, value in told.items() if value):
@@ -304,7 +307,7 @@ def _keyring(asked: Options, ledger: Path, reports: Path, identity: Identity) ->
         The destination's files were made with another one.
     """
     if asked.key_file is not None:
-        keyring = keys.passing() if asked.key_file == ONCE else keys.load(asked.key_file)
+        keyring = keys.of_run(asked.key_file)
     else:
         private.make_folder(ledger)
         own, former = ledger / "secret.key", reports / "secret.key"

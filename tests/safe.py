@@ -7,6 +7,7 @@ the private tag knowledge base of The Cancer Imaging Archive (``element_sig_patt
 - What the standard lists is safe, unless the archive's curators keep it nowhere (delete, hash, not applicable).
 - What the curators keep in all places, and the standard does not list, is safe when it is a number, a code or a
   sequence; text only when its name tells of no person, place, thing with a number, or words that somebody typed.
+- What converters need is safe: numbers, codes, short texts that a scanner writes.
 - Bytes of no known form are safe only where the standard says so: nobody can clean them.
 """
 
@@ -34,8 +35,22 @@ TYPED = re.compile(
     r"sequencei|param\w* value|processing string|deferred|stripped|additional|extended",
     re.IGNORECASE,
 )
-CONVERTERS = {("GEMS_ACQU_01", 0x0019, 0x9C)}
-"""Texts that converters read and whose names say name: the pulse sequence."""
+CONVERTERS = {
+    "GEMS_ACQU_01": {0x0019: "9CLO"},
+    "GEMS_PARM_01": {
+        0x0043: "01SS 02SS 03SS 04SS 06SS 07SS 08SS 09SS 0ASS 1CSS 1DSS 2ESH 7CFL 84LO 95LO B2LO B3DS B6LO B7LO B8DS BADS BCIS C0DS"
+    },
+    "GEMS_IMAG_01": {0x0027: "33UL 35SS 40SH"},
+    "Image Private Header": {
+        0x0065: "05SH 09FD 0AFD 13FD 14DS 16UL 25DS 2CIS 2FFL 37FD 38FD 50DS 51SQ",
+    },
+    "Philips MR Imaging DD 001": {0x2005: "33FL 35CS 60IS 81CS 85SQ"},
+    "Philips MR Imaging DD 005": {0x2005: "0ESQ 0FSQ 28IS 29CS 2ACS 2BCS 2CCS 2DCS 92FL"},
+    "SIEMENS MR SDI 02": {0x0021: "75CS 76LO 88DS 8AIS FESQ"},
+    "SIEMENS MR SDS 01": {0x0021: "5ACS 5BCS 5CCS 5DSL FESQ"},
+}
+"""What converters (dcm2niix) read of volumes, slice times, diffusion and phase encoding, and neither source keeps, or
+its name says name: the pulse sequence. Group → last bits of elements and VR."""
 
 
 class Told(NamedTuple):
@@ -82,9 +97,12 @@ def chosen(standard: dict[Key, str], curators: dict[Key, Told]) -> dict[Key, str
         vr = _vr(told)
         if key in standard or told.words != {"k"} or key[0] in ("", "CTP"):  # the archive's own
             continue
-        telling = any(map(TYPED.search, told.names)) and key not in CONVERTERS
+        telling = any(map(TYPED.search, told.names))
         if vr in NUMBERS or (vr in TEXTS and not telling):
             kept[key] = vr
+    for creator, groups in CONVERTERS.items():
+        for group, elements in groups.items():
+            kept |= {(creator, group, int(one[:2], 16)): one[2:] for one in elements.split()}
     return kept
 
 

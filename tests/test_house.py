@@ -27,7 +27,7 @@ ROOMS = {
     "formats": {"model"},
     "verify": {"formats", "model"},
     "plan": {"profile", "formats", "actions", "standard", "model"},
-    "deid": {"plan", "profile", "formats", "verify", "actions", "standard", "keys", "model"},
+    "deid": {"plan", "profile", "formats", "verify", "actions", "ciphers", "standard", "keys", "model"},
     "system": {"model"},
     "stores": {"system", "model"},
     "ledger": {"system", "model"},
@@ -42,6 +42,8 @@ DOORS = {
     "pandas": "profile/values/table.py",
     "regex": "model/patterns.py",
     "distributed": "runner/cluster.py",
+    "cryptography": "ciphers.py",
+    "asn1crypto": "ciphers.py",
 }
 
 

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fw_gear_deid import actions
+from fw_gear_deid.actions import hashuid
 from fw_gear_deid.actions.ages import TopCode, birth_date
 from fw_gear_deid.actions.shift import Keyed
 from fw_gear_deid.keys import Keyring
@@ -31,7 +32,8 @@ from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.profile.text.wrapped import plain_values
 from fw_gear_deid.profile.values.variables import read_template
-from tests.desk import MR, Desk, instance, packed
+from fw_gear_deid.verify.shapes import keeps_uid
+from tests.desk import MR, Desk, call, instance, packed
 
 PEERS = Path(__file__).resolve().parents[1] / ".venv-peers" / "bin" / "python"
 EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples=60)
@@ -317,6 +319,16 @@ def test_the_whole_profile_has_one_range() -> None:
     assert "Shift(" not in repr(profile)
 
 
+@pytest.mark.parametrize(
+    "dicom", ["ps3-15: {profile: basic, options: [modified-dates]}", "fields: [{vr: [DA, DT], increment-date: keyed}]"]
+)
+def test_moments_of_containers_move_as_dates_that_no_entry_names(dicom: str) -> None:
+    profile = parse_profile(f"date-shift-range: 77\ndicom: {{{dicom}}}\nflywheel: {{session: {{all: true}}}}", "p.yaml")
+    assert profile.flywheel is not None
+    moves = profile.flywheel.levels["session"].moves
+    assert isinstance(moves, actions.IncrementDatetime) and moves.shift == Keyed(77)
+
+
 def test_a_uid_that_no_entry_names_goes_by_the_key_too() -> None:
     """An SOPInstanceUID that would be gone is hashed: never in a way that anybody can try."""
     text = "dicom: {remove-undefined: true, fields: [{name: PatientID, hash: %s}]}"
@@ -364,6 +376,34 @@ def test_nobodys_dates_are_not_moved_and_ids_are_sealed_all_the_same(tmp_path: P
     desk.put({"x/1": instance("ANON", StudyDate=DAY), "S/V/A/1": instance("ANON", number=2, StudyDate=DAY)})
     assert desk.run().code == 1
     assert desk.states() == {"x/1": "refused", "S/V/A/1": "released"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        (b"1.2.3", b"2.25.1", False), (b"1.2.3\0", b"1.2.3\0", True), (b"1.2.3 ", b"1.2.3\0", True), (b"", b"", False),
+        (b"1.2.840.10008.1.2", b"1.2.840.10008.1.2", False), (b"1.2.840.10008.1.2", b"2.25.1", True),
+        (b"1.2.3\\1.2.4", b"2.25.1\\1.2.4", True), (b"1.2.3\\1.2.840.10008.1.2", b"2.25.1\\1.2.840.10008.1.2", False),
+        (b"a\\b", b"2.25.1", False), (b"1.2.840.10008.1.20200229", b"1.2.840.10008.1.20200229", True),
+    ],
+)  # fmt: skip
+def test_the_check_sees_uids_that_stayed(before: bytes, now: bytes, kept: bool) -> None:
+    assert keeps_uid(before, now) == kept
+
+
+@pytest.mark.parametrize(
+    "data", [slice_of("P1"), sidecar("P1").encode(), table("P1").encode()], ids=["dcm", "json", "csv"]
+)
+def test_a_uid_that_the_action_left_is_refused(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d").mkdir()
+    desk = Desk(tmp_path / "d")
+    desk.rules(RULES)
+    name = {b"\0": "a.dcm", b"{": "a.json", b"p": "a.csv"}[data[:1]]
+    desk.put({f"S1/V1/A1/{name}": data, "S1/V1/A1/x.dcm": slice_of("P1", 9)})
+    monkeypatch.setattr(hashuid, "_sealed", lambda text, at: text)
+    assert desk.run().code == 1
+    reason = desk.reasons()[f"S1/V1/A1/{name}"]
+    assert "hashuid" in reason and ("is not another UID" in reason), reason
 
 
 # -- the key -------------------------------------------------------------------------------------------------
@@ -530,3 +570,41 @@ def test_birth_dates_follow_ages(born: date, studied: date) -> None:
     after = birth_date(born, studied)
     years = studied.year - after.year - ((studied.month, studied.day) < (after.month, after.day))
     assert years <= 90 and (after == born or (years == 90 and born < after))
+
+
+def test_a_preview_may_have_a_key_of_its_own(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.rules(RULES)
+    desk.put({"x/1.dcm": slice_of("P1")})
+    shown = [call("preview", str(desk.source), "--profile", str(desk.profile), "--key-file", "once") for _ in range(2)]
+    assert [one.code for one in shown] == [0, 0] and shown[0].out != shown[1].out
+
+
+@pytest.mark.parametrize("word", ["keyed", "true"])
+def test_entries_for_uids_leave_what_names_a_class(word: str, tmp_path: Path) -> None:
+    """Also one of a vendor, and a vendor's coding scheme: they are the same in everybody's files."""
+    private = "1.3.12.2.1107.5.9.1"
+    scheme, reference = pydicom.Dataset(), pydicom.Dataset()
+    scheme.CodingSchemeUID, scheme.CodingSchemeRegistry = private, "X"
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = private, f"{UID}.9"
+    more = {
+        "SOPClassUID": private,
+        "CodingSchemeIdentificationSequence": [scheme],
+        "ReferencedImageSequence": [reference],
+    }
+    rules = f"dicom: {{fields: [{{requires: fw-gear-deid}}, {{vr: UI, hashuid: {word}}}, {{vr: [DA, DT], increment-date: keyed}}]}}"
+    desk = run(tmp_path / "d", {"S/V/A/1.dcm": slice_of("P1", **more)}, rules=rules)
+    (data,) = desk.there().values()
+    found = pydicom.dcmread(io.BytesIO(data))
+    assert found.SOPClassUID == found.file_meta.MediaStorageSOPClassUID == private
+    assert found.CodingSchemeIdentificationSequence[0].CodingSchemeUID == private
+    (item,) = found.ReferencedImageSequence
+    assert item.ReferencedSOPClassUID == private and item.ReferencedSOPInstanceUID != f"{UID}.9"
+    assert found.StudyInstanceUID != pydicom.dcmread(io.BytesIO(slice_of("P1"))).StudyInstanceUID
+
+
+@pytest.mark.parametrize("text", [" ", "\t", "\0", "\ud800", "ä" * 4000, "1.2.3\0", "\\", ","])
+@pytest.mark.parametrize("action", [actions.Hash(keyed=True), actions.HashUid(keyed=True)], ids=["hash", "hashuid"])
+def test_odd_values(action: actions.Hash | actions.HashUid, text: str) -> None:
+    (made,) = action((text,), At("LO", Keyring(b"k").draw("p"), date(2020, 1, 1), str))
+    assert (made == text) == (not text.strip(" \t\0"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fw_gear_deid.actions import clean, dates, encrypt, hash, hashuid, inner, jitter, keep, regexsub, remove, replace
 from fw_gear_deid.actions.clean import Clean
 from fw_gear_deid.actions.dates import IncrementDate, IncrementDatetime
+from fw_gear_deid.actions.encrypt import Decrypt, Encrypt
 from fw_gear_deid.actions.hash import Hash
 from fw_gear_deid.actions.hashuid import HashUid
 from fw_gear_deid.actions.jitter import Jitter
@@ -40,6 +41,8 @@ __all__ = [
     "SPECS",
     "TABLE",
     "Clean",
+    "Decrypt",
+    "Encrypt",
     "Hash",
     "HashUid",
     "IncrementDate",

@@ -10,6 +10,8 @@ from fw_gear_deid.model.frozen import frozen
 
 FREE = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"})
 """VRs whose values people write words in; UN may hold any."""
+BYTES = "OB"
+"""The VR of private headers, of which some can be cleaned, too: those named by their creator."""
 _NOT_FREE = "VR {vr} holds no words that could be cleaned; remove, replace or move its value"
 
 
@@ -40,12 +42,15 @@ class Clean:
         return tuple(at.clean(text) if text else text for text in texts)
 
 
-def _build(given: Given) -> Clean:
+def _build(given: Given) -> Clean | None:
+    if given.vr == BYTES and '"' not in given.name:
+        given.complain(_NOT_FREE.format(vr=BYTES))
+        return None
     return Clean()
 
 
 def _misfit(action: Action, vr: str) -> str:
-    return _NOT_FREE.format(vr=vr) if vr in VRS and vr not in FREE else ""
+    return _NOT_FREE.format(vr=vr) if vr in VRS and vr not in FREE and vr != BYTES else ""
 
 
 SPEC = Spec(

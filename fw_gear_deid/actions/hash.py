@@ -17,7 +17,8 @@ class Hash:
     """``hash: true``: SHA-256 of salt and value in UTF-8, lower-case hexadecimal, cut to ``hash-digits``.
 
     ``hash: keyed``: HMAC-SHA-256 (RFC 2104) by the key of the run, which nobody undoes by trying likely values.
-    Each value of a multi-valued field is hashed on its own; an empty one stays empty.
+    Each value of a multi-valued field is hashed on its own; an empty one stays empty, and of blanks nothing is made
+    by the key.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class Hash:
     def __call__(self, texts: Texts, at: At) -> Texts:
         """Return one digest per value."""
         if self.keyed:
-            return tuple(self._cut(at.draw.seal("hash", text)) if text else "" for text in texts)
+            return tuple(self._cut(at.draw.seal("hash", text)) if text.strip(_BLANKS) else text for text in texts)
         return tuple(self.digest(text) if text else "" for text in texts)
 
     def digest(self, text: str) -> str:
@@ -62,6 +63,7 @@ _NOT_HASHABLE = (
 ) - {"UN"}
 _DIGEST = 64  # digits of SHA-256
 _HOW_LONG = "must be true or keyed; its length is 'hash-digits' of the section, and it is always SHA-256"
+_BLANKS = " \t\r\n\0"
 _RATE = 10_700_000
 """SHA-256 of 16 bytes, a second and core: ``openssl speed -evp sha256 -bytes 16`` on an AMD EPYC of a cloud, one core.
 

@@ -66,7 +66,7 @@ class HashUid:
         In a VR that holds any text, what is no UID is treated as the reference engine does.
         """
         if self.keyed:
-            return tuple(_sealed(text, at) if text.strip("\0 ") else text for text in texts)
+            return tuple(_sealed(text, at) if text.strip(_PADDING) else text for text in texts)
         make = self._mangled if at.vr in _ANY_TEXT else self.uid
         return tuple(text if self._stays(text) else make(text) for text in texts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from fw_gear_deid.model.action import At
+from fw_gear_deid.model.action import Action, At
 from fw_gear_deid.model.frozen import frozen
 
 UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", "weeks")  # of timedelta
@@ -151,3 +151,8 @@ def _pick(number: int, spans: list[tuple[int, int]]) -> int:
             return first + at
         at -= last - first + 1
     raise AssertionError("the remainder is smaller than the sum")
+
+
+def goes_by_key(action: Action) -> bool:
+    """Tell whether an action hashes or moves by the key of the run, so that nobody undoes it by trying."""
+    return bool(getattr(action, "keyed", False)) or isinstance(getattr(action, "shift", None), Keyed)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
-from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions import CARRIED, Keep
+from fw_gear_deid.deid import marking
 from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
+from fw_gear_deid.deid.marking import NOTHING_TOLD, Telling
 from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
-from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
@@ -25,10 +27,12 @@ from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
+from fw_gear_deid.profile.claims import withheld
 from fw_gear_deid.profile.compiled import DicomSection, Rule
-from fw_gear_deid.standard import risks
+from fw_gear_deid.standard import marks
 from fw_gear_deid.verify.instance import Checker
 from fw_gear_deid.verify.known import Known
+from fw_gear_deid.verify.marks import Said
 from fw_gear_deid.verify.promises import General, Promise, Promises, Table
 from fw_gear_deid.verify.promises import Way as Spot
 from fw_gear_deid.verify.source import TRAILING, Span
@@ -40,7 +44,6 @@ WATCHED = frozenset(
         0x00181030, 0x0020000D, 0x0020000E,
     }
 )  # fmt: skip
-_MEDIA_CLASS = 0x00020002
 _PLANS_MAX = 16
 _MEMORIES_MAX = 16
 _CLASSES_MAX = 16
@@ -59,11 +62,13 @@ class Plan:
     def __init__(self, section: DicomSection, also: tuple[Selector, ...]) -> None:
         self.section = section
         self.also = also
-        self.places = Places(section, WATCHED, also)
+        self._settled = _settled(section)
+        self.places = Places(self._settled, WATCHED, also)
         """Of any SOP class where no table decides; else of the last one that came."""
         self._named: dict[int, bool] = {}
         self._classes = {"": self.places}
         self._checkers: dict[str, Checker] = {}
+        self._untrue: dict[int, frozenset[str]] | None = None
         self._memories: dict[tuple[tuple[str, ...], object, date], Memory] = {}
 
     def turn_to(self, sop_class: str) -> Places:
@@ -73,7 +78,7 @@ class Plan:
             if known is None:
                 if len(self._classes) >= _CLASSES_MAX:
                     self._classes.clear()
-                known = self._classes[sop_class] = Places(self.section, WATCHED, self.also, sop_class)
+                known = self._classes[sop_class] = Places(self._settled, WATCHED, self.also, sop_class)
             self.places = known
         return self.places
 
@@ -101,7 +106,7 @@ class Plan:
             if len(self._checkers) >= _CLASSES_MAX:
                 self._checkers.clear()
             told = Promises(
-                [*self._options(), *map(_promise, self.section.rules)],
+                [*self._options(), *map(_promise, self._settled.rules)],
                 recurse=self.section.recurse,
                 stay=self.places.named_private if self.section.remove_private else None,
                 unnamed=ESSENTIAL if self.section.remove_undefined else None,
@@ -114,11 +119,13 @@ class Plan:
     def _general(self, sop_class: str) -> General:
         table = self.section.table
         asked = self._of_others(sop_class) if self.places.by_way else None
-        return General(self.section.creators, asked, {} if table is None else table.mates, self.section.follow_uids)
+        marked = frozenset() if self.section.claims is None else frozenset(marks.TAGS)
+        mates = {} if table is None else table.mates
+        return General(self.section.creators, asked, mates, marked, self.section.follow_uids)
 
     def _of_others(self, sop_class: str) -> Table:
         """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
-        places = self._classes.get(sop_class) or Places(self.section, WATCHED, self.also, sop_class)
+        places = self._classes.get(sop_class) or Places(self._settled, WATCHED, self.also, sop_class)
 
         def promises(way: Spot, tag: int, vr: str, creator: str, whole: bool) -> list[Promise]:
             if is_private_creator(tag):
@@ -132,6 +139,16 @@ class Plan:
             return [_promised(TagAt(tag), action, ruling.label if ruling else "", table=True) for action in told]
 
         return promises
+
+    @property
+    def untrue(self) -> dict[int, frozenset[str]]:
+        """Rule → codes of PS3.15 that are not true of a file in which it found something."""
+        if self._untrue is None:
+            claims = self.section.claims
+            rules = () if claims is None else self.section.rules
+            told = {one.index: withheld(one.selector, one.action, claims or frozenset()) for one in rules}
+            self._untrue = {index: codes for index, codes in told.items() if codes}
+        return self._untrue
 
     def _options(self) -> Iterator[Promise]:
         """Yield what options promise of single elements; rules that name them go before."""
@@ -151,6 +168,14 @@ class Plan:
                 self._memories.clear()
             known = self._memories[key] = Memory(Surroundings(encodings, draw, today))
         return known
+
+
+def _settled(section: DicomSection) -> DicomSection:
+    """Return a section as it runs: what is decrypted is there before any rule, which then keeps it."""
+    if not section.lock.opens:
+        return section
+    rules = (replace(rule, action=Keep()) if rule.action.key == "decrypt" else rule for rule in section.rules)
+    return replace(section, rules=tuple(rules))
 
 
 def _promise(rule: Rule) -> Promise:
@@ -242,8 +267,14 @@ class Edited:
         Element → text after de-identification, None where it is absent or empty.
     unread : callable
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
+    risks : tuple of str
+        Words for what may tell whose it is though no rule names it.
+    said : Said, optional
+        What it says of its de-identification, by PS3.15.
     telling : tuple of str
         Labels around the file, which no text that was cleaned may tell.
+    sealed : sequence of (Level, Found)
+        What goes into an envelope: data set and element.
     """
 
     section: DicomSection
@@ -256,7 +287,10 @@ class Edited:
     after: Fields
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
+    risks: tuple[str, ...]
+    said: Said | None
     telling: tuple[str, ...] = ()
+    sealed: Sequence[tuple[Level, Found]] = ()
 
     @property
     def known(self) -> Known | None:
@@ -266,9 +300,9 @@ class Edited:
         return cleaning_of(facts_of(self.edits, self.unread(), self.telling)).known
 
 
-def fields_of(parts: Parts, tags: frozenset[int] = WATCHED) -> Fields:
+def fields_of(parts: Parts) -> Fields:
     """Return the watched elements of a file as it came."""
-    return fields.fields_of(parts.body_src, parts.body, tags)
+    return fields.fields_of(parts.body_src, parts.body, WATCHED)
 
 
 def excluded(parts: Parts, section: DicomSection) -> str:
@@ -306,29 +340,8 @@ def _texts_at(parts: Parts, selector: TagAt | PrivateAt) -> tuple[str, ...]:
     return tuple(found)
 
 
-def risks_of(parts: Parts) -> tuple[str, ...]:
-    """Return words for what may tell whose a file is though no rule for its elements does, as it came."""
-    tags = risks.tags()
-    said = fields_of(parts, tags)
-    there = {one.want.tag: () for one in parts.body.found if one.items is not None and one.want.tag in tags}
-    return risks.risks_of(there | {tag: _plainly(said, tag) for tag in said.raws}, _media_class(parts))
-
-
-def _plainly(said: Fields, tag: int) -> tuple[str, ...]:
-    """Return the values of an element; what cannot be read tells nothing."""
-    try:
-        return said.texts(tag)
-    except Unfit:
-        return ("",)
-
-
-def _media_class(parts: Parts) -> str:
-    found = (one for one in parts.meta.found if one.want.tag == _MEDIA_CLASS)
-    return next((parts.src[one.value : one.end].decode("ascii", "replace").strip("\0 ") for one in found), "")
-
-
 def edit(
-    parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date, telling: tuple[str, ...] = ()
+    parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date, telling: Telling = NOTHING_TOLD
 ) -> Edited:
     """Carry out a section on a walked file.
 
@@ -338,8 +351,8 @@ def edit(
         Of the person at hand.
     owner : hashable
         What it is known by: key and person.
-    telling : tuple of str
-        Labels around the file: texts that are cleaned lose them.
+    telling : Telling
+        Of the run: labels around the file, which texts that are cleaned lose, and what marks say.
 
     Raises
     ------
@@ -350,15 +363,16 @@ def edit(
     """
     plan = plan_of(section)
     memory = lambda encodings: plan.memory(encodings, owner, draw, today)  # noqa: E731
-    done = Edits(_places_of(parts), parts.body_src, parts.body, memory, cleaner(telling))
+    done = Edits(_places_of(parts), parts.body_src, parts.body, memory, cleaner(telling.around))
     done.run(parts.src, parts.meta)
+    risks, said = marking.mark(parts, done, section, plan.untrue, telling)
     cleaned, blanks = _frames(parts, done.body.splices)
     encodings = values.encodings_of(parts.body.charset)
     little = parts.body.place.encoding.little
     edited = Edited(
         section,
         parts,
-        (*_repaired(parts), *_outside(parts), *cleaned, *done.rows()),
+        (*_repaired(parts), *outside(parts), *cleaned, *done.rows()),
         done.matched,
         done.meta.splices,
         sorted([*done.body.splices, *blanks], key=lambda one: one[:2]) if blanks else done.body.splices,
@@ -366,7 +380,10 @@ def edit(
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
-        telling,
+        risks,
+        said,
+        telling.around,
+        done.sealed,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -400,7 +417,7 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
     checker = plan_of(edited.section).checker_of(_places_of(edited.parts).sop_class)
-    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known)
+    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known, edited.said)
 
 
 def span_of(parts: Parts) -> Span:
@@ -416,7 +433,7 @@ def shown(parts: Parts, section: DicomSection, selector: Selector) -> Iterator[t
     yield from edits.shown(selector, parts.src, parts.meta)
 
 
-def _outside(parts: Parts) -> list[Edit]:
+def outside(parts: Parts) -> list[Edit]:
     """Note what is cleaned outside the elements: the preamble, and bytes after the last element."""
     edits = []
     if parts.has_prefix and parts.src[:128].strip(b"\0"):

@@ -9,11 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fw_gear_deid.deid import dataset
+from fw_gear_deid.deid import dataset, envelope
 from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
 from fw_gear_deid.deid.incoming import Incoming
+from fw_gear_deid.deid.marking import telling_of
 from fw_gear_deid.deid.member import held, known_of, leave_out, ruled_keywords, sorting_texts, takes
 from fw_gear_deid.deid.names import Excluded
 from fw_gear_deid.deid.notes import ids_of
@@ -220,7 +221,8 @@ def _of(incoming: Incoming, name: str, section: DicomSection, ctx: Context) -> S
     series = before["SeriesInstanceUID"]
     person = ctx.person or person_of(fields, ctx.keyring)
     try:
-        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, ctx.around_texts)
+        parts = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher).parts
+        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     except Unfit:
         return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, edited.after, edited.edits)

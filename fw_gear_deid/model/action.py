@@ -9,6 +9,7 @@ from typing import Protocol
 
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import Cipher
 
 Texts = tuple[str, ...]
 
@@ -90,6 +91,8 @@ class At:
     clean : callable
         Text → the same without what tells of the patient: what rules take away elsewhere, labels, dates, numbers, ids.
         Raises ``Unfit`` where nobody says what is known.
+    cipher : Cipher, optional
+        What works with the keys at hand.
     """
 
     vr: str
@@ -97,6 +100,7 @@ class At:
     today: date
     read: Callable[[str], str]
     clean: Callable[[str], str] = _nothing_known
+    cipher: Cipher | None = None
 
 
 class Action(Protocol):

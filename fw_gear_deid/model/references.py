@@ -16,6 +16,16 @@ HEADS = {"study": 0x0020000D, "series": 0x0020000E, "instance": 0x00080018, "fra
 """Kind → the attribute of the top level that names the thing itself."""
 
 
+CLASSES = frozenset({
+    0x00000002, 0x00000003, 0x00020002, 0x00020032, 0x00041510, 0x0004151A, 0x00080016, 0x0008001A, 0x0008001B,
+    0x00080062, 0x00081150, 0x0008115A, 0x30100052, 0x30100053,  # SOP classes
+    0x00020010, 0x00041512, 0x0008040E, 0x00083002, 0x00340003, 0x04000010, 0x04000510,  # transfer syntaxes
+    0x0008010C, 0x0008010D, 0x00080117, 0x00080118,  # coding schemes, context groups and who extends or maps them
+    0x00020012,  # implementations
+})  # fmt: skip
+"""Attributes whose UIDs name a class, a syntax or a scheme (PS3.6 §6): the same in everybody's files, no instance."""
+
+
 @lru_cache(maxsize=1)
 def _table() -> dict[tuple[str, str, str], str]:
     """Return tag, sequence around it and creator → kind."""

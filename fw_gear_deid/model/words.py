@@ -39,17 +39,27 @@ uterus venous ventricle vessel vibe view water whole wb wo with without w wrist 
 NEUTRAL = frozenset(" ".join((_MODALITIES, _STORED, _IMAGED)).split())
 """In small letters: what is stored and how (PS3.3 §C.7.3.1.1.1, PS3.11), body parts (PS3.16 annex L), techniques."""
 _PROTOCOL = """
-achieva adult advanced aera angio angiogram angiography arms arthro arthrogram avanto basic biopsy body calibration
-canon cardio cervicothoracic child clinical common comparison complete connectome correction crane cspine default demo
-discovery dorsal echo emergency enterography epilepsy exam exams extended followup followups full functional ge
-general generic gradient guided headneck hitachi imaging infant ingenia inpatient intervention inversion legs
-localizer lumbosacral lumina mammo mammogram mammography maxillofacial metastases metastasis motion mr mri msk muscle
-musculoskeletal neonate neuro neuroimaging neurology neuroradiology newborn normal oncology ortho orthopedic osteo
-outpatient paediatric parallel patientprotocol ped pediatric peds perfusion pet petmr phantom philips physics pilot
-planning post postop premier preop prisma protocol protocols qa qc quality quick radiology recovery research review
-routine runoff saturation scanner screening sedation service shim shot siemens signa simulation single skyra specials
-spect standard stroke temp template test testing tests thoracolumbar thorax toshiba trauma trial trio triphasic ttp
-urogram user users vasc vascular vendor verio vessels vida volunteer volunteers whole wholebody yearly
+achieva adult advanced aera angio angiogram angiography anisotropy arms arthro arthrogram asc ascending attenuation
+auditory avanto average barium basic bending biliary biopsy bliss body bolus bravo calibration canon cardio
+cervicothoracic child ciss clinical combined common comparison complete complex connectome corrected correction cosmic
+crane cspine cystogram decubitus default demo desc descending diffusivity disco discogram discovery dki dorsal dose
+dotarem dwi eadc echo emergency emission emotion enterography epilepsy erect exam exams excretory exponential extended
+extension faces ffe fgre filtered finger flexion fluoro followup followups fspgr full functional gadavist gadolinium
+gambling gated ge general generic gradient guided hardi headneck hires hitachi ideal imaginary imaging infant ingenia
+inpatient int interleaved intervention inversion isotropic isovue ivim kurtosis language lava legs localized localizer
+lowres lumbosacral lumina magnevist magnitude mammo mammogram mammography maxillofacial merge metastases metastasis
+monitoring mortise motion motor movie mpgr mr mri msk multihance multishell muscle musculoskeletal myelogram nback
+neonate nephrographic neuro neuroimaging neurology neuroradiology newborn noddi noise noncontrast normal normalized
+omnipaque omniscan oncology ortho orthopedic osteo outpatient paediatric pancreas parallel parenchymal patientprotocol
+ped pediatric peds perfusion pet petmr phantom phase philips physics pilot planning portable post postop premier
+premonitoring preop prisma processed prohance prone propeller proset protocol protocols qa qball qc quality quick
+radiology raw real recombined recovery reference reformat reformatted relational renogram report research resolve rest
+review routine run runoff saturation scanner scoutview screening sedation seq sequential service shell shim shot
+siemens signa simulation single skyline skyra social specials spect standard standing static stroke sub subtraction
+summary sunrise supine swallow tapping task temp template tensor test testing tests thoracolumbar thorax thrive timing
+timros topogram toshiba trace track transmission trauma trial triggered trio triphasic ttp tunnel ultravist
+uncorrected unenhanced upright uptake urogram user users vasc vascular vendor verio vessels vida visipaque vista
+visual volume volunteer volunteers washout wats whole wholebody yearly zoomit
 """
 """What else protocols and studies are called by; words of people, too, so names of files go by the others alone."""
 _PARTICLES = """

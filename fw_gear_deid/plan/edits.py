@@ -20,6 +20,7 @@ from fw_gear_deid.model.dictionary import (
     knows_creator,
 )
 from fw_gear_deid.model.errors import Unfit, Unreadable
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PathAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
@@ -78,6 +79,8 @@ class Edits:
         Rules that found something.
     unread : list of Level and Found
         What goes and has texts of which the audit tells the size alone: sequences, and values in an unknown spelling.
+    sealed : list of Level and Found
+        What goes into an envelope.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Edits:
         self.after: dict[int, tuple[bytes, str]] = {}
         self.matched: set[int] = set()
         self.unread: list[tuple[Level, Found]] = []
+        self.sealed: list[tuple[Level, Found]] = []
         self.body = Out()
         self.meta = Out()
 
@@ -238,7 +242,11 @@ class Edits:
             return ""
 
     def clean(self, text: str) -> str:
-        """Return a text without what the section takes away elsewhere in the file.
+        """Return a text without what the section takes away elsewhere in the file."""
+        return self.cleaning()(text)
+
+    def cleaning(self) -> Callable[[str], str]:
+        """Return how texts lose what the section takes away elsewhere in the file.
 
         Raises
         ------
@@ -255,12 +263,12 @@ class Edits:
                 for one in level.found:
                     self._learn(level, one, rows, unread)
             self._clean = self._cleaner(rows, unread)
-        return self._clean(text)
+        return self._clean
 
     def _learn(self, level: Level, one: Found, rows: list[Edit], unread: list[tuple[str, str]]) -> None:
         """Note what becomes of an element, as far as it says something of somebody."""
         act = self._act(level, one)
-        if not act.steps or act.keeps or act.gone:
+        if not act.steps or act.keeps or act.gone or kind_of(act.creator, act.tag):
             return
         if one.items is not None:
             result = self._doomed(level, act, one, Rank.NEVER).result
@@ -381,10 +389,19 @@ class Edits:
         if not any(step.removes and step.rank >= Rank.TABLE for step in found.steps):
             return found
         block = tag & 0xFFFF0000 | (tag & 0xFF) << 8
-        inside = (self._act(level, one) for one in level.found if one.want.tag & 0xFFFFFF00 == block)
-        stays = any(not any(step.removes for step in one.steps) for one in inside)
+        inside = (one for one in level.found if one.want.tag & 0xFFFFFF00 == block)
+        stays = any(not self._goes(level, one) for one in inside)
         stays = stays or (level is self._top and self._growth is not None and tag in self._growth.revived)
         return place.settled(tag, act.vr, act.wire, known, beside._replace(used=stays))
+
+    def _goes(self, level: Level, one: Found) -> bool:
+        """Tell whether a private element goes: by its steps, or since it is a header that cannot be read."""
+        act = self._act(level, one)
+        if any(step.removes for step in act.steps):
+            return True
+        if one.items is not None or not act.cleans or not kind_of(act.creator, act.tag):
+            return False
+        return self._memory(level).result(act, self._src[one.value : one.end]).value is None
 
     def _spared(self, level: Level, tag: int) -> bool:
         """Tell whether remove-private-tags leaves an element: a rule names it by its creator.
@@ -465,6 +482,7 @@ class Edits:
                     continue
             self.matched |= result.matched
             if result.new is not None:
+                self._seal(level, act, one, result)
                 delta += self._change(level, one.start, one.end, result, out)
                 if self._section.follow_uids and until == Rank.NEVER and act.kind == "UI" and raw and result.value:
                     self._note_uids(raw, result)
@@ -477,6 +495,15 @@ class Edits:
         if until == Rank.NEVER and (place.inserts or self._growth):
             delta += self._inserts(level, place, memory, out)
         return delta
+
+    def _seal(self, level: Level, act: Act, one: Found, result: Result) -> None:
+        """Note what goes into an envelope: what a rule encrypts, and with ``retain`` what rules take away or change."""
+        if not act.seals:
+            return
+        encrypts = (step.rule for step in act.steps if step.rule is not None and step.rule.action.key == "encrypt")
+        changed = result.rank == Rank.PRIVATE or Rank.FIRST_RULE <= result.rank < Rank.INSTANCE
+        if (self._section.retain and changed) or any(rule.index in result.matched for rule in encrypts):
+            self.sealed.append((level, one))
 
     # -- copies of UIDs --------------------------------------------------------------------------------
 
@@ -672,6 +699,7 @@ class Edits:
             self.matched |= result.matched
             if result.new is not None:
                 self._not_lost(level, one, doomed.rank)
+                self._seal(level, act, one, result)
                 delta = self._change(level, one.start, one.end, result, out)
                 self.unread.append((level, one))
                 for item in items:  # what rules before it find inside counts, and what they cannot do, too

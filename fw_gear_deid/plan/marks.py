@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fw_gear_deid import __version__
-from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.level import Found, Level
 from fw_gear_deid.formats.dicom.wire import ITEM_HEADS, Encoding, header, item_header
 from fw_gear_deid.model.dictionary import format_tag, keyword_of
-from fw_gear_deid.model.errors import Unreadable
 from fw_gear_deid.model.outcome import Always, Edit
 from fw_gear_deid.plan.edits import Out, Splice
 from fw_gear_deid.plan.places import Rank
@@ -27,6 +25,8 @@ from fw_gear_deid.standard.marks import (
 
 _CODE_VALUE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
 _MANUFACTURER, _MODEL, _VERSIONS, _DESCRIPTION, _PURPOSES = 0x00080070, 0x00081090, 0x00181020, 0x0018A003, 0x0040A170
+_HEADER = 8  # bytes of an item's
+MODEL = "fw-gear-deid"
 _UNDEFINED = b"\xff\xff\xff\xff"
 Values = Mapping[int, tuple[bytes, str]]
 """Tag of the top level → value bytes and VR."""
@@ -42,7 +42,7 @@ def item_of(encoding: Encoding, profile: str) -> bytes:
     """
     told = {
         _MANUFACTURER: ("LO", "Flywheel"),
-        _MODEL: ("LO", "fw-gear-deid"),
+        _MODEL: ("LO", MODEL),
         _VERSIONS: ("LO", __version__),
         _DESCRIPTION: ("ST", profile),
     }
@@ -50,6 +50,12 @@ def item_of(encoding: Encoding, profile: str) -> bytes:
     code = _code(*PURPOSE, encoding)
     content += header(_PURPOSES, "SQ", encoding, len(code)) + code
     return item_header(encoding, len(content)) + content
+
+
+def own_items(encoding: Encoding, marks: Marks, profile: str) -> frozenset[bytes]:
+    """Return the items that this program writes, without their headers."""
+    items = [item_of(encoding, profile), *(_code(code, MEANINGS[code], encoding) for code in marks.codes)]
+    return frozenset(item[_HEADER:] for item in items)
 
 
 def _code(value: str, meaning: str, encoding: Encoding) -> bytes:
@@ -104,17 +110,12 @@ class Marking:
         self._whole(tag, vr, text.encode() + b" " * (len(text) % 2) if text else None, text)
 
     def _method(self, method: str) -> None:
-        """Add to DeidentificationMethod, unless it ends so already; what cannot be read of it goes."""
-        codecs = values.encodings_of(self._level.charset)
-        raw, vr = self._after.get(METHOD, (b"", "LO"))
-        try:
-            texts = [text for text in values.decode(raw, vr, codecs, little=self._encoding.little) if text]
-        except Unreadable:
-            texts = []
-        if texts[-1:] != [method]:
-            texts.append(method)
-        raw = values.encode(tuple(texts), "LO", codecs, little=self._encoding.little)
-        self._whole(METHOD, "LO", raw, "\\".join(texts))
+        """Add to DeidentificationMethod, unless it ends so already."""
+        raw = self._after.get(METHOD, (b"", ""))[0].rstrip(b"\0 ")
+        own = method.encode()
+        if raw != own and not raw.endswith(b"\\" + own):
+            raw = raw + b"\\" + own if raw else own
+        self._whole(METHOD, "LO", raw + b" " * (len(raw) % 2), method)
 
     # -- splices -----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from functools import cached_property
 from typing import NamedTuple
 
-from fw_gear_deid.actions import HashUid
+from fw_gear_deid.actions import HashUid, Keep
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Place, Want
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import (
@@ -23,7 +23,7 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.outcome import Always
-from fw_gear_deid.model.references import HEADS, kind_of
+from fw_gear_deid.model.references import CLASSES, HEADS, kind_of
 from fw_gear_deid.model.ruling import Asked, Ruling
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.plan.kept import is_parsed
@@ -61,6 +61,10 @@ _NO_ENTRY = -1  # index of a rule that is none of the profile's
 _PLACES_MAX = 20_000  # places inside items that are remembered where rules go by paths; each takes some kilobytes
 
 
+GOES = frozenset({"remove", "encrypt"})
+"""Actions that take an element away; what is encrypted goes into the envelope."""
+
+
 class Kind(Enum):
     """What a step does."""
 
@@ -96,7 +100,7 @@ class Step(NamedTuple):
     @property
     def removes(self) -> bool:
         """Whether it takes the element away, whatever its value."""
-        return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key == "remove")
+        return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key in GOES)
 
     @property
     def cleans(self) -> bool:
@@ -156,10 +160,13 @@ class Act(Want):
         A step cleans it of what others take away.
     gone : bool
         All that happens is that it goes, and its length is all that is told of it.
+    seals : bool
+        What goes may have to go into an envelope.
     """
 
     __slots__ = (
-        "cleans", "creator", "depends", "fixed", "gone", "here", "keeps", "kind", "place", "rule_vr", "ruled", "steps",
+        "cleans", "creator", "depends", "fixed", "gone", "here", "keeps", "kind", "place", "rule_vr", "ruled", "seals",
+        "steps",
         "watched",
     )  # fmt: skip
 
@@ -170,7 +177,9 @@ class Act(Want):
         watched = place.top and not place.meta and tag in plan.watched
         keeps = all(step.rule is not None and step.rule.action.key == "keep" for step in steps)
         binary = vr in BINARY_VRS and vr != "UN"
-        gone = binary and len(steps) == 1 and steps[0].removes
+        retains = plan.section.retain and not place.meta
+        seals = retains or any(step.rule is not None and step.rule.action.key == "encrypt" for step in steps)
+        gone = binary and len(steps) == 1 and steps[0].removes and not seals
         read = any(place.points(one, tag, creator, recurse=False) for one in plan.readable)
         watched = watched or read
         wanted = not fixed or bool(steps) or watched or is_private_creator(tag) or tag == CHARACTER_SET or place.meta
@@ -194,6 +203,7 @@ class Act(Want):
         self.keeps = keeps
         self.watched = watched
         self.gone = gone
+        self.seals = seals
         self.depends = any(
             step.kind in (Kind.AGE, Kind.SYNC) or (step.rule is not None and bool(plan.names_of(step.rule)))
             for step in steps
@@ -551,7 +561,9 @@ class Places:
         A private creator that is known stays: without it nobody could tell what the elements of its block are.
         """
         rule = self._by_vr.get(vr)
-        return [] if rule is None or (is_private_creator(tag) and self.known_creator(creator)) else [rule]
+        if rule is None or (is_private_creator(tag) and self.known_creator(creator)):
+            return []
+        return [replace(rule, action=Keep()) if tag in CLASSES and isinstance(rule.action, HashUid) else rule]
 
     def ruling(self, asked: Asked) -> Ruling | None:
         """Return what the table of the section says of an element that no entry reaches."""

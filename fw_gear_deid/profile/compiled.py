@@ -6,15 +6,19 @@ import fnmatch
 from collections.abc import Mapping, Set
 from dataclasses import replace
 
+from fw_gear_deid.actions import Decrypt, Encrypt
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Options
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import Lock
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.ruling import Table
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector, TagAt
 from fw_gear_deid.profile.text.problems import Problem
+
+NO_LOCK = Lock()
 
 
 @frozen
@@ -164,6 +168,10 @@ class DicomSection:
     """Risks whose files may leave as they are: words of ``standard/risks``."""
     claims: frozenset[str] | None = None
     """Options of PS3.15 that the section follows and marks tell; None: it does not follow the standard's table."""
+    lock: Lock = NO_LOCK
+    """Keys of what its rules encrypt and decrypt."""
+    retain: bool = False
+    """What a rule, or ``remove-private-tags``, takes away or changes goes into the envelope, too."""
 
     @property
     def creators(self) -> frozenset[str]:
@@ -317,6 +325,12 @@ class Profile:
     def sections(self) -> tuple[DicomSection | FieldSection, ...]:
         """The sections that say what becomes of fields, in the order in which they take files."""
         return (*([self.dicom] if self.dicom else []), *self.others)
+
+    @property
+    def locks(self) -> tuple[Lock, ...]:
+        """The keys that sections work with: of the one for DICOM first, if any."""
+        texts = {rule.action.secret for rule in self.rules if isinstance(rule.action, Encrypt | Decrypt)} - {""}
+        return (self.dicom.lock if self.dicom is not None else NO_LOCK, *map(Lock, sorted(texts)))
 
     @property
     def rules(self) -> tuple[Rule | KeyRule, ...]:

@@ -440,7 +440,8 @@ class _Run:
         ended = datetime.now(UTC)
         profile = job.profiles.base
         summary: dict[str, object] = (
-            {
+            {name: job.facts[name] for name in ("warnings",) if name in job.facts}  # nobody is to miss them
+            | {
                 "program": {"name": "fw-gear-deid", "version": __version__},
                 "versions": {"python": sys.version.split()[0], "pydicom": version_of("pydicom")},
                 "profile": {"name": profile.name, "sha256": job.profiles.sha256},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fw_gear_deid.model.dictionary import is_private_creator
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.model.ruling import Asked
 from fw_gear_deid.standard import resolve, safe
 from fw_gear_deid.standard.resolve import Done
@@ -20,6 +21,8 @@ def of(asked: Asked, options: frozenset[str]) -> Done:
     """
     if OPTION not in options or is_private_creator(asked.tag):
         return _GONE
+    if kind_of(asked.creator, asked.tag):  # its fields are told apart by who cleans it
+        return Done(resolve.CLEAN, "C", "3")
     if not safe.is_safe(asked.creator, asked.tag >> 16, asked.tag & 0xFF):
         return _GONE
     return Done(_deed(_vr(asked), options), "C", "3")

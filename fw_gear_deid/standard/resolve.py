@@ -21,6 +21,7 @@ DUMMIES = {
 """Dummy of each VR that has texts: legal (PS3.5 Table 6.2-1), and the same for everybody."""
 OWN_DUMMIES = {0x00080201: "+0000", 0x00080102: "99REMOVED"}
 """Dummies of attributes that not every text of their VR is legal for."""
+COMMITTEE = 0x00120081
 DOCUMENT, ZONE = 0x00420011, 0x00080201
 PATIENT_ID, ISSUED = 0x00100020, frozenset({0x00080050, 0x00200010})
 """PatientID; AccessionNumber and StudyID, which tell studies apart."""
@@ -60,12 +61,13 @@ class Standard:
         Encapsulated documents stay as they are, in the classes that exist for them.
     """
 
-    __slots__ = ("_documents", "_types", "known", "options")
+    __slots__ = ("_documents", "_types", "known", "lists", "options")
 
     def __init__(self, options: frozenset[str], sop_class: str, *, documents: bool = False) -> None:
         self.options = options
         iod = tables.iod_of(sop_class)
         self._types = tables.types_of(iod) if iod else None
+        self.lists = self._types is not None and self._types.lists
         self._documents = documents and iod.startswith("encapsulated-")
         self.known = self._types is not None and self._types.whole
         """The Types of all attributes are known: what has none here is an extension of the class."""
@@ -122,13 +124,16 @@ class Standard:
             return ITEMS if vr == "SQ" else DATE if vr in _DATES else CLEAN
         return UID if code == "U" else self._by_type(code, kind, tag, vr)
 
-    @staticmethod
-    def _by_type(code: str, kind: str, tag: int, vr: str) -> str:
+    def _by_type(self, code: str, kind: str, tag: int, vr: str) -> str:
         """Resolve what removes, empties or replaces (PS3.15 Table E.1-1a)."""
+        if tag == COMMITTEE and kind == "1C":
+            return REMOVE  # it may stand beside the approval's number alone, which goes
         if tag == PATIENT_ID or (code == "Z" and tag in ISSUED):
             return _dummy(tag, vr)  # emptied they would merge people and studies
         if code == "D" or kind[:1] == "1" or (not kind and code != "X"):
             return _dummy(tag, vr)
+        if "U*" in code and (kind[:1] == "2" or self.lists):
+            return ITEMS  # references whose UIDs are replaced; without them the list of what is referred to is wrong
         return EMPTY if code == "Z" or kind[:1] == "2" else REMOVE
 
 

@@ -1,6 +1,6 @@
 """Private elements that are known to be safe: by creator, in any block, at any depth (PS3.15 §E.3.10).
 
-The file beside this one is made by ``make safe``; ``tests/safe.py`` says from what, and what counts where sources differ.
+The file beside this one is made by ``make safe``; ``tests/safe.py`` says from what, and what counts where they differ.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ OPTIONS = (
     "clean-graphics",
 )
 """Words of the options, in the order of the table's columns (PS3.15 Table E.1-1)."""
+LISTS = "lists"
+"""Stands with the modules of an IOD whose Common Instance Reference Module is mandatory or conditional."""
 LATER = ("clean-pixels", "clean-faces")
 """Options of the standard that this version does not know yet."""
 CONTENT = 0x0040A730
@@ -101,11 +103,13 @@ class Types:
         Modules of the IOD; ``?`` is one whose attributes are not known.
     """
 
-    __slots__ = ("_places", "whole")
+    __slots__ = ("_places", "lists", "whole")
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         self.whole = "?" not in modules
         """All modules are known, so an attribute that is not here is an extension of the class (PS3.4 §B.2)."""
+        self.lists = LISTS in modules
+        """It has to list every instance that it refers to (PS3.3 §C.12.2)."""
         self._places: dict[tuple[int, ...], dict[int, str]] = {}
         for module in modules:
             for path, kind, tag in _attributes(module):
@@ -127,6 +131,10 @@ class Types:
         an IOD differ, the strictest counts.
         """
         return self._places.get(plain(path), {}).get(tag, "")
+
+    def top(self) -> dict[int, str]:
+        """Return tag → Type, of the attributes of the top level that are known."""
+        return self._places.get((), {})
 
 
 def plain(path: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 
 from fw_gear_deid.model.words import is_protocol
@@ -17,6 +18,8 @@ _CARET = re.compile(r"([^\W\d_]{2,64})\^([^\W\d_]{2,})")
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,4}\.\d+(?![\w.])")
 _PHONE = re.compile(r"\+\d(?:[ ./()-]?\d){8,}|(?<![\w.,-])\(?\d{3}\)?[- ]\d{3}-\d{4}(?!\d)")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LONG = 1 << 10
+"""Characters of a text that is remembered."""
 _SEVERAL = 6
 """Digits of a number that may be somebody's."""
 
@@ -28,8 +31,12 @@ def told_by(text: str, known: Known) -> str:
     ----------
     text : str
     known : Known
-        What rules took away from the file, and labels around it.
+        What rules took away from the file, and labels around it. No more is learnt by it afterwards.
     """
+    return (_remembered if len(text) <= _LONG else _told_by)(text, known)
+
+
+def _told_by(text: str, known: Known) -> str:
     plain = unicodedata.normalize("NFKC", text).casefold()
     if any(len(one) >= _SEVERAL for one in re.findall(r"\d+", _DECIMAL.sub(" ", plain))):
         return "a long number"
@@ -42,6 +49,9 @@ def told_by(text: str, known: Known) -> str:
     if any(not is_protocol(one) and not is_protocol(two) for one, two in _CARET.findall(plain)):
         return "what looks like a name"
     return "what a rule took away elsewhere" if known.told_by(text) else ""
+
+
+_remembered = lru_cache(maxsize=4096)(_told_by)  # the files of a series repeat their texts
 
 
 def _has_day(pieces: list[str]) -> bool:

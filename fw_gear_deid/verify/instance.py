@@ -24,7 +24,8 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import cleaned, copies, fails, frames
+from fw_gear_deid.model.headers import kind_of
+from fw_gear_deid.verify import cleaned, copies, fails, frames, headers, marks
 from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
@@ -60,11 +61,13 @@ from fw_gear_deid.verify.spots import Key, Must, Spot, State
 from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
+_NO_ITEMS: frozenset[bytes] = frozenset()
 _PIXEL_DATA = 0x7FE00010
 _KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX, _LATE_MAX = 50_000, 10_000, 20_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
+_MARKED = (marks.CODES, marks.EQUIPMENT)
 _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
 _WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
 _BITS = re.compile(rb"([\0-\x1f]{2})?")
@@ -95,7 +98,13 @@ class Checker:
         self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
 
     def check(
-        self, source: Span, data: bytes, told: Told, total: int | None = None, known: Known | None = None
+        self,
+        source: Span,
+        data: bytes,
+        told: Told,
+        total: int | None = None,
+        known: Known | None = None,
+        said: marks.Said | None = None,
     ) -> None:
         """Compare a result with its source.
 
@@ -111,6 +120,8 @@ class Checker:
             Length of the whole result.
         known : Known, optional
             What texts that were cleaned may not tell.
+        said : Said, optional
+            What it is to say of its de-identification.
 
         Raises
         ------
@@ -119,7 +130,7 @@ class Checker:
             not kept.
         """
         try:
-            _Check(self, source, data, len(data) if total is None else total, known).run(*told)
+            _Check(self, source, data, len(data) if total is None else total, known).run(*told, said)
         except struct.error:
             raise fails("the result does not parse") from None
 
@@ -179,8 +190,9 @@ class _Check:
         self._identified = False
         self._syntax = ""
         self._items_left = limits.now().most("elements")
+        self._own = _NO_ITEMS
 
-    def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str]) -> None:
+    def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str], said: marks.Said | None) -> None:
         source, data = self._source, self._data
         prefix = source.data[128:132] == b"DICM"
         if (data[128:132] == b"DICM") != prefix:
@@ -209,6 +221,7 @@ class _Check:
         self._src, self._was = now, source.body
         form = really(now, end, total, form)
         self._one_way(end, total, form, undefined=False)
+        self._own = _NO_ITEMS if said is None else said.own
         if self._level(end, total, State(self._checker.top(form), ()), undefined=False) != total:
             raise fails("bytes follow the last element")
         if not prefix and not self._identified:
@@ -216,6 +229,8 @@ class _Check:
         same = self._instance is None or self._media in (self._instance, only_uid(self._instance))
         if self._instance and source.meta_end > source.meta and not same:
             raise fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
+        if said is not None:
+            marks.check(now, end, total, form, said)
         self._checker.reader.check(source, meta, body, paths)
         if self._checker.promises.follow:
             spans = [(end, self._pixels[0]), (self._pixels[1], total)] if self._pixels else [(end, total)]
@@ -514,6 +529,10 @@ class _Check:
             stop = end if ends else pos + length
             if stop > end:
                 raise fails("the result does not parse")
+            if tag in _MARKED and spot.way.top and src[pos:stop] in self._own:
+                pos = stop  # the program's own word of itself, in which no rule has a say
+                count += 1
+                continue
             inside = really(src, pos, stop, form)
             below = self._checker.inside(spot, tag, count, inside)
             self._trail.append(f"{self._here(tag, state)}[{count}]")
@@ -546,6 +565,11 @@ class _Check:
                 vr = private_vr(tag, creator) or "UN"
         return promise, vr
 
+    @staticmethod
+    def _is_idle(tag: int, state: State) -> bool:
+        """Tell whether a creator is a known one, no name, that an action left when it took the last of its block."""
+        return knows_creator(state.creator_of(tag))
+
     def _waits(self, tag: int, must: Must, state: State) -> bool:
         """Tell whether what is asked of an element may go by a creator that stands behind it."""
         if state.ended or not must.late or not self._checker.promises.general:
@@ -567,7 +591,7 @@ class _Check:
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
             return
-        if promise.table and is_private_creator(tag) and tag in state.used:
+        if promise.table and is_private_creator(tag) and (tag in state.used or self._is_idle(tag, state)):
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
@@ -598,9 +622,13 @@ class _Check:
 
     def _ask_cleaned(self, now: bytes, vr: str, tag: int, must: Must, state: State, promise: Promise) -> None:
         """Make sure that no value tells what was taken away; it is text, since the rule could read it."""
-        little = state.spot.form.little or must.wire == "UN"
         if self._known is None:
             raise fails(f"{promise.label}: nobody says what texts may not tell")
+        if kind_of(state.creator_of(tag), tag):
+            if told := headers.told_by(now, self._known):
+                raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
+            return
+        little = state.spot.form.little or must.wire == "UN"
         for text in values.decode(now, vr, state.encodings, little=little):
             if told := cleaned.told_by(text, self._known):
                 raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of, known_vr, knows_creator
 from fw_gear_deid.model.patterns import Pattern
+from fw_gear_deid.model.references import CLASSES
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 
 WANTED = {
@@ -67,6 +68,8 @@ class General(NamedTuple):
     table : callable, optional
     mates : mapping of int to frozenset of int
         Tag → tags of which one has a value beside it, or the table promises something else.
+    marks : frozenset of int
+        Tags of the top level that say what was done: what a rule made of them is not the last word.
     follow : bool
         No UID that changed may be left where nothing names an element.
     """
@@ -74,6 +77,7 @@ class General(NamedTuple):
     creators: frozenset[str]
     table: Table | None = None
     mates: Mapping[int, frozenset[int]] = {}
+    marks: frozenset[int] = frozenset()
     follow: bool = False
 
 
@@ -156,6 +160,7 @@ class Promises:
         self.mates = {} if general is None else general.mates
         self.mate_tags = frozenset().union(*self.mates.values())
         self._known = frozenset() if general is None else general.creators
+        self._marks = frozenset() if general is None else general.marks
         self._by_vr: dict[str, Promise] = {}
         for promise in promises:
             for vr in promise.selector.vrs if isinstance(promise.selector, VrAt) else ():
@@ -197,6 +202,8 @@ class Promises:
         whole : bool
             One of its mates has a value beside it.
         """
+        if tag in self._marks and way.top:
+            return None
         if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
             return PRIVATE
         own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
@@ -207,7 +214,8 @@ class Promises:
         vr = known_vr(tag, creator, vr)
         by_vr = None if way.meta or self._is_known(tag, creator) else self._by_vr.get(vr)
         if by_vr is not None:
-            return None if by_vr.keeps or by_vr.kind == NOTHING else by_vr
+            spared = by_vr.kind == RENAMED and tag in CLASSES
+            return None if by_vr.keeps or by_vr.kind == NOTHING or spared else by_vr
         gone = self._of_unnamed(way, tag, creator)
         if gone is not None or way.meta or self._table is None:
             return gone

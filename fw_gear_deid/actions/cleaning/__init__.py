@@ -50,8 +50,8 @@ class Cleaner:
         return known
 
     def _cleaned(self, text: str) -> str:
-        for _ in range(_TURNS):
-            found = _joined(text, [*by_pattern(text), *self._sought.spans(text)])
+        for turn in range(_TURNS):
+            found = _joined(text, [*by_pattern(text, again=turn > 0), *self._sought.spans(text)])
             if not found:
                 return text
             text = without(text, found)

@@ -28,10 +28,18 @@ _CARETS = re.compile(r"(?<![^\s^=:;,()\[\]\\/_\d])[^\s^=:;,()\[\]\\/_\d]*(?:\^[^
 _PIECE = re.compile(r"[^\^]+")
 
 
+_INSTITUTE = re.compile(
+    rf"(?P<name>(?:{_WORD}[ ]){{1,3}})(?=(?i:hospital|clinic|klinik|clinique|hopital|hôpital|ospedale|krankenhaus|"
+    r"infirmary|medical cent(?:er|re)|university|klinikum)\b)"
+)
+
+
 def spans(text: str) -> Iterator[tuple[int, int]]:
     """Yield the spans that look like names; words of the field are none, ``MR Brain`` and ``HEAD^ROUTINE``."""
     for found in _TITLED.finditer(text):
         yield from _words(text, *found.span("name"))
+    for found in _INSTITUTE.finditer(text):
+        yield from _last_words(text, *found.span("name"))
     if ":" in text or "=" in text:
         for found in _LABELLED.finditer(text):
             yield from _words(text, *found.span("name"))
@@ -48,10 +56,20 @@ def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start + found.start(), start + found.end()
 
 
+def _last_words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the last words of a span back to the first that is none of a name; names are written large."""
+    for found in reversed(list(re.finditer(_WORD, text[start:end]))):
+        if _is_common(found.group()) or not found.group()[0].isupper():
+            return
+        yield start + found.start(), start + found.end()
+
+
 def _carets(text: str) -> Iterator[tuple[int, int]]:
     for found in _CARETS.finditer(text):
         pieces = [(one.start() + found.start(), one.end() + found.start()) for one in _PIECE.finditer(found.group())]
         telling = [span for span in pieces if not (_is_common(text[slice(*span)]) or _counts(text, *span))]
+        if len(pieces) == 1 and _counts(text, *found.span()):
+            continue  # F^18^Fluorine
         if telling and len(telling) == len(pieces):
             yield found.span()
         else:

@@ -101,11 +101,14 @@ _ID_WORDS = (
     r"case[ _.-]{0,2}(?:id|no|nr|number|#)|subj(?:ect)?[ _.-]{0,2}(?:id|no|nr|number)|chart[ _.-]{0,2}(?:id|no|nr|#)|"
     r"record[ _.-]{0,2}(?:id|no|nr|#)|visit[ _.-]{0,2}(?:id|no|nr)|encounter|id|fin|csn|hn|uhid)"
 )
+_NAMED_ID = re.compile(
+    rf"(?<![^\W_]){_ID_WORDS}(?![^\W\d_])[ :#=._-]{{0,3}}(?P<it>[a-z]{{0,4}}[-_]?\d(?:[-./_]?[a-z\d]){{2,}})"
+)
+"""A number behind a word for one."""
 _IDS = tuple(
     map(
         re.compile,
         (
-            rf"(?<![^\W_]){_ID_WORDS}(?![^\W\d_])[ :#=._-]{{0,3}}(?P<it>[a-z]{{0,4}}[-_]?\d(?:[-./_]?[a-z\d]){{2,}})",
             r"(?<![\w.])\d{3}-\d{2}-\d{4}(?!\w)",
             r"(?<![\w.,-])(?=[\d-]{9,24}(?![\w-]))\d{2,4}(?:-\d{2,4}){2,3}(?!\w)",
             r"(?<![\d.])\d(?=[\d.]{15})(?:\.\d+){4,}\.?",
@@ -114,6 +117,7 @@ _IDS = tuple(
         ),
     )
 )
+_ID_DIGITS = 3
 _LONG_NUMBER = re.compile(r"(?<![^\W_])[^\W_]*\d{6,}[^\W_]*(?:-[a-z\d]{1,2}(?![^\W_]))?")
 _FRACTION = re.compile(r"(?<![\d.])\d{1,4}\.\d+(?![\w.])")
 _LETTERED = re.compile(r"(?<![^\W_])([a-z]{1,4})([-_]?)(\d{5})(?![^\W_])")
@@ -123,8 +127,15 @@ _COUNTED = frozenset(_COUNTING.split())
 _BEFORE_NUMBER = re.compile(r"(?<![^\W_])([a-z]{1,4})[ =:]{0,2}$")
 
 
-def spans(text: str) -> Iterator[Span]:
-    """Yield the spans of a text that may tell of somebody; some lie over each other."""
+def spans(text: str, *, again: bool = False) -> Iterator[Span]:
+    """Yield the spans of a text that may tell of somebody; some lie over each other.
+
+    Parameters
+    ----------
+    text : str
+    again : bool
+        Something was taken out: what stands behind a word for an id now may be another word.
+    """
     if len(text) < 3:
         return
     plain = folded(text)
@@ -134,6 +145,7 @@ def spans(text: str) -> Iterator[Span]:
         for patterns in (_PHONES, _IDS):
             yield from _named(patterns, plain)
         yield from _numbers(plain)
+        yield from () if again else _ids(plain)
     if digits >= 2 and (":" in plain or "'" in plain or digits >= 3):
         yield from _short_dates(plain)
     yield from _named(_ADDRESSES, plain)
@@ -195,6 +207,12 @@ def _is_day(parts: tuple[str, str, str]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _ids(plain: str) -> Iterator[Span]:
+    for found in _NAMED_ID.finditer(plain):
+        if sum(map(str.isdecimal, found["it"])) >= _ID_DIGITS:
+            yield found.span("it")
 
 
 def _numbers(plain: str) -> Iterator[Span]:

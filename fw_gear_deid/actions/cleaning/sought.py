@@ -59,12 +59,12 @@ class Sought:
     def __init__(self, facts: Sequence[Fact]) -> None:
         self._words: set[str] = set()
         """Go where they stand as a word."""
-        self._names: set[str] = set()
-        """Those of them that are parts of names: an initial beside one goes with it."""
         self._wholes: dict[int, set[str]] = {}
         """Go wherever their letters follow each other."""
         self._numbers: set[str] = set()
         self._of_somebody: set[str] = set()
+        self._parts: set[str] = set()
+        """All parts of names, particles as well: an initial beside one goes with it."""
         self._initials: set[str] = set()
         self._days: set[date] = set()
         for fact in facts:
@@ -95,7 +95,7 @@ class Sought:
         halves = [half for half in _halves(group) if half not in NEUTRAL and half not in PARTICLES]
         names = [one for one in (*telling, *halves) if len(one) > 1 or one >= _WIDE]
         self._words.update(names)
-        self._names.update(names)
+        self._parts.update((*names, *parts))
         self._initials.update(one[0] for one in parts)
         for one in names:
             self._add_whole(one, least=_PART_MIN)
@@ -104,8 +104,9 @@ class Sought:
         first = [one[0] for one in parts if one not in names[:1]]
         for name in names:  # J.Q.Doe, DoeJQ
             self._words.update(("".join(first) + name, name + "".join(first)))
+        long = [one for one in (*parts[:_PARTS], *halves[:2]) if len(one) > 1 or one >= _WIDE]
         for size in (2, 3):
-            for order in permutations((*parts[:_PARTS], *halves[:2]), size):
+            for order in permutations(long, size):
                 if any(one in names for one in order):
                     self._add_whole("".join(order))
         self._add_whole(plainly(group))
@@ -174,6 +175,8 @@ class Sought:
             number for first, last in told for number in range(bisect_left(starts, first), bisect_left(starts, last))
         }
         for number in gone:
+            if plainly(text[slice(*words[number])]) not in self._parts:
+                continue
             for step in (-1, 1):
                 at = number + step
                 while 0 <= at < len(words) and at not in gone and self._is_initial(text, words, at, step):

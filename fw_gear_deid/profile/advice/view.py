@@ -46,6 +46,16 @@ class View:
         return self.section.flag("remove-undefined")
 
     @property
+    def by_standard(self) -> bool:
+        """Whether what no entry names goes by the standard's table."""
+        return self.section.options.get("ps3-15") is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether what no entry names does not come out as it went in."""
+        return self.keep_list or self.by_standard
+
+    @property
     def recursive(self) -> bool:
         """Whether entries for the top level count inside sequences."""
         return self.section.flag("recurse-sequence")
@@ -72,12 +82,12 @@ class View:
     def stays(self, keyword: str) -> bool:
         """Tell whether an element of the top level comes out as it went in."""
         found = self.ruling(keyword)
-        return all(keeps(entry) for entry in found) and (bool(found) or not self.keep_list)
+        return all(keeps(entry) for entry in found) and (bool(found) or not self.closed)
 
     def stays_below(self, keyword: str) -> bool:
         """Tell whether an element inside sequences comes out as it went in."""
         found = [entry for entry in self.entries if self._reaches_below(entry, keyword)] or self._of_class(keyword)
-        return all(keeps(entry) for entry in found) and (bool(found) or not self.keep_list)
+        return all(keeps(entry) for entry in found) and (bool(found) or not self.closed)
 
     def _reaches_below(self, entry: Entry, keyword: str) -> bool:
         if isinstance(entry.selector, RegexAt):
@@ -103,7 +113,7 @@ def keeps(entry: Entry) -> bool:
 
 def removes(entry: Entry) -> bool:
     """Tell whether an entry takes its element away."""
-    return ACTIONS[entry.action.key].promise == GONE
+    return ACTIONS[entry.action.key].promised(entry.action) == GONE
 
 
 def moves(entry: Entry) -> bool:

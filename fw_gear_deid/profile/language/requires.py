@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fw_gear_deid.actions import unreadable
+from fw_gear_deid.actions import clean, unreadable
 from fw_gear_deid.actions.spec import KEYED
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.language.given import is_keyed
@@ -14,7 +14,7 @@ from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
-_WORDS = schema.OURS | {unreadable.KEY, "accept", "clean", "exclude", "follow-uids", "ps3-15", "vr"}
+_WORDS = schema.OURS | {unreadable.KEY, clean.SPEC.key, "accept", "exclude", "follow-uids", "ps3-15", "vr"}
 """Words that only this program knows: others pass some of them over, and carry out the rest of the profile."""
 _SECRET = frozenset({"ps3-15"})
 """Options that are keyed without saying so."""
