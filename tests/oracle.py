@@ -217,7 +217,8 @@ def encoded(vr: str, texts: tuple[str, ...], encodings: list[str], *, little: bo
     out = DicomBytesIO()
     out.is_little_endian, out.is_implicit_VR = little, True
     write_data_element(out, DataElement(Tag(0x00090000), vr, values[0] if len(values) == 1 else values), encodings)
-    return out.getvalue()[8:]
+    raw = out.getvalue()[8:]
+    return raw + b" " * (len(raw) % 2)  # which pydicom forgets where a text has several values
 
 
 def snapshot(ds: Dataset) -> Snapshot:
