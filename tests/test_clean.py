@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import time
 from datetime import date
 from pathlib import Path
@@ -314,6 +315,20 @@ def test_words_of_descriptions_are_no_facts() -> None:
         Edit('(0009,"X",01)', "", "LO", "hash", "p.yaml:6", "Q77", "0f"),
     ]
     assert facts_of(rows) == (Fact("Doe^Jane", "PN", "PatientName"), Fact("Q77", "LO", ""))
+
+
+def test_any_text_comes_out_clean_and_stays_so() -> None:
+    """Letters, digits and marks in any order: what comes out tells the check nothing, and is cleaned no further."""
+    dice = random.Random(11)
+    pieces = ("Doe", "jane", "DOE^", "AB", "0012345", "12345", "12", "MAR", "1961", "-", "/", ".", " ", "_", "^", "@", "T2", "é", "頭",
+              "１", "\u0301", "b1000", "Dr", "(", ")", "+", ":", "tel", "www.", "x.org", "MRN", "\n", "'", "0", "9", "a")  # fmt: skip
+    facts = (Fact("Doe^Jane", "PN", "PatientName"), Fact("AB-0012345", "LO", "PatientID"), BORN)
+    cleaning = cleaning_of(facts)
+    for _ in range(4000):
+        text = "".join(dice.choice(pieces) for _ in range(dice.randint(1, 14)))
+        new = cleaning.clean(text)
+        assert cleaned.told_by(new, cleaning.known) == "", text
+        assert cleaning.clean(new) == new, text
 
 
 def test_no_text_takes_long_or_fails() -> None:

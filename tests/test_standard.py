@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import warnings
 
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from fw_gear_deid.model.dictionary import public_vr, tag_of
 from fw_gear_deid.model.legal import problem
@@ -15,6 +19,7 @@ from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.standard import resolve, tables
 from fw_gear_deid.standard.resolve import Standard
 from fw_gear_deid.standard.table import StandardTable
+from tests.desk import Desk, instance
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 MR, ENHANCED, SR, PDF, RT, DIR = (
@@ -273,3 +278,104 @@ def test_errors(word: str, more: str, told: str) -> None:
     with pytest.raises(ProfileError) as error:
         section_of(word, more)
     assert told in str(error.value)
+
+
+# -- whole runs ---------------------------------------------------------------------------------------------
+
+
+def test_what_has_no_known_type_is_counted(desk: Desk) -> None:
+    desk.put({"a.dcm": instance(SOPClassUID="1.2.3.4", StationName="X", DeviceSerialNumber="9", StudyComments="Y")})
+    desk.put({"b.dcm": instance(number=2, series=2, StationName="X", DeviceSerialNumber="9")})
+    desk.rules(f"dicom:\n  ps3-15: basic\n  accept: [private-sop]\n{REQUIRES}")
+    assert desk.run().code == 0, desk.reasons()
+    reasons = desk.reasons()
+    assert reasons["b.dcm"] == ""
+    count, _, words = reasons["a.dcm"].partition(" ")
+    assert words == "attributes of no known type" and int(count) >= 3
+    told = [row for row in desk.rows("audit.csv") if row["rule"].endswith("(type not known)")]
+    assert len(told) == int(count)
+    assert {row["keyword"] for row in told} >= {"StationName", "DeviceSerialNumber", "StudyComments"}
+
+
+@pytest.mark.parametrize(("position", "accept", "code"), [(0, "", 0), (12, "", 1), (12, "  accept: [burned-in]\n", 0)])
+def test_an_overlay_in_the_pixels_is_a_risk(desk: Desk, position: int, accept: str, code: int) -> None:
+    ds = pydicom.dcmread(io.BytesIO(instance()))
+    ds.add_new(0x60000010, "US", 2)
+    ds.add_new(0x60000102, "US", position)
+    out = io.BytesIO()
+    ds.save_as(out)
+    desk.put({"S/V/A/a.dcm": out.getvalue()})
+    desk.rules(f"dicom:\n  ps3-15: basic\n{accept}{REQUIRES}")
+    assert desk.run().code == code
+    assert ("drawn into unused bits" in desk.reasons()["S/V/A/a.dcm"]) == bool(code)
+    left = [pydicom.dcmread(io.BytesIO(data)) for data in desk.there().values() if data[128:132] == b"DICM"]
+    assert not any(elem.tag.group == 0x6000 for one in left for elem in one)
+
+
+def test_references_lead_where_they_led(desk: Desk) -> None:
+    """A presentation state and its image, hashed apart: what one names is what the other is called."""
+    shown, series = Dataset(), Dataset()
+    image = pydicom.dcmread(io.BytesIO(instance(number=1)))
+    shown.ReferencedSOPClassUID, shown.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedImageSequence = image.SeriesInstanceUID, [shown]
+    state = instance(number=2, series=2, SOPClassUID=f"{STORAGE}11.1", Modality="PR", ReferencedSeriesSequence=[series])
+    desk.put({"S/V/A/a.dcm": instance(number=1), "S/V/A/b.dcm": state})
+    desk.rules(f"dicom:\n  ps3-15: basic\n  accept: [annotations]\n{REQUIRES}")
+    assert desk.run().code == 0, desk.reasons()
+    read = [pydicom.dcmread(io.BytesIO(data)) for name, data in desk.there().items() if name.endswith(".dcm")]
+    names = {one.Modality: one for one in read}
+    there = names["PR"].ReferencedSeriesSequence[0]
+    assert there.SeriesInstanceUID == names["MR"].SeriesInstanceUID != image.SeriesInstanceUID
+    told = there.ReferencedImageSequence[0]
+    assert told.ReferencedSOPInstanceUID == names["MR"].SOPInstanceUID != image.SOPInstanceUID
+    assert told.ReferencedSOPClassUID == image.SOPClassUID
+    assert names["PR"].StudyInstanceUID == names["MR"].StudyInstanceUID
+    assert names["MR"].file_meta.MediaStorageSOPInstanceUID == names["MR"].SOPInstanceUID
+
+
+def test_dates_and_ages_with_options(desk: Desk) -> None:
+    """All dates of a patient move alike, times stay, what is no date goes by its Type, and nobody is 91."""
+    values = {"StudyDate": "20200229", "ContentDate": "20200303", "StudyTime": "101500", "PatientAge": "091Y"}
+    odd = {"SeriesDate": "00000000", "AcquisitionDateTime": "20200304120000+0100", "SeriesTime": "NOON"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        desk.put({"S/V/A/a.dcm": instance(PatientSex="F", PatientBirthDate="19290101", **values, **odd)})
+    desk.rules(
+        "dicom:\n  ps3-15: {profile: basic, options: [modified-dates, patient-characteristics]}\n"
+        f"  date-shift-range: 1\n{REQUIRES}"
+    )
+    assert desk.run().code == 0, desk.reasons()
+    ds = next(pydicom.dcmread(io.BytesIO(data)) for data in desk.there().values() if data[128:132] == b"DICM")
+    assert (ds.StudyDate, ds.ContentDate, ds.StudyTime) == ("20200228", "20200302", "101500")
+    assert ds.AcquisitionDateTime.startswith("20200303120000") and ds.AcquisitionDateTime.endswith("+0100")
+    assert (ds.PatientAge, ds.PatientSex, ds.PatientBirthDate) == ("090Y", "F", "")
+    assert "SeriesDate" not in ds and "SeriesTime" not in ds
+
+
+def test_an_entry_is_an_exception_at_its_place_alone(desk: Desk) -> None:
+    asked = Dataset()
+    asked.StudyID = "INSIDE"
+    desk.put({"S/V/A/a.dcm": instance(StudyID="TOP", SeriesDescription="T1", ReferencedStudySequence=[asked])})
+    desk.rules(
+        "dicom:\n  ps3-15: {profile: basic, options: [uids]}\n  fields:\n    - requires: fw-gear-deid\n"
+        "    - name: StudyID\n    - name: SeriesDescription\n"
+    )
+    assert desk.run().code == 0, desk.reasons()
+    ds = next(pydicom.dcmread(io.BytesIO(data)) for data in desk.there().values() if data[128:132] == b"DICM")
+    assert (ds.StudyID, ds.SeriesDescription) == ("TOP", "T1")
+    assert ds.ReferencedStudySequence[0].StudyID not in ("INSIDE", "TOP")
+
+
+@pytest.mark.parametrize(
+    ("born", "age", "told"),
+    [("19200101", "050Y", "090Y"), ("", "095Y", "090Y"), ("", "NOT AGE", ""), ("19900101", "091Y", "362M")],
+)
+def test_an_age_from_the_birth_date_is_capped(desk: Desk, born: str, age: str, told: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = instance(PatientBirthDate=born, StudyDate="20200301", PatientAge=age)
+    desk.put({"S/V/A/a.dcm": data})
+    desk.rules(f"dicom:\n  ps3-15: basic\n  patient-age-from-birthdate: true\n{REQUIRES}")
+    assert desk.run().code == 0, desk.reasons()
+    ds = next(pydicom.dcmread(io.BytesIO(data)) for data in desk.there().values() if data[128:132] == b"DICM")
+    assert ds.PatientAge == told

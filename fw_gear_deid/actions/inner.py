@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from fw_gear_deid.actions import unreadable
 from fw_gear_deid.actions.spec import Spec
-from fw_gear_deid.actions.unreadable import REMOVE, each
-from fw_gear_deid.model.action import DIFFERS, MOVED, At, Result, Texts
-from fw_gear_deid.model.errors import Unreadable
+from fw_gear_deid.model.action import DIFFERS, GONE, MOVED, REMOVE, At, Result, Texts
+from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
 
 _TIME = re.compile(r"([01]\d|2[0-3])(:?[0-5]\d(:?[0-6]\d(\.\d{1,6})?)?)?", re.ASCII)
@@ -26,12 +26,12 @@ class KeepTime:
     ('134501.5', '')
     """
 
-    unreadable: str = REMOVE
+    unreadable: str = unreadable.REMOVE
     key: str = "keep-time"
 
     def __call__(self, texts: Texts, at: At) -> Result:
         """Return the times."""
-        return each(texts, _time, self.unreadable)
+        return unreadable.each(texts, _time, self.unreadable)
 
 
 def _time(text: str) -> str:
@@ -87,10 +87,36 @@ class Zeros:
         return ()
 
 
+@frozen
+class DropOverlay:
+    """OverlayBitPosition goes, and refuses where the overlay is drawn into the pixels (PS3.5 §8.1.2).
+
+    Examples
+    --------
+    >>> DropOverlay()(("0",), None)
+    <Gone.REMOVE: 'remove'>
+    """
+
+    key: str = "drop-overlay"
+
+    def __call__(self, texts: Texts, at: At) -> Result:
+        """Return REMOVE.
+
+        Raises
+        ------
+        Unfit
+            The overlay's bits are bits of PixelData, and stay there.
+        """
+        if any(text.strip(_PADDING) not in ("", "0") for text in texts):
+            raise Unfit("an overlay is drawn into unused bits of the pixels; 'accept: [burned-in]' lets it leave")
+        return REMOVE
+
+
 TABLE = (
     Spec(CAP_AGE, "keeps ages up to 89 years; above they are 090Y", promise=MOVED),
     Spec("keep-time", "keeps times of day", promise=MOVED),
     Spec("pseudonym", "the pseudonym of the patient", promise=DIFFERS, digest=True),
     Spec("fill", "a value where none is left"),
+    Spec("drop-overlay", "takes an overlay away that is not drawn into the pixels", promise=GONE),
     Spec("zeros", "two bytes of zero", promise=DIFFERS, digest=True),
 )

@@ -67,7 +67,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
             size = source.stat().st_size
             released = replace(
                 _released(out, written, len(work.written), size),
-                reason=work.told(),
+                reason=work.scribe.told(work.told()),
                 unmatched=ctx.profile.without(work.matched),
                 sections=frozenset(work.sections),
                 risks=tuple(work.risks),
@@ -84,6 +84,8 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
             stream.write(piece)
             digest.update(piece)
             size += len(piece)
+    scribe = Scribe(ctx.originals)
+    scribe.edits("", done.edits)
     released = Released(
         name=done.name,
         members=1,
@@ -93,9 +95,8 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         unmatched=ctx.profile.without(done.matched),
         sections=done.sections,
         risks=done.risks,
+        reason=scribe.told(),
     )
-    scribe = Scribe(ctx.originals)
-    scribe.edits("", done.edits)
     return Result(released, done.sorting, done.ruled, scribe.end())
 
 
@@ -148,7 +149,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx, min(taken))
     released = replace(
         _released(out, name, len(taken), size),
-        reason=told,
+        reason=scribe.told(told),
         unmatched=ctx.profile.without(matched),
         sections=frozenset(sections),
         risks=tuple(risks),

@@ -110,6 +110,10 @@ class Trail:
         return Trail(self.lines + other.lines, Counter(self.actions) + Counter(other.actions))
 
 
+UNTYPED = " (type not known)"
+"""How a label ends where a table acted on an attribute of which nobody knows whether its class needs it."""
+
+
 @frozen
 class Released:
     """De-identified, verified, and (once the runner has put it) at the destination."""

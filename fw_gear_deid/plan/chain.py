@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions.ages import TopCode
 from fw_gear_deid.actions.clean import Clean
 from fw_gear_deid.actions.inner import Zeros
 from fw_gear_deid.actions.replace import Replace
-from fw_gear_deid.actions.unreadable import instead, told, way_of
+from fw_gear_deid.actions.unreadable import EMPTY, instead, told, way_of
 from fw_gear_deid.formats import headers
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.wire import header
@@ -176,6 +177,8 @@ class Chain:
                 text = self._world.here.ages()
                 if text:
                     self._put(step, "AS", (text,), step.label)
+                if self._act.place.plan.section.table is not None:
+                    self._cap(step)
             case Kind.PARSE:
                 self._parse(step)
             case Kind.RULE:
@@ -184,6 +187,13 @@ class Chain:
                 self._protect(step)
             case Kind.SYNC:
                 self._sync(step)
+
+    def _cap(self, step: Step) -> None:
+        """Let no age be told that is above 89 years: what the option names the table does not see."""
+        texts = () if self.value is None else self._texts("AS")
+        capped = TopCode(step.label, EMPTY)(texts, self._world.at("AS", step.rank)) if texts else texts
+        if not isinstance(capped, Gone) and capped != texts:
+            self._put(step, "AS", capped, step.label)
 
     def _parse(self, step: Step) -> None:
         """Let what the program keeps by itself be its value and nothing else."""

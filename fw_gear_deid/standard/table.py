@@ -7,18 +7,21 @@ from functools import lru_cache
 
 from fw_gear_deid.actions import Clean, Hash, HashUid, IncrementDate, IncrementDatetime, Remove, Replace
 from fw_gear_deid.actions.ages import TopCode
-from fw_gear_deid.actions.inner import CAP_AGE, Fill, KeepTime, Pseudonym, Zeros
+from fw_gear_deid.actions.inner import CAP_AGE, DropOverlay, Fill, KeepTime, Pseudonym, Zeros
 from fw_gear_deid.actions.shift import RANGE, Keyed
 from fw_gear_deid.actions.unreadable import EMPTY, REMOVE
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.dictionary import is_private
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.outcome import UNTYPED
 from fw_gear_deid.model.ruling import Asked, Ruling
 from fw_gear_deid.standard import private, resolve, unlisted
 from fw_gear_deid.standard.resolve import Done, Standard
 
 KEY = "ps3-15"
 _MATES = dict.fromkeys(unlisted.MEANINGS, unlisted.CODE_VALUES)
+_BY_TYPE = (resolve.REMOVE, resolve.EMPTY, resolve.DUMMY, resolve.HASH)
+_BIT_POSITION = 0x60000102  # OverlayBitPosition, of any overlay
 _DIGITS = 16  # of a hashed id: an SH holds no more
 
 
@@ -36,12 +39,15 @@ class StandardTable:
         What the profile says of dates that cannot be read; empty: they go by their Type.
     documents : bool
         Encapsulated documents stay in the classes that exist for them: the profile accepts their risk.
+    drawn : bool
+        Text drawn into the pixels is accepted, and so are overlays there.
     """
 
     options: frozenset[str]
     reach: int = RANGE
     unreadable: str = ""
     documents: bool = False
+    drawn: bool = False
 
     @property
     def mates(self) -> Mapping[int, frozenset[int]]:
@@ -57,12 +63,13 @@ class StandardTable:
         if done.deed == resolve.MEANING and not asked.whole:
             done = done._replace(deed=resolve.DUMMY, code="X")  # words that no code says are anybody's
         actions = self._actions(done, asked.tag, asked.vr)
-        return Ruling(f"{KEY} {done.code}", actions) if actions else None
+        guessed = not done.kind and done.deed in _BY_TYPE
+        return Ruling(f"{KEY} {done.code}{UNTYPED if guessed else ''}", actions) if actions else None
 
     def _actions(self, done: Done, tag: int, vr: str) -> tuple[Action, ...]:
         match done.deed:
             case resolve.REMOVE:
-                return (Remove(),)
+                return (DropOverlay() if tag & 0xFF00FFFF == _BIT_POSITION and not self.drawn else Remove(),)
             case resolve.EMPTY:
                 return (Replace((), insert=False),)
             case resolve.DUMMY:

@@ -68,6 +68,8 @@ def _carets(text: str) -> Iterator[tuple[int, int]]:
     for found in _CARETS.finditer(text):
         pieces = [(one.start() + found.start(), one.end() + found.start()) for one in _PIECE.finditer(found.group())]
         telling = [span for span in pieces if not (_is_common(text[slice(*span)]) or _counts(text, *span))]
+        if len(pieces) == 1 and _counts(text, *found.span()):
+            continue  # F^18^Fluorine
         if telling and len(telling) == len(pieces):
             yield found.span()
         else:

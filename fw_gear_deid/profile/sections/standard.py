@@ -37,7 +37,11 @@ def parse_standard(section: Section, accepted: frozenset[str]) -> StandardTable 
     way = section.text(unreadable.KEY, "")
     default = StandardTable(frozenset())
     return StandardTable(
-        frozenset(options), default.reach if reach is None else int(reach), way, "documents" in accepted
+        frozenset(options),
+        default.reach if reach is None else int(reach),
+        way,
+        "documents" in accepted,
+        "burned-in" in accepted,
     )
 
 
