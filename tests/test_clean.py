@@ -314,6 +314,10 @@ def test_words_of_descriptions_are_no_facts() -> None:
         Edit("(0019,109C)", "", "LO", "remove", "remove-private-tags", "EFGRE3D", ""),
         Edit('(0009,"X",01)', "", "LO", "hash", "p.yaml:6", "Q77", "0f"),
     ]
+    assert facts_of([], telling=("S17", "Head Neck")) == (Fact("S17", ""),)
+    moment = Edit("(0008,002A)", "AcquisitionDateTime", "DT", "remove", "ps3-15 X", "20200102101530.25", "")
+    place = Edit("(0008,0080)", "InstitutionName", "LO", "remove", "ps3-15 X", "St. Elsewhere", "")
+    assert facts_of([moment, place]) == (Fact("20200102", "DA"), Fact("St. Elsewhere", "LO", "InstitutionName"))
     assert facts_of(rows) == (Fact("Doe^Jane", "PN", "PatientName"), Fact("Q77", "LO", ""))
 
 

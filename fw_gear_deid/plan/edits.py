@@ -553,6 +553,8 @@ class Edits:
     def _copy(self, copy: Copy, act: Act) -> None:
         """Change one element, and mend the lengths of what it stands in."""
         level, one, value = copy
+        if self._section.retain:
+            self.sealed.append((level, one))
         raw = self._src[one.value : one.end]
         new = header(act.tag, act.wire, level.place.encoding, len(value)) + value
         self.body.splices.append((one.start, one.end, new))
