@@ -237,6 +237,17 @@ def test_retain_keeps_all_that_rules_change(syntax: Syntax, tmp_path: Path) -> N
     assert kept(opened, tmp_path / "3") == kept(data, tmp_path / "4")
 
 
+def test_retain_keeps_uids_that_follow(tmp_path: Path) -> None:
+    uid = "2.25.77.1.129.1"
+    data = instance("P1", ProtocolName=uid, FrameOfReferenceUID="2.25.9", ReferencedSOPInstanceUID=uid)
+    profile = section({"name": "StudyInstanceUID", "hashuid": True}, retain=True, **{"follow-uids": True})
+    sealed, _ = done(profile, data, tmp_path / "1")
+    with pydicom.dcmread(io.BytesIO(sealed)) as ds:
+        assert uid not in (ds.StudyInstanceUID, ds.ProtocolName)
+    opened, _ = done(section({"regex": ".*", "decrypt": True}), sealed, tmp_path / "2")
+    assert kept(opened, tmp_path / "3") == kept(data, tmp_path / "4")
+
+
 def test_a_rule_after_it_finds_what_was_decrypted(tmp_path: Path) -> None:
     sealed, _ = done(encrypted("PatientID"), instance("P1"), tmp_path / "1")
     profile = section(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -12,6 +13,7 @@ from fw_gear_deid import locks
 from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.locks import Lock
+from tests.desk import call
 from tests.site import Site, kept, scan
 
 HEX = "000102030405060708090A0B0C0D0E0F"
@@ -62,3 +64,14 @@ def test_a_command_line_reads_keys_from_the_platform(site: Site, monkeypatch: py
     assert locks.content("fw://lab/Stored/deid.txt") == HEX.encode()
     with pytest.raises(UsageError, match="cannot read the key"):
         locks.content("fw://lab/Stored/other.txt")
+
+
+def test_a_key_in_a_profile_that_is_put_is_warned_of(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FW_API_KEY", site.server.key())
+    path = tmp_path / "p.yaml"
+    path.write_text(RULES.replace("{{ SECRET_KEY }}", HEX))
+    ran = call("profile", "put", str(path), "fw://lab/Clean")
+    assert (ran.code, "the key stands in the profile, which others read" in ran.err) == (0, True), ran.err
+    assert HEX not in ran.err + ran.out
