@@ -37,7 +37,7 @@ _BESIDE = re.compile(r",? row \d+$|^column |^container \w+\.")
 
 
 def facts_of(
-    edits: Iterable[Edit], unread: Iterable[tuple[str, str]] = (), telling: Iterable[str] = ()
+    edits: Iterable[Edit], unread: Iterable[tuple[str, str]] = (), telling: Iterable[str | Fact] = ()
 ) -> tuple[Fact, ...]:
     """Return what tells of the patient: what rules took away, and labels around the file.
 
@@ -46,10 +46,15 @@ def facts_of(
     edits : iterable of Edit
     unread : iterable of (str, str)
         Text and VR of what went in sequences.
-    telling : iterable of str
-        Labels of containers, names of folders, cells of the patient's row.
+    telling : iterable of str or Fact
+        Labels of containers, names of folders, cells of the patient's row; and what other members of an archive tell.
     """
-    found: dict[Fact, None] = {Fact(text, ""): None for text in telling if not _is_of_words(text)}
+    found: dict[Fact, None] = {}
+    for one in telling:
+        if isinstance(one, Fact):
+            found[one] = None
+        elif not _is_of_words(one):
+            found[Fact(one, "")] = None
     for edit in edits:
         if edit.before and edit.before != edit.after and edit.action != _CLEAN and not _SIZE.fullmatch(edit.before):
             found.update(dict.fromkeys(_facts(edit)))
@@ -124,12 +129,14 @@ def cleaning_of(facts: tuple[Fact, ...]) -> Cleaning:
 
 
 def clean_of(
-    edits: Iterable[Edit], unread: Callable[[], Iterable[tuple[str, str]]], telling: Iterable[str]
+    edits: Iterable[Edit], unread: Callable[[], Iterable[tuple[str, str]]], telling: Iterable[str | Fact]
 ) -> Callable[[str], str]:
     """Return how names are cleaned of what went from a file and of labels around it, worked out when one is."""
     return lambda text: cleaning_of(facts_of(edits, unread(), telling)).clean(text)
 
 
-def cleaner(telling: tuple[str, ...]) -> Callable[[Iterable[Edit], Iterable[tuple[str, str]]], Callable[[str], str]]:
+def cleaner(
+    telling: tuple[str | Fact, ...],
+) -> Callable[[Iterable[Edit], Iterable[tuple[str, str]]], Callable[[str], str]]:
     """Return how texts of a file are cleaned that stands among some labels, once its edits are known."""
     return lambda edits, unread: cleaning_of(facts_of(edits, unread, telling)).clean

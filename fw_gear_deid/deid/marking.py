@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.formats.dicom.fields import Fields, fields_of
 from fw_gear_deid.formats.dicom.part10 import Parts
@@ -29,13 +30,13 @@ class Telling:
         Name and digest of the profile.
     checked : bool
         Results are checked before they leave.
-    around : tuple of str
-        Labels around the file.
+    around : tuple of str or Fact
+        Labels around the file, and what other members of its archive tell.
     """
 
     profile: str = ""
     checked: bool = True
-    around: tuple[str, ...] = ()
+    around: tuple[str | Fact, ...] = ()
 
 
 NOTHING_TOLD = Telling()

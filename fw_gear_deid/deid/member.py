@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid import dataset, document, envelope, pair
 from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
@@ -83,6 +84,8 @@ class Done:
         Of an archive: what was changed in its members.
     known : Known or None
         Of an archive: what names around it may not carry.
+    facts : frozenset of Fact or None
+        What it tells of the patient, where texts are cleaned of that.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Done:
     kept: frozenset[str] = frozenset()
     inside: Trail = field(default_factory=Trail)
     known: Known | None = None
+    facts: frozenset[Fact] | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
@@ -222,6 +226,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         read=edited.read,
         unread=edited.unread,
         whose=tells_whose(fields),
+        facts=None if edited.facts is None else frozenset(edited.facts),
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
@@ -366,6 +371,7 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
         matched=found_by(section, edited.matched, ctx),
         risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
+        facts=frozenset(edited.facts) if edited.facts else None,
     )
     return result, edited, done
 
