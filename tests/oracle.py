@@ -474,7 +474,8 @@ def _act(ds: Dataset, tag: int, action: Action) -> None:
         text = (elem.value or b"").decode("ascii").rstrip(" \0")
         texts = [text] if vr in ("LT", "ST", "UR", "UT") else [one.strip(" ") for one in text.split("\\")]
         digests = tuple(hashlib.sha256(one.encode()).hexdigest()[: action.digits] if one else "" for one in texts)
-        _put(ds, tag, vr, digests)
+        if list(digests) != texts:
+            _put(ds, tag, vr, digests)
 
 
 def _vr_of(elem: RawDataElement) -> str:

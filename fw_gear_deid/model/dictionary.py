@@ -96,7 +96,7 @@ def known_vr(tag: int, creator: str, vr: str) -> str:
     ('PN', 'SH', 'UN')
     """
     if is_private_creator(tag):
-        return "LO"
+        return "LO" if vr == "UN" else vr
     known = certain_vr(tag)
     if known is None and is_private(tag):
         known = private_vr(tag, creator) if creator else None
