@@ -219,6 +219,17 @@ def test_rules_inside_of_a_sequence_that_grows() -> None:
         assert found == ["A much longer name", "A much longer name", "Flywheel"]
 
 
+@pytest.mark.parametrize("undefined", [False, True])
+def test_items_that_a_rule_adds_come_first(undefined: bool) -> None:
+    fields = "    - name: ContributingEquipmentSequence.2.Manufacturer\n      replace-with: Third\n"
+    fields += "    - name: ContributingEquipmentSequence.0.PurposeOfReferenceCodeSequence.1.CodeValue\n      replace-with: V\n"
+    came = source(undefined=undefined, ContributingEquipmentSequence=[equipment()])
+    ds, _, _ = marked(came, section_of(fields))
+    items = ds.ContributingEquipmentSequence
+    assert [item.get("Manufacturer") for item in items] == ["Somebody", None, "Third", "Flywheel"]
+    assert [one.CodeValue for one in items[0].PurposeOfReferenceCodeSequence] == ["109101", "V"]
+
+
 def test_insertions_at_one_place_are_in_order() -> None:
     fields = "".join(
         f"    - name: {name}\n      replace-with: x\n"
