@@ -217,7 +217,8 @@ def encoded(vr: str, texts: tuple[str, ...], encodings: list[str], *, little: bo
     out = DicomBytesIO()
     out.is_little_endian, out.is_implicit_VR = little, True
     write_data_element(out, DataElement(Tag(0x00090000), vr, values[0] if len(values) == 1 else values), encodings)
-    return out.getvalue()[8:]
+    raw = out.getvalue()[8:]
+    return raw + b" " * (len(raw) % 2)  # which pydicom forgets where a text has several values
 
 
 def snapshot(ds: Dataset) -> Snapshot:
@@ -473,7 +474,8 @@ def _act(ds: Dataset, tag: int, action: Action) -> None:
         text = (elem.value or b"").decode("ascii").rstrip(" \0")
         texts = [text] if vr in ("LT", "ST", "UR", "UT") else [one.strip(" ") for one in text.split("\\")]
         digests = tuple(hashlib.sha256(one.encode()).hexdigest()[: action.digits] if one else "" for one in texts)
-        _put(ds, tag, vr, digests)
+        if list(digests) != texts:
+            _put(ds, tag, vr, digests)
 
 
 def _vr_of(elem: RawDataElement) -> str:

@@ -122,12 +122,14 @@ def test_registered_uids_stay(syntax: str) -> None:
         text(0x00081150, "UI", CT),
         text(0x0008010C, "UI", "1.2.840.10008.2.16.4"),
         text(0x0020000D, "UI", "1.2.840.99.7"),
-        text(0x0008001A, "UI", f"{CT}\\1.2.840.99.8"),
+        text(0x00080058, "UI", f"{CT}\\1.2.840.99.8"),
+        text(0x00080062, "UI", f"{CT}\\1.2.840.99.8"),
     )
     got = became("{vr: UI, hashuid: true}", nodes, syntax=syntax)
     assert (got.SOPClassUID, got.ReferencedSOPClassUID, got.CodingSchemeUID) == (CT, CT, "1.2.840.10008.2.16.4")
     assert got.StudyInstanceUID == HashUid().uid("1.2.840.99.7")
-    assert list(got.RelatedGeneralSOPClassUID) == [CT, HashUid().uid("1.2.840.99.8")]
+    assert list(got.SOPClassesInStudy) == [CT, "1.2.840.99.8"]  # a class of somebody's own
+    assert list(got.FailedSOPInstanceUIDList) == [CT, HashUid().uid("1.2.840.99.8")]
     assert got.SOPInstanceUID == got.file_meta.MediaStorageSOPInstanceUID == HashUid().uid("1.2.840.99.1.2")
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import time
+import zipfile
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.verify import cleaned
-from tests.desk import instance
+from tests.desk import instance, packed
 
 WORDS = (Path(__file__).parent / "vectors" / "protocol_words.txt").read_text("utf-8").splitlines()
 PEOPLE = [
@@ -253,6 +254,17 @@ def test_metadata_of_containers_lose_names_of_the_subject() -> None:
     assert done.fields["info"] == {"note": " by , rested, t1_mprage"}
 
 
+def test_members_of_an_archive_lose_what_any_of_them_tells(tmp_path: Path) -> None:
+    """In whichever order they stand, and written once where each tells the same."""
+    told = instance("P7", PatientName="Doe^Jane", SeriesDescription="T1")
+    plain = instance("P7", number=2, PatientName="", SeriesDescription="T2 of Doe, J.")
+    for order in ((told, plain), (plain, told)):
+        data = packed({f"{number}.dcm": one for number, one in enumerate(order)})
+        result = zipfile.ZipFile(io.BytesIO(ran(CLEAN, "a.zip", data, tmp_path)))
+        found = {pydicom.dcmread(io.BytesIO(result.read(name))).SeriesDescription for name in result.namelist()}
+        assert found == {"T1", "T2 of ."}
+
+
 # -- the check -------------------------------------------------------------------------------------------
 
 
@@ -314,6 +326,10 @@ def test_words_of_descriptions_are_no_facts() -> None:
         Edit("(0019,109C)", "", "LO", "remove", "remove-private-tags", "EFGRE3D", ""),
         Edit('(0009,"X",01)', "", "LO", "hash", "p.yaml:6", "Q77", "0f"),
     ]
+    assert facts_of([], telling=("S17", "Head Neck")) == (Fact("S17", ""),)
+    moment = Edit("(0008,002A)", "AcquisitionDateTime", "DT", "remove", "ps3-15 X", "20200102101530.25", "")
+    place = Edit("(0008,0080)", "InstitutionName", "LO", "remove", "ps3-15 X", "St. Elsewhere", "")
+    assert facts_of([moment, place]) == (Fact("20200102", "DA"), Fact("St. Elsewhere", "LO", "InstitutionName"))
     assert facts_of(rows) == (Fact("Doe^Jane", "PN", "PatientName"), Fact("Q77", "LO", ""))
 
 

@@ -225,3 +225,14 @@ def test_a_copy_that_is_left_is_found_by_the_check(syntax: str) -> None:
     pieces, meta = codec.write(done.parts, done.meta, left)
     with pytest.raises(Unfit, match=r"verification: \(0010,4000\) still holds a UID that changed elsewhere"):
         dataset.check(replace(done, body=left), b"".join(pieces), meta)
+
+
+def test_what_is_remembered_of_other_files_changes_no_path() -> None:
+    """Sequences in which nothing is wanted are passed over the second time, and their items have no number then."""
+    clean = Seq(0x00081032, (Item((text(0x00080100, "SH", "C"),)), Item((text(0x00080100, "SH", "D"),))))
+    copy = Seq(0x00400275, (Item((text(0x0040A160, "UT", STUDY), reference(OTHERS["instance"]))),))
+    others = Seq(0x0040A730, tuple(Item((reference(f"1.2.840.98.3.{number}"),)) for number in range(4)))
+    section = section_of(*ALL)
+    first, second, third = (done_with(section, nodes_of(clean, copy, others))[0] for _ in range(3))
+    assert first.edits == second.edits == third.edits
+    assert "(0040,0275)[0](0040,A160)" in {edit.path for edit in second.edits}

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from hashlib import sha256
 from typing import Any
 
 import pydicom
@@ -27,6 +28,7 @@ from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.standard import marks, tables
+from tests.desk import Desk
 
 HEAD = "dicom:\n  accept: [burned-in]\n  fields:\n    - requires: fw-gear-deid\n"
 PLAIN = "    - name: PatientName\n      replace-with: ''\n"
@@ -217,6 +219,17 @@ def test_rules_inside_of_a_sequence_that_grows() -> None:
         assert found == ["A much longer name", "A much longer name", "Flywheel"]
 
 
+@pytest.mark.parametrize("undefined", [False, True])
+def test_items_that_a_rule_adds_come_first(undefined: bool) -> None:
+    fields = "    - name: ContributingEquipmentSequence.2.Manufacturer\n      replace-with: Third\n"
+    fields += "    - name: ContributingEquipmentSequence.0.PurposeOfReferenceCodeSequence.1.CodeValue\n      replace-with: V\n"
+    came = source(undefined=undefined, ContributingEquipmentSequence=[equipment()])
+    ds, _, _ = marked(came, section_of(fields))
+    items = ds.ContributingEquipmentSequence
+    assert [item.get("Manufacturer") for item in items] == ["Somebody", None, "Third", "Flywheel"]
+    assert [one.CodeValue for one in items[0].PurposeOfReferenceCodeSequence] == ["109101", "V"]
+
+
 def test_insertions_at_one_place_are_in_order() -> None:
     fields = "".join(
         f"    - name: {name}\n      replace-with: x\n"
@@ -286,3 +299,37 @@ def test_a_mark_that_is_not_true_does_not_pass(number: int, monkeypatch: pytest.
     monkeypatch.setattr(written, "write", wrong)
     with pytest.raises(Unfit, match="does not say what was done"):
         marked(source(), section)
+
+
+# -- with the table itself -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda uid: uid.name)
+def test_the_table_and_its_marks(syntax: str, undefined: bool) -> None:
+    """What the table takes out of equipment of others it does not ask of this program's own item."""
+    text = "dicom:\n  ps3-15: {profile: basic, options: [device]}\n"
+    section = parse_profile(text, "p.yaml").dicom
+    assert section is not None
+    other = equipment()
+    other.ContributionDescription, other.OperatorsName = "by Jane", "Roe^Jim"
+    came = source(syntax, undefined=undefined, **FALSE, ContributingEquipmentSequence=[other])
+    ds, result, _ = marked(came, section)
+    assert (ds.PatientIdentityRemoved, codes(ds)) == ("YES", ["113100", "113109"])
+    theirs, ours = ds.ContributingEquipmentSequence
+    assert theirs.get("ContributionDescription", "") == theirs.get("OperatorsName", "") == ""
+    assert ours.ContributionDescription == TELLING.profile
+    assert b"Roe" not in result
+
+
+def test_a_run_that_does_not_check_claims_nothing(desk: Desk) -> None:
+    desk.profile.write_text("dicom:\n  ps3-15: basic\n", encoding="utf-8")
+    desk.put({"S/V/A/1.dcm": source(**FALSE)})
+    assert desk.run("--verify", "off").code == 0
+    (ds,) = [pydicom.dcmread(path) for path in desk.dest.rglob("*.dcm")]
+    assert (ds.get("PatientIdentityRemoved"), codes(ds)) == (None, [])
+    assert desk.run("--exists", "replace").code == 0
+    (ds,) = [pydicom.dcmread(path) for path in desk.dest.rglob("*.dcm")]
+    assert (ds.get("PatientIdentityRemoved"), codes(ds)) == ("YES", ["113100"])
+    digest = sha256(desk.profile.read_bytes()).hexdigest()
+    assert digest in ds.ContributingEquipmentSequence[0].ContributionDescription

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid import pair
 from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.context import Context
@@ -87,6 +88,12 @@ class Work:
     first: Done | None = None
     originals: Originals | None = None
     """Takes what gives members back, where that is wanted."""
+    facts: set[frozenset[Fact]] = field(default_factory=set)
+    """What each of them tells of the patient, where texts are cleaned of that."""
+
+    def shared_facts(self) -> tuple[Fact, ...]:
+        """Return what all of them tell together, in an order of its own; nothing where each tells the same."""
+        return tuple(sorted(frozenset().union(*self.facts))) if len(self.facts) > 1 else ()
 
     def told(self) -> str:
         """Return what was left out, by number and kind: ``2 members left out: 1 PDF, 1 text``."""
@@ -132,11 +139,15 @@ def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.Byte
         work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals), originals=_originals(ctx)))
         if not work.written:
             return _skipped(work)
-        if any(_folder(name, ctx, work) != written for name, written in work.folders.items()) or any(
-            map(work.known.told_by, work.kept)
+        facts = work.shared_facts()
+        if (
+            any(_folder(name, ctx, work) != written for name, written in work.folders.items())
+            or any(map(work.known.told_by, work.kept))
+            or facts
         ):
-            # a name of an early member carries what only a later one told us to look for, or is no longer known to
-            ctx = replace(ctx, around=work.known, shares=None)
+            # a name of an early member carries what only a later one told us to look for, or is no longer known to;
+            # or one tells of the patient what texts of another are to lose
+            ctx = replace(ctx, around=work.known, facts=(*ctx.facts, *facts), shares=None)
             anew = Work(work.known, Scribe(ctx.originals), work.standing, originals=_originals(ctx))
             work = _rewrite(archive, ctx, out, anew)
         return _finish(archive, archive.zip_name(name), ctx, work)
@@ -245,6 +256,7 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming | 
         return None
     result, body = found
     result.teach(work.known)
+    work.facts |= {result.facts} if result.facts is not None else set()
     work.standing |= {plainly(text) for text in result.sorting.values() if text}
     work.sections |= result.sections
     work.kept |= result.kept
@@ -342,6 +354,7 @@ def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
         inside=work.trail,
         known=work.known,
         undo=Undo("archive", inside=work.originals.ended()) if work.originals is not None else None,
+        facts=frozenset().union(*work.facts) if work.facts else None,
     )
 
 

@@ -20,6 +20,10 @@ _FREE = {"AE", "LO", "LT", "SH", "ST", "UC", "UN", "UR", "UT"}
 _DAYS = {"DA", "DT"}
 _BY_NAME = re.compile(r":\d+$")
 """How the label of a rule ends that stands in the profile: it names what it takes away."""
+_TABLE = "ps3-15"
+"""How the label of the standard's table begins, which names public elements."""
+_DAY = re.compile(r"(?<!\d)\d{4}[-./]?\d\d[-./]?\d\d")
+"""The day of a DA or DT value: times of a series differ from file to file."""
 _DESCRIBES = re.compile(
     r"Description|Comments?$|Notes$|^Reason|Label$|Protocol|Technique|^Sequence|^Scan|Bolus|Agent|Narrative|Impressions|"
     r"^InterpretationText|^Selector|^Treatment|^Manufacturer|^SoftwareVersion|ModelName|^Image|^Pulse|^Contrast|Filter|"
@@ -33,7 +37,7 @@ _BESIDE = re.compile(r",? row \d+$|^column |^container \w+\.")
 
 
 def facts_of(
-    edits: Iterable[Edit], unread: Iterable[tuple[str, str]] = (), telling: Iterable[str] = ()
+    edits: Iterable[Edit], unread: Iterable[tuple[str, str]] = (), telling: Iterable[str | Fact] = ()
 ) -> tuple[Fact, ...]:
     """Return what tells of the patient: what rules took away, and labels around the file.
 
@@ -42,16 +46,23 @@ def facts_of(
     edits : iterable of Edit
     unread : iterable of (str, str)
         Text and VR of what went in sequences.
-    telling : iterable of str
-        Labels of containers, names of folders, cells of the patient's row.
+    telling : iterable of str or Fact
+        Labels of containers, names of folders, cells of the patient's row; and what other members of an archive tell.
     """
-    found: dict[Fact, None] = {Fact(text, ""): None for text in telling if not is_protocol(text)}
+    found: dict[Fact, None] = {}
+    for one in telling:
+        if isinstance(one, Fact):
+            found[one] = None
+        elif not _is_of_words(one):
+            found[Fact(one, "")] = None
     for edit in edits:
         if edit.before and edit.before != edit.after and edit.action != _CLEAN and not _SIZE.fullmatch(edit.before):
             found.update(dict.fromkeys(_facts(edit)))
     for text, vr in unread:
-        if vr in ("PN", *_DAYS):
+        if vr == "PN":
             found[Fact(text, vr)] = None
+        elif vr in _DAYS:
+            found.update(dict.fromkeys(Fact(day, "DA") for day in _DAY.findall(text)))
     return tuple(found)
 
 
@@ -59,13 +70,21 @@ def _facts(edit: Edit) -> Iterable[Fact]:
     """Yield what an edit tells: of free text only what is an id or a name by its element."""
     if not edit.vr:
         yield from _named(edit)
-    elif edit.vr == "PN" or edit.vr in _DAYS:
+    elif edit.vr in _DAYS:
+        yield from (Fact(day, "DA") for day in _DAY.findall(edit.before))
+    elif edit.vr == "PN":
         yield Fact(edit.before, edit.vr, edit.keyword)
-    elif edit.vr in _FREE:
-        by_name = bool(_BY_NAME.search(edit.rule)) and not edit.rule.startswith(ALWAYS)
+    elif edit.vr in _FREE and not _is_of_words(edit.before):
+        by_table = edit.rule.startswith(_TABLE) and edit.keyword != ""
+        by_name = by_table or (bool(_BY_NAME.search(edit.rule)) and not edit.rule.startswith(ALWAYS))
         tells = is_somebodys(edit.keyword) if edit.keyword else False
         if tells or (by_name and not _DESCRIBES.search(edit.keyword)):
             yield Fact(edit.before, edit.vr, edit.keyword)
+
+
+def _is_of_words(text: str) -> bool:
+    """Tell whether a text is made of words of protocols alone; one with digits may be an id."""
+    return is_protocol(text) and not any(map(str.isdecimal, text))
 
 
 def _named(edit: Edit) -> Iterable[Fact]:
@@ -110,12 +129,14 @@ def cleaning_of(facts: tuple[Fact, ...]) -> Cleaning:
 
 
 def clean_of(
-    edits: Iterable[Edit], unread: Callable[[], Iterable[tuple[str, str]]], telling: Iterable[str]
+    edits: Iterable[Edit], unread: Callable[[], Iterable[tuple[str, str]]], telling: Iterable[str | Fact]
 ) -> Callable[[str], str]:
     """Return how names are cleaned of what went from a file and of labels around it, worked out when one is."""
     return lambda text: cleaning_of(facts_of(edits, unread(), telling)).clean(text)
 
 
-def cleaner(telling: tuple[str, ...]) -> Callable[[Iterable[Edit], Iterable[tuple[str, str]]], Callable[[str], str]]:
+def cleaner(
+    telling: tuple[str | Fact, ...],
+) -> Callable[[Iterable[Edit], Iterable[tuple[str, str]]], Callable[[str], str]]:
     """Return how texts of a file are cleaned that stands among some labels, once its edits are known."""
     return lambda edits, unread: cleaning_of(facts_of(edits, unread, telling)).clean

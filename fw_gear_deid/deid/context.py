@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 from unicodedata import normalize
 
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
@@ -66,6 +67,8 @@ class Context:
         How many archives its file is in.
     around : Known or None
         What names in an archive in an archive may not carry besides what it teaches itself.
+    facts : tuple of Fact
+        What the members of its archive tell of the patient, where each tells something else.
     shares : Shares or None
         Members that were made beforehand.
     archive : Archive or None
@@ -95,6 +98,7 @@ class Context:
     beside: Known | None = None
     depth: int = 0
     around: Known | None = None
+    facts: tuple[Fact, ...] = ()
     shares: Shares | None = None
     archive: Archive | None = None
     other: Callable[[tuple[str, ...]], tuple[str, Incoming] | None] | None = None
@@ -109,10 +113,10 @@ class Context:
         return Draws(self.keyring, self.person or person or None)
 
     @property
-    def around_texts(self) -> tuple[str, ...]:
+    def around_texts(self) -> tuple[str | Fact, ...]:
         """Labels and ids that no text which is cleaned may tell; that of an acquisition says what was made."""
         texts = (*self.telling, *self.ids.values())
-        return tuple(dict.fromkeys(text for text in texts if text and text != self.acquisition))
+        return (*dict.fromkeys(text for text in texts if text and text != self.acquisition), *self.facts)
 
     def follow(self, text: str) -> str:
         """Return a name or text of a tree in the layout of BIDS with the labels of the destination."""

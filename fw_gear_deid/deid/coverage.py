@@ -264,7 +264,18 @@ def _wanted() -> tuple[tuple[str, int, str], ...]:
 
 @lru_cache(maxsize=1)
 def strictest() -> dict[int, str]:
-    """Return tag → the strictest Type that it has at the top level of any IOD, ``1`` or ``2``."""
+    """Return tag → the strictest Type that it has anywhere in any IOD, of those that some want: ``1`` or ``2``."""
+    found: dict[int, str] = {}
+    for iod in tables.iods():
+        for tag, kind in tables.types_of(iod).all():
+            if kind[0] in "12":
+                found[tag] = min(kind[0], found.get(tag, kind[0]))
+    return found
+
+
+@lru_cache(maxsize=1)
+def strictest_top() -> dict[int, str]:
+    """Return the same of the top level, whatever an object holds."""
     found: dict[int, str] = {}
     for _, tag, kind in _wanted():
         found[tag] = min(kind, found.get(tag, kind))

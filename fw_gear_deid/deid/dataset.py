@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from fw_gear_deid.actions import CARRIED, Keep
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid import marking
 from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
 from fw_gear_deid.deid.marking import NOTHING_TOLD, Telling
@@ -271,7 +272,7 @@ class Edited:
         Words for what may tell whose it is though no rule names it.
     said : Said, optional
         What it says of its de-identification, by PS3.15.
-    telling : tuple of str
+    telling : tuple of str or Fact
         Labels around the file, which no text that was cleaned may tell.
     sealed : sequence of (Level, Found)
         What goes into an envelope: data set and element.
@@ -295,15 +296,20 @@ class Edited:
     blanks: Sequence[Splice]
     risks: tuple[str, ...]
     said: Said | None
-    telling: tuple[str, ...] = ()
+    telling: tuple[str | Fact, ...] = ()
     sealed: Sequence[tuple[Level, Found]] = ()
 
     @property
     def known(self) -> Known | None:
         """What texts that were cleaned may not tell; None where no rule cleans any."""
+        return cleaning_of(self.facts).known if self.facts is not None else None
+
+    @property
+    def facts(self) -> tuple[Fact, ...] | None:
+        """What tells of the patient; None where no rule cleans any text of it."""
         if self.section.table is None and not any(rule.action.key == "clean" for rule in self.section.rules):
             return None
-        return cleaning_of(facts_of(self.edits, self.unread(), self.telling)).known
+        return facts_of(self.edits, self.unread(), self.telling)
 
 
 def fields_of(parts: Parts) -> Fields:

@@ -300,7 +300,7 @@ def edit(
     at: At,
     follow: Callable[[str], str] | None = None,
     rows: Rows | None = None,
-    telling: tuple[str, ...] = (),
+    telling: tuple[str | Fact, ...] = (),
 ) -> Edited:
     """Carry out a section on a file.
 
@@ -335,7 +335,7 @@ def edit(
     return edited
 
 
-def _facts(edited: Edited, telling: tuple[str, ...]) -> tuple[Fact, ...]:
+def _facts(edited: Edited, telling: tuple[str | Fact, ...]) -> tuple[Fact, ...]:
     """Return what all rules but those that clean take away, and the labels around a file."""
     others = tuple(rule for rule in edited.section.rules if rule.action.key != "clean")
     first = Edited(replace(edited.section, rules=others), edited.document, edited.at, edited.rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.formats.dicom.fields import Fields, fields_of
 from fw_gear_deid.formats.dicom.part10 import Parts
@@ -29,13 +31,13 @@ class Telling:
         Name and digest of the profile.
     checked : bool
         Results are checked before they leave.
-    around : tuple of str
-        Labels around the file.
+    around : tuple of str or Fact
+        Labels around the file, and what other members of its archive tell.
     """
 
     profile: str = ""
     checked: bool = True
-    around: tuple[str, ...] = ()
+    around: tuple[str | Fact, ...] = ()
 
 
 NOTHING_TOLD = Telling()
@@ -51,8 +53,19 @@ def risks_of(parts: Parts) -> tuple[str, ...]:
     """Return words for what may tell whose a file is though no rule for its elements does, as it came."""
     tags = risks.tags()
     said = fields_of(parts.body_src, parts.body, tags)
-    there = {one.want.tag: () for one in parts.body.found if one.items is not None and one.want.tag in tags}
-    return risks.risks_of(there | {tag: _plainly(said, tag) for tag in said.raws}, _media_class(parts))
+    there = tuple(one.want.tag for one in parts.body.found if one.items is not None and one.want.tag in tags)
+    return _words(tuple(said.raws.items()), (said.encodings, said.little), there, _media_class(parts))
+
+
+@lru_cache(maxsize=256)  # files of one series say the same
+def _words(
+    raws: tuple[tuple[int, tuple[bytes, str]], ...],
+    spelt: tuple[tuple[str, ...], bool],
+    there: tuple[int, ...],
+    media_class: str,
+) -> tuple[str, ...]:
+    said = Fields(dict(raws), *spelt)
+    return risks.risks_of(dict.fromkeys(there, ()) | {tag: _plainly(said, tag) for tag in said.raws}, media_class)
 
 
 def _plainly(said: Fields, tag: int) -> tuple[str, ...]:

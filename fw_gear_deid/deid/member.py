@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid import dataset, document, envelope, pair
 from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
@@ -88,6 +89,8 @@ class Done:
         Of an archive: what names around it may not carry.
     undo : Undo or None
         What gives it back, where that is wanted.
+    facts : frozenset of Fact or None
+        What it tells of the patient, where texts are cleaned of that.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Done:
     inside: Trail = field(default_factory=Trail)
     known: Known | None = None
     undo: Undo | None = None
+    facts: frozenset[Fact] | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
@@ -231,6 +235,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         unread=edited.unread,
         whose=tells_whose(fields),
         undo=undo_dicom(parts, (meta, body), edits, edited.where, edited.blanks) if ctx.log else None,
+        facts=None if edited.facts is None else frozenset(edited.facts),
     )
     if done.undo is not None and parts is not opened:
         done.undo = decrypted(done.undo)
@@ -381,6 +386,7 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
         risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
         undo=undo_fields(data, edited, told) if told is not None else None,
+        facts=frozenset(edited.facts) if edited.facts else None,
     )
     return result, edited, done
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from fw_gear_deid.actions.shift import Shift, goes_by_key
-from fw_gear_deid.deid.coverage import BELOW, GAPS, KEPT, WEAK, Line, strictest
+from fw_gear_deid.deid.coverage import BELOW, GAPS, KEPT, WEAK, Line, strictest, strictest_top
 from fw_gear_deid.formats import TABLE
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
@@ -171,18 +171,15 @@ def _entries(line: Line, *, deep: bool) -> list[tuple[str, ...]]:
     name = f"name: {line.row.keyword}" if line.row.keyword else f"name: '({mask[:4]},{mask[4:]})'"
     if deep:
         name = rf"regex: '(.*\.)?({line.row.keyword or '(?!)'}|{mask.lower()})$'"
-    kind = _strictest(tag)
+    kind = strictest().get(tag, "3")
+    if vr == "SQ" and kind == "1":  # inside sequences it goes all the same: nothing can stand for items
+        kind = strictest_top().get(tag, "3")
     if kind == "3" or (kind == "2" and vr == "UN"):
         return [(name, "remove: true")]
     if kind == "2":
         return [(name, "replace-with: ''", _INSERT)]
     dummy = resolve.dummy_of(tag, vr)
     return [] if dummy is None else [(name, f"replace-with: {dummy[0]!r}", _INSERT)]
-
-
-def _strictest(tag: int) -> str:
-    """Return the strictest Type that an attribute has at the top level of any IOD: ``1``, ``2`` or ``3``."""
-    return strictest().get(tag, "3")
 
 
 # -- what a run refused ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from fw_gear_deid.formats import ge
 from fw_gear_deid.formats.siemens import csa, protocol
 from fw_gear_deid.model.headers import BLOCK, CSA, PROTOCOL
 
-_MOST = 1 << 24
+_MOST = 1 << 20
 """Bytes of a header that is remembered; real ones have a few hundred thousand."""
 _BY_KIND = {CSA: csa.cleaned, PROTOCOL: protocol.cleaned, BLOCK: ge.cleaned}
 

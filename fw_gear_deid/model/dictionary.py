@@ -95,8 +95,10 @@ def known_vr(tag: int, creator: str, vr: str) -> str:
     >>> known_vr(0x00100010, "", "LO"), known_vr(0x00091002, "GEMS_IDEN_01", "UN"), known_vr(0x00091002, "", "UN")
     ('PN', 'SH', 'UN')
     """
+    if is_private_creator(tag):
+        return "LO" if vr == "UN" else vr
     known = certain_vr(tag)
-    if known is None and is_private(tag) and not is_private_creator(tag):
+    if known is None and is_private(tag):
         known = private_vr(tag, creator) if creator else None
     return known if known not in (None, "UN") else vr
 

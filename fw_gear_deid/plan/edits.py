@@ -207,6 +207,12 @@ class Edits:
         self._used[id(memory)] = memory
         return memory
 
+    def _way(self, level: Level) -> str:
+        """Return the path of an item of any walk: what was passed over in one has numbers in another."""
+        if level.parent is None:
+            return ""
+        return f"{self._way(level.parent)}{self._here(level.parent, level.tag)}[{level.index}]"
+
     def _prefix(self, level: Level) -> str:
         """Return the path of an item: ``(0008,1140)[0]``."""
         if level.parent is None:
@@ -567,8 +573,9 @@ class Edits:
         label = rule if rule.startswith(FOLLOW) else f"{FOLLOW} ({rule})"
         chain = Chain(act, raw, self._memory(level).world)
         before, after = chain.shown(raw, act.rule_vr), chain.shown(value, act.rule_vr)
-        edit = Edit(act.here, keyword_of(act.tag), act.rule_vr, action, label, before, after)
-        self._row(level, Result(new, value, act.rule_vr, edit, Rank.FOLLOW, False, frozenset()), self.body)
+        path = self._way(level) + act.here
+        edit = Edit(path, keyword_of(act.tag), act.rule_vr, action, label, before, after)
+        self.body.rows.append((Rank.FOLLOW + 1, level.number, len(self.body.rows), edit))
         self._lengthen(level, len(new) - one.end + one.start)
 
     def _lengthen(self, level: Level, delta: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 
 from fw_gear_deid import __version__
@@ -25,6 +26,7 @@ from fw_gear_deid.standard.marks import (
 
 _CODE_VALUE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
 _MANUFACTURER, _MODEL, _VERSIONS, _DESCRIPTION, _PURPOSES = 0x00080070, 0x00081090, 0x00181020, 0x0018A003, 0x0040A170
+_PATH = 11  # letters of the path of an element at the top level
 _HEADER = 8  # bytes of an item's
 MODEL = "fw-gear-deid"
 _UNDEFINED = b"\xff\xff\xff\xff"
@@ -90,6 +92,7 @@ class Marking:
         self._out = out
         self._after = after
         self._encoding = level.place.encoding
+        self._touched = {row[3].path[:_PATH] for row in out.rows}
 
     def write(self, marks: Marks, profile: str) -> None:
         """Write them.
@@ -133,7 +136,7 @@ class Marking:
         elif self._src[found.start : found.end] == new:
             return
         else:
-            self._out.splices.append((found.start, found.end, new))
+            insort(self._out.splices, (found.start, found.end, new), key=_span)
         if found is not None or new:
             before = (
                 "" if found is None else "<items>" if found.items is not None else f"<{found.end - found.value} bytes>"
@@ -148,6 +151,8 @@ class Marking:
     def _forget(self, tag: int, found: Found | None) -> None:
         """Take back what the section made of an element, and in it."""
         out, path = self._out, format_tag(tag)
+        if path not in self._touched:
+            return  # every change has its row
         if found is None:
             out.splices[:] = [
                 one
@@ -176,14 +181,11 @@ class Marking:
         """Put an element where it belongs, among others that are put there."""
         at = self._level.gaps.get(tag, self._level.end)
         splices = self._out.splices
-        index = next(
-            (
-                number
-                for number, (start, end, other) in enumerate(splices)
-                if (start, end) > (at, at) or ((start, end) == (at, at) and self._is_behind(other, tag))
-            ),
-            len(splices),
-        )
+        index = bisect_left(splices, (at, at), key=_span)
+        while (
+            index < len(splices) and _span(splices[index]) == (at, at) and not self._is_behind(splices[index][2], tag)
+        ):
+            index += 1
         splices.insert(index, (at, at, new))
 
     def _is_behind(self, other: bytes, tag: int) -> bool:
@@ -203,8 +205,14 @@ class Marking:
         splices = self._out.splices
         ends = self._src[found.value - 4 : found.value] == _UNDEFINED
         at = found.end - 8 if ends else found.end
-        index = next((number for number, one in enumerate(splices) if one[:2] >= (at, at)), len(splices))
-        splices.insert(index, (at, at, item))
+        index = bisect_left(splices, (at, at), key=_span)
+        while index < len(splices) and _span(splices[index]) == (at, at) and splices[index][2][:4] in ITEM_HEADS:
+            index += 1  # items that a rule adds, here or in a sequence that ends here, too
+        if any(row[3].path == format_tag(EQUIPMENT) for row in self._out.rows):  # here: they are put in at once
+            index -= 1
+            splices[index] = (at, at, splices[index][2] + item)
+        else:
+            splices.insert(index, (at, at, item))
         if not ends:
             self._lengthen(found, len(item))
         count = len(found.items)
@@ -219,7 +227,7 @@ class Marking:
         length = splices[known][2] if known is not None else self._src[place[0] : place[1]]
         new = (int.from_bytes(length, order) + more).to_bytes(4, order)  # type: ignore[arg-type]
         if known is None:
-            splices.append((*place, new))
+            insort(splices, (*place, new), key=_span)
         else:
             splices[known] = (*place, new)
 
@@ -227,4 +235,7 @@ class Marking:
 def write(src: bytes, level: Level, out: Out, after: Values, marks: Marks, profile: str) -> None:
     """Write the marks of a file into what its section made of it; ``Marking`` tells the parameters."""
     Marking(src, level, out, after).write(marks, profile)
-    out.splices.sort(key=lambda splice: splice[:2])
+
+
+def _span(splice: Splice) -> tuple[int, int]:
+    return splice[:2]

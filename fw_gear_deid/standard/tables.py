@@ -132,6 +132,11 @@ class Types:
         """
         return self._places.get(plain(path), {}).get(tag, "")
 
+    def all(self) -> Iterator[tuple[int, str]]:
+        """Yield tag and Type of every attribute that is known, wherever it stands."""
+        for place in self._places.values():
+            yield from place.items()
+
     def top(self) -> dict[int, str]:
         """Return tag → Type, of the attributes of the top level that are known."""
         return self._places.get((), {})

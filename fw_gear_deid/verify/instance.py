@@ -191,6 +191,7 @@ class _Check:
         self._syntax = ""
         self._items_left = limits.now().most("elements")
         self._own = _NO_ITEMS
+        self._ordered = True
 
     def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str], said: marks.Said | None) -> None:
         source, data = self._source, self._data
@@ -230,7 +231,7 @@ class _Check:
         if self._instance and source.meta_end > source.meta and not same:
             raise fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
         if said is not None:
-            marks.check(now, end, total, form, said)
+            marks.check(now, (end, total), form, said, ordered=self._ordered)
         self._checker.reader.check(source, meta, body, paths)
         if self._checker.promises.follow:
             spans = [(end, self._pixels[0]), (self._pixels[1], total)] if self._pixels else [(end, total)]
@@ -286,6 +287,7 @@ class _Check:
                 self._look_back(state)
                 return pos + 8
             if tag <= last or twins is not None:
+                self._ordered = False
                 twins = self._no_twin(twins, begin, pos, tag, spot)
             last = max(tag, last)
             if length > 0:

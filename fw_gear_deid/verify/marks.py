@@ -48,24 +48,31 @@ class Said:
     own: frozenset[bytes]
 
 
-def check(src: bytes, pos: int, end: int, form: Form, said: Said) -> None:
+def check(src: bytes, span: tuple[int, int], form: Form, said: Said, *, ordered: bool) -> None:
     """Make sure that the marks of a result are those that are true of it.
 
     Parameters
     ----------
     src : bytes
         The data set, or its beginning.
-    pos, end : int
+    span : tuple of int
         Where it begins and ends.
     form : Form
     said : Said
+    ordered : bool
+        Its elements are in the order of their tags.
 
     Raises
     ------
     Unfit
         A mark is missing, is another one, or stands there though it is not true.
     """
-    found = {tag: (value, stop) for tag, value, stop in _elements(src, pos, end, form) if tag in TAGS}
+    found: dict[int, tuple[int, int]] = {}
+    for tag, value, stop in _elements(src, *span, form):
+        if tag > _TIMES and ordered:
+            break
+        if tag in TAGS:
+            found[tag] = value, stop
     for tag, text in ((_REMOVED, "YES" if said.removed else ""), (_TIMES, said.times)):
         if _text(src, found.get(tag)) != text.encode():
             raise _wrong(tag)

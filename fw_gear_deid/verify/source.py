@@ -375,6 +375,8 @@ class _Walk:
             if tag != _META_LENGTH and not self._is_named(path + format_tag(tag)):
                 return
             if not self._is_one(new, form):
+                if path:
+                    return  # an element of its name changed here, and one is put behind the items
                 raise fails("a change puts more or less than one element in")
             self._step()
 

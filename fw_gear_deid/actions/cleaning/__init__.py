@@ -14,8 +14,8 @@ __all__ = ["Cleaner", "Fact"]
 
 _TURNS = 8
 """What is taken out may bring together what was apart; longer texts than this holds are emptied."""
-_REMEMBERED = 2_000
-_LONG = 1 << 10
+_REMEMBERED = 500
+_LONG = 1 << 9
 """Characters of a text that is remembered."""
 
 

@@ -39,6 +39,10 @@ _SIX = re.compile(r"(?<!\d)(\d\d)([-./_ ]?)(\d\d)\2(\d\d)(?!\d)")
 _LOOSE = re.compile(r"(?<!\d)(\d{1,4})[-./_, ]{1,2}(\d{1,2})[-./_, ]{1,2}(\d{1,4})(?!\d)")
 
 
+_UNTOLD = ("StudyID",)
+"""Elements in which scanners write a number of the day."""
+
+
 class Fact(NamedTuple):
     """A value that tells of the patient."""
 
@@ -70,10 +74,12 @@ class Sought:
         for fact in facts:
             for text in _spellings(fact.text):
                 for value in text.split("\\"):
-                    self._add(value.strip("\0 "), fact.vr)
+                    self._add(value.strip("\0 "), fact.vr, fact.keyword)
 
-    def _add(self, value: str, vr: str) -> None:
+    def _add(self, value: str, vr: str, keyword: str) -> None:
         if not value or len(value) > _LONG:
+            return
+        if keyword in _UNTOLD and value.isdecimal() and len(value) < _NUMBER_MIN:
             return
         if vr in ("DA", "DT"):
             found = re.match(r"(\d{4})[-./]?(\d\d)[-./]?(\d\d)", value)
