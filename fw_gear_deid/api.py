@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fw_gear_deid import keys, locks, options
+from fw_gear_deid import keys, locks, logs, options
 from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.logged import DeidLog
 from fw_gear_deid.model.ports import Identity
 from fw_gear_deid.options import Options
 from fw_gear_deid.profile import store
@@ -112,7 +113,8 @@ def carry_out(asked: Options, tell: Callable[[str], None]) -> Done:
     with Interrupts().listening() as interrupts:
         job = _job(asked, tell)
         try:
-            code, summary = run(job, interrupts)
+            with logs.closing(job.log):
+                code, summary = run(job, interrupts)
         except Stopped as error:
             for line in last_lines(SOME_REFUSED, error.summary, str(job.reports)):
                 tell(line)
@@ -199,6 +201,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         strict=asked.identity == "strict",
         strict_rules=asked.strict_rules,
         root=ends.root,
+        log=_log(asked, ends, reports, ledger),
         limits=dict(asked.limit),
         facts={"profile_source": planned.level},
     )
@@ -214,11 +217,34 @@ def _check_once(asked: Options) -> None:
     """Refuse what would write down, or hand on, what a key that is forgotten is to keep apart."""
     if asked.key_file != keys.ONCE:
         return
-    told = {"--ids": asked.ids, "--uid-map": asked.uid_map, "--audit-originals": asked.audit_originals}
+    told: dict[str, object] = {"--ids": asked.ids, "--uid-map": asked.uid_map, "--log-db": asked.log_db}
+    told["--audit-originals"] = asked.audit_originals
     for option in (name for name, value in told.items() if value):
         raise UsageError(f"{option} writes down what --key-file once is to forget: leave one of them away")
     if asked.scheduler is not None or asked.scheduler_file is not None:
         raise UsageError("--key-file once is of one process and its children: workers of a cluster read a key's file")
+
+
+def _log(asked: Options, ends: places.Ends, reports: Path, ledger: Path) -> DeidLog | None:
+    """Return the log that is asked for, or that the site of DEST keeps, once it takes entries; None for none.
+
+    Raises
+    ------
+    UsageError
+    """
+    url = logs.address(asked.log_db)
+    destination = ends.destination
+    if destination is not None and (site := destination.log_url()):
+        url = site
+    if url is None:
+        if asked.log_key is not None:
+            raise UsageError("--log-key is for the log of --log-db, and none is kept")
+        return None
+    if asked.dry_run:
+        return None
+    folders = [Path(text) for text in (asked.source, asked.dest) if not places.on_platform(text)]
+    key = destination.key if destination is not None else ""
+    return logs.opened(url, asked.log_key, (*folders, reports, ledger / ".work"), key)
 
 
 def _scheduler(asked: Options, ledger: Path) -> Scheduler | None:

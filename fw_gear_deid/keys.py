@@ -139,6 +139,15 @@ def fresh_name() -> str:
     return os.urandom(8).hex()
 
 
+def fresh_id() -> str:
+    """Return a random UUID, dashed, lower case (RFC 9562, version 4)."""
+    drawn = bytearray(os.urandom(16))
+    drawn[6] = drawn[6] & 0x0F | 0x40
+    drawn[8] = drawn[8] & 0x3F | 0x80
+    text = drawn.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
 def passing() -> Keyring:
     """Return a keyring that nobody keeps."""
     return Keyring(os.urandom(SECRET_BYTES))

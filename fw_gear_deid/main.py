@@ -11,12 +11,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fw_gear_deid import __version__, fanout, keys, locks, parser
+from fw_gear_deid import __version__, fanout, keys, locks, logs, parser
 from fw_gear_deid.keys import Keyring
+from fw_gear_deid.log.open import kind_of
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.logged import DeidLog
 from fw_gear_deid.parser import GearConfig
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.text.problems import ProfileError, show
@@ -109,6 +111,7 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     )
     _say_first(config, sites, planned, key_from)
     _say(f"files: {len(items)}")
+    log = _log(config)
     overwrite = str(options["overwrite_files"])
     sink = FlywheelSink(
         config.destination_key or config.key,
@@ -141,6 +144,8 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
         whole=source.level == "project" and not divided and not source.file,
         strict=options["identity"] == "strict",
         limits=given,
+        log=log,
+        root=f"fw {source.project}",
         strict_rules=bool(options["strict_rules"]),
         facts={"profile_source": planned.level, "secret": key_from}
         | ({"warnings": [GUESSABLE]} if key_from == "project" else {}),
@@ -148,7 +153,8 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     try:
         for note in book.lookup.notes if book.lookup is not None else ():
             _say(f"note: {note}")
-        code, summary = run(job, interrupts)
+        with logs.closing(log):
+            code, summary = run(job, interrupts)
         if unused_rows(summary):
             _say(f"note: {unused_rows(summary)}")
         if options["debug"]:
@@ -232,6 +238,32 @@ def _locks(config: GearConfig, planned: PlannedProfile) -> dict[str, bytes]:
     return locks.gather(planned, given, lambda place: locks.from_platform(config.key, place))
 
 
+def _log(config: GearConfig) -> DeidLog | None:
+    """Return the log of a job: the service of a site that keeps one, else what is asked for; None for none.
+
+    Raises
+    ------
+    UsageError
+    """
+    wanted = str(config.options["deid_log"])
+    key = config.destination_key or config.key
+    url = access.log_url(Platform(key))
+    if not url and wanted != "none":
+        url = config.log_url or logs.address(None) or ""
+        if not url:
+            raise UsageError(f"config deid_log: {wanted} needs the context value deid_log_url, set on project or site")
+        if kind_of(url) != wanted:
+            raise UsageError(f"config deid_log: the context value deid_log_url is no address of a {wanted} log")
+    file = config.files.get("log_key")
+    if not url:
+        if file is not None:
+            raise UsageError("input log_key: it encrypts a de-id log, and deid_log is none")
+        return None
+    if config.options["dry_run"]:
+        return None
+    return logs.opened(url, file.path if file is not None else None, (config.output, config.work), key)
+
+
 def _limits(config: GearConfig) -> dict[str, int]:
     try:
         return limits.read_all(str(config.options["limits"] or ""))
@@ -261,8 +293,6 @@ def _check_options(config: GearConfig, problems: list[str]) -> None:
         problems.append("config prune: a part of a fan-out sees no whole project; prune in a job without fan_out")
     if options["validate"] is False:
         problems.append("config validate: a profile is always checked; leave it true")
-    if options["deid_log"] != "none":
-        problems.append("config deid_log: no log backend is supported by this version")
 
 
 def _sites(config: GearConfig) -> Sites:
@@ -319,7 +349,6 @@ def _destination(config: GearConfig) -> Any:
         raise UsageError("config project_path: this is no project")
     deletes = config.options["overwrite_files"] != "Skip" or config.options["prune"]
     access.check(platform, project, WRITE | DELETE if deletes else WRITE, "config project_path")
-    access.check_log(platform)
     return project
 
 

@@ -175,6 +175,13 @@ class Options:
         Word("let a file take more, or less: elements, inflated, seconds ...", "NAME=VALUE", read=a_limit, many=True,
              gear="limits"),
     ] = ()  # fmt: skip
+    log_db: Annotated[
+        str | None,
+        Word("the de-id log: sqlite:///FILE or postgresql://USER@HOST/DATABASE (else FW_DEID_LOG_DB)", "URL"),
+    ] = None
+    log_key: Annotated[
+        Path | None, Word("the key that originals in the log are encrypted with", "F", read=Path, gear="log_key")
+    ] = None
     dry_run: Annotated[bool, Word("everything but writing; the reports are written", gear="dry_run")] = False
     quiet: Annotated[bool, Word("no progress; the last line only when something was refused or failed")] = False
 

@@ -21,6 +21,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+_NOT_HERE = {
+    ("deid_log", "sqlite"): "a job's disk is gone after it, and the log with it: choose service or postgres",
+}
+"""Values that a folder's run may have, and why a job may not."""
+
+
 @frozen
 class InputFile:
     """A file input: where the engine put it, and what it is on the platform."""
@@ -46,6 +52,8 @@ class GearConfig:
         Another key for the destination, from the context; never shown.
     secret : str or None
         Behind pseudonyms and keyed actions, from the context; never shown. None: there is none.
+    log_url : str
+        Of the de-identification log, from the context; it may hold a password, and is never shown.
     destination_type, destination_id : str
         Where the engine delivers ``output/``: an analysis, or a container.
     job_id : str
@@ -58,6 +66,7 @@ class GearConfig:
     key: str = field(repr=False)
     destination_key: str = field(repr=False)
     secret: str | None = field(repr=False)
+    log_url: str = field(repr=False)
     destination_type: str
     destination_id: str
     job_id: str
@@ -93,12 +102,14 @@ def parse(folder: Path) -> GearConfig:
         raise UsageError(*problems)
     context = inputs.get("deid_destination_key") or {}
     secret = inputs.get("deid_secret") or {}
+    log = inputs.get("deid_log_url") or {}
     return GearConfig(
         options=options,
         files={name: file for name, file in files.items() if file is not None},
         key=key,
         destination_key=str(context.get("value") or "") if context.get("found") else "",
         secret=str(secret.get("value") or "") if secret.get("found") else None,
+        log_url=str(log.get("value") or "") if log.get("found") else "",
         destination_type=str(destination.get("type") or ""),
         destination_id=str(destination["id"]),
         job_id=str((raw.get("job") or {}).get("id") or ""),
@@ -150,6 +161,8 @@ def _options(known: Mapping[str, Any], given: Mapping[str, Any], problems: list[
         wanted = _TYPES[rule["type"]]
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             problems.append(f"config {name}: must be of type {rule['type']}")
+        elif why := _NOT_HERE.get((name, str(value))):
+            problems.append(f"config {name}: {why}")
         elif "enum" in rule and value not in rule["enum"]:
             problems.append(f"config {name}: must be one of {', '.join(rule['enum'])}")
         elif "minimum" in rule and not rule["minimum"] <= value <= rule.get("maximum", value):

@@ -99,6 +99,7 @@ class Site:
         destination_key: str = "",
         secret: str | None = None,
         key_file: str | None = None,
+        log_url: str | None = None,
         name: str = "gear",
         job_id: str = "",
         **config: Any,
@@ -128,6 +129,7 @@ class Site:
                 "base": "file", "hierarchy": parent, "location": {"path": str(path), "name": file}, "object": {},
             }  # fmt: skip
         inputs["deid_destination_key"] = {"base": "context", "found": bool(destination_key), "value": destination_key}
+        inputs["deid_log_url"] = {"base": "context", "found": log_url is not None, "value": log_url}
         inputs["deid_secret"] = {"base": "context", "found": secret is not None, "value": secret}
         start = start or (trigger[0] if trigger else self.source)
         document = {

@@ -6,11 +6,12 @@ import json
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -128,6 +129,22 @@ def test_results_and_reports_are_those_of_local_workers(desk: Desk, yard: Yard, 
     }
     assert on(desk, yard).code == 1
     assert {row["reason"].partition(":")[0] for row in desk.rows() if row["state"] == "skipped"} >= {"unchanged"}
+
+
+def test_log_has_what_workers_of_a_cluster_noted(desk: Desk, yard: Yard, tmp_path: Path) -> None:
+    """Little comes with the result, much beside it."""
+    rows = "".join(f"{VALUE}{number},{number}\n" for number in range(9000))
+    desk.rules(PROFILE + "csv:\n  fields:\n    - name: name\n      remove: true\n")
+    desk.put({"S/V/A/1": instance(), "S/V/A/t.csv": f"name,n\n{rows}"})
+    log = tmp_path / "log.sqlite"
+    done = on(desk, yard, "--log-db", f"sqlite:///{log}")
+    assert done.code == 0, done.err
+    with closing(sqlite3.connect(log)) as db:
+        found = dict(db.execute("SELECT source_file_id, deidentified_tags FROM deid_log WHERE state = 'uploaded'"))
+    assert found.keys() == {"S/V/A/1", "S/V/A/t.csv"}
+    assert f"{VALUE}8999" in found["S/V/A/t.csv"] and len(found["S/V/A/1"]) < 10_000
+    assert VALUE not in yard.logs()
+    assert not list(desk.private.rglob("*.log"))
 
 
 def test_scheduler_sees_no_value(desk: Desk, yard: Yard) -> None:

@@ -409,12 +409,6 @@ def test_damaged_archive_is_refused_and_the_rest_goes_on(site: Site) -> None:
     assert site.states() == {"refused": 1, "released": 9, "skipped": 4}
 
 
-def test_site_with_a_deid_log_is_refused(site: Site) -> None:
-    site.world.deid_log.enabled = True
-    done = site.gear()
-    assert done.returncode == 2 and "deid_log" in done.stderr
-
-
 def test_log_opens_with_what_it_is_about_and_ends_with_the_totals(site: Site) -> None:
     labels = sorted(c.label for c in site.world.containers.values() if c.kind == "subject")
     mapping = "subject.label,NEWID\n" + "".join(f"{label},{label[::-1]}\n" for label in labels)

@@ -31,6 +31,7 @@ ROOMS = {
     "system": {"model"},
     "stores": {"system", "model"},
     "ledger": {"system", "model"},
+    "log": {"keys", "system", "model"},
     "runner": {"deid", "profile", "ledger", "keys", "system", "model"},
 }
 DOORS = {
@@ -42,8 +43,9 @@ DOORS = {
     "pandas": "profile/values/table.py",
     "regex": "model/patterns.py",
     "distributed": "runner/cluster.py",
-    "cryptography": "ciphers.py",
+    "cryptography": "ciphers.py log/seal.py",  # of values, and of a log: two rooms that know nothing of each other
     "asn1crypto": "ciphers.py",
+    "psycopg": "log/postgres.py",
 }
 
 
@@ -76,7 +78,7 @@ def test_third_parties_have_one_door(library: str, door: str) -> None:
         for path in PACKAGE.rglob("*.py")
         if any(name.split(".")[0] == library for name in imports(path))
     }
-    assert used == {door}
+    assert used == set(door.split())
 
 
 def test_pydicom_has_one_door_but_for_sample_data() -> None:

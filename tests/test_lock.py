@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = {"requirements.txt": {"", "encrypt", "gear"}, "requirements-dev.txt": {"", "encrypt", "gear", "dev"}}
+IMAGE = {"", "encrypt", "gear", "postgres"}
+EXTRAS = {"requirements.txt": IMAGE, "requirements-dev.txt": IMAGE | {"dev"}}
 # the systems that the lock promises to serve
 SYSTEMS = [
     {**default_environment(), "python_version": python, "python_full_version": f"{python}.0", **system}

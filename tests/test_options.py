@@ -23,8 +23,9 @@ GEAR_ALONE = {
     "project_path", "builtin_profile", "profile_source", "delete_reason", "match_by_id", "validate", "deid_log",
     "debug", "fan_out",
 }  # fmt: skip
-OTHERWISE = {("preview", "--profile"), ("sample", "--check")}
-"""Options that have the name of one of the table and another meaning: a preview has no DEST, a sample is compared."""
+OTHERWISE = {("preview", "--profile"), ("sample", "--check"), ("log purge", "--dry-run")}
+"""Options that have the name of one of the table and another meaning: a preview has no DEST, a sample is compared, a
+log is no DEST."""
 
 
 def told(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[str, argparse.Action]]:

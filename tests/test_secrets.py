@@ -41,11 +41,12 @@ def test_no_argument_is_a_secret() -> None:
     """What has to do with one is the name of a file, or a switch."""
     found = {name: word for name, word, _ in options.words() if TELLING.search(name)}
     files = {"secret_key", "public_key", "private_key"}
-    assert found.keys() == {"key_file", "new_key"} | files
-    assert found["key_file"].read is Path and not found["new_key"].metavar
+    assert found.keys() == {"key_file", "log_key", "new_key"} | files
+    assert found["key_file"].read is found["log_key"].read is Path and not found["new_key"].metavar
     assert all(found[name].metavar == "F" and "file" in found["secret_key"].help for name in files)
     kinds = {one.name: one.type for one in dataclasses.fields(options.Options)}
-    assert "bool" in str(kinds["new_key"]) and "Path" in str(kinds["key_file"])
+    assert "bool" in str(kinds["new_key"])
+    assert "Path" in str(kinds["key_file"]) and "Path" in str(kinds["log_key"])
 
 
 def test_no_value_of_a_job_is_a_secret() -> None:
@@ -56,6 +57,7 @@ def test_no_value_of_a_job_is_a_secret() -> None:
     assert bases == {
         "api-key": "api-key",
         "key_file": "file",
+        "log_key": "file",
         "deid_secret": "context",
         "deid_destination_key": "context",
     }

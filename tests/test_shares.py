@@ -7,6 +7,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,9 @@ def outcome(folder: Path, data: bytes, text: str, shares: int, strict: bool, los
         notes, watch = Notes(collect=True), Watch(by_id=True, strict=strict)
         profile = parse_profile(text, "p.yaml")
         return Context(
-            profile, Keyring(b"k" * 32), "id 1:P", date(2026, 1, 1), "strict", notes=notes, watch=watch, shares=made
-        )
+            profile, Keyring(b"k" * 32), "id 1:P", date(2026, 1, 1), "strict", notes=notes, watch=watch, shares=made,
+            log=True,
+        )  # fmt: skip
 
     parts: list[tuple[Path, dict[int, Record]]] = []
     for share in range(shares):
@@ -118,7 +120,9 @@ def outcome(folder: Path, data: bytes, text: str, shares: int, strict: bool, los
         return result
     assert isinstance(result, Result)
     watched = ctx.watch.met, ctx.watch.notes, ctx.watch.holds
-    return result, out.read_bytes(), list(ctx.notes.ids), watched
+    assert result.originals is not None
+    told = result.originals.told()
+    return replace(result, originals=None), out.read_bytes(), list(ctx.notes.ids), watched, told
 
 
 @pytest.mark.parametrize("strict", [True, False], ids=["strict", "warn"])

@@ -14,9 +14,11 @@ from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.member import Done, deidentify_member, takes
 from fw_gear_deid.deid.names import Excluded, NoTemplate
 from fw_gear_deid.deid.notes import Notes
+from fw_gear_deid.deid.originals import Originals
 from fw_gear_deid.deid.sort import Found, coming, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.deid.trail import Scribe
+from fw_gear_deid.deid.undo import unpacked
 from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import called_archive, methods, zips
 from fw_gear_deid.model.errors import Unfit
@@ -35,6 +37,8 @@ class Result:
     sorting: dict[str, str]
     ruled: frozenset[str]
     trail: Trail
+    originals: Originals | None = None
+    """What gives it back, where that was wanted."""
 
 
 def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Skipped:
@@ -72,7 +76,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
                 sections=frozenset(work.sections),
                 risks=tuple(work.risks),
             )
-            return Result(released, work.sorting or {}, work.ruled, work.trail)
+            return Result(released, work.sorting or {}, work.ruled, work.trail, work.originals)
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
@@ -97,7 +101,13 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         risks=done.risks,
         reason=scribe.told(),
     )
-    return Result(released, done.sorting, done.ruled, scribe.end())
+    scribe = Scribe(ctx.originals)
+    scribe.edits("", done.edits)
+    originals = None
+    if done.undo is not None:
+        originals = Originals()
+        originals.add("", name, unpacked(done.undo, found.packing) if found.packing else done.undo)
+    return Result(released, done.sorting, done.ruled, scribe.end(), originals)
 
 
 def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) -> Result | Skipped:
@@ -110,7 +120,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     Unfit
         One instance that cannot be released refuses the series.
     """
-    scribe = Scribe(ctx.originals)
+    scribe, originals = Scribe(ctx.originals), Originals() if ctx.log else None
     taken: set[str] = set()
     sorting: dict[str, str] = {}
     ruled: frozenset[str] = frozenset()
@@ -135,6 +145,8 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             taken.add(key)
             zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
             scribe.edits(done.name, done.edits)
+            if originals is not None and done.undo is not None:
+                originals.add(done.name, name, done.undo)
             matched |= done.matched
             sections |= done.sections
             risks |= dict.fromkeys(done.risks)
@@ -154,7 +166,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
         sections=frozenset(sections),
         risks=tuple(risks),
     )
-    return Result(released, sorting, ruled, scribe.end())
+    return Result(released, sorting, ruled, scribe.end(), originals)
 
 
 def taught(source: Path, name: str, ctx: Context) -> Context:

@@ -29,8 +29,10 @@ from fw_gear_deid.deid.member import (
     templated,
 )
 from fw_gear_deid.deid.names import Excluded, NoTemplate, from_templates
+from fw_gear_deid.deid.originals import Originals
 from fw_gear_deid.deid.sort import OTHER, check_inside, for_members, inside, is_archive, is_left, section_of
 from fw_gear_deid.deid.trail import Scribe
+from fw_gear_deid.deid.undo import Undo
 from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import Archive, Member, open_archive, zips
 from fw_gear_deid.model.action import At, Gone
@@ -84,6 +86,8 @@ class Work:
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
     first: Done | None = None
+    originals: Originals | None = None
+    """Takes what gives members back, where that is wanted."""
     facts: set[frozenset[Fact]] = field(default_factory=set)
     """What each of them tells of the patient, where texts are cleaned of that."""
 
@@ -132,7 +136,7 @@ def deidentify_archive(source: Path, name: str, ctx: Context, out: Path) -> tupl
 def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.BytesIO) -> tuple[str, Work] | Skipped:
     with open_archive(source) as archive:
         ctx = replace(ctx, profile=for_members(archive, ctx.profile), archive=archive)
-        work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals)))
+        work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals), originals=_originals(ctx)))
         if not work.written:
             return _skipped(work)
         facts = work.shared_facts()
@@ -144,8 +148,13 @@ def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.Byte
             # a name of an early member carries what only a later one told us to look for, or is no longer known to;
             # or one tells of the patient what texts of another are to lose
             ctx = replace(ctx, around=work.known, facts=(*ctx.facts, *facts), shares=None)
-            work = _rewrite(archive, ctx, out, Work(work.known, Scribe(ctx.originals), work.standing))
+            anew = Work(work.known, Scribe(ctx.originals), work.standing, originals=_originals(ctx))
+            work = _rewrite(archive, ctx, out, anew)
         return _finish(archive, archive.zip_name(name), ctx, work)
+
+
+def _originals(ctx: Context) -> Originals | None:
+    return Originals(nested=ctx.depth > 0) if ctx.log else None
 
 
 def _known(ctx: Context) -> Known:
@@ -200,6 +209,8 @@ def _rewrite(archive: Archive, ctx: Context, out: Path | io.BytesIO, work: Work)
             work.scribe.edits(written, (*result.edits, *moved))
             if result.inside.lines:
                 work.scribe.below(written, result.inside)
+            if work.originals is not None and result.undo is not None:
+                work.originals.add(written, member.name, result.undo)
         work.outside = archive.outside
         if section.validate_members and work.written and work.stray:
             raise Unfit(f"member {work.stray}: no section of the profile takes it, and validate-zip-members is on")
@@ -343,6 +354,7 @@ def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
         inside=work.trail,
         known=work.known,
         facts=frozenset().union(*work.facts) if work.facts else None,
+        undo=Undo("archive", inside=work.originals.ended()) if work.originals is not None else None,
     )
 
 
@@ -362,6 +374,8 @@ def _drop(member: Member, word: str, work: Work) -> None:
     if word not in _HARMLESS and not word.startswith(EXCLUDED):
         work.stray = work.stray or member.position
     work.dropped.append(Edit("member", "", "", "remove", Always.MEMBER_DROPPED.value, member.name, ""))
+    if work.originals is not None:
+        work.originals.drop(member.name, member.size, word)
 
 
 def _written_name(source: str, result: Done, section: ZipSection, ctx: Context, work: Work) -> tuple[str, list[Edit]]:

@@ -51,6 +51,8 @@ class Context:
         Take the time for the fewest bytes where members are deflated.
     originals : bool
         Let what is told of a change have the value before it.
+    log : bool
+        What gives the file back is wanted, too.
     strict_rules : bool
         A file in which a rule of its section finds nothing is refused.
     subjects : mapping of str to str
@@ -88,6 +90,7 @@ class Context:
     watch: Watch = field(default_factory=Watch)
     small: bool = False
     originals: bool = False
+    log: bool = False
     strict_rules: bool = False
     subjects: Mapping[str, str] = field(default_factory=dict)
     pseudonym: str = ""

@@ -276,6 +276,10 @@ class Edited:
         Labels around the file, which no text that was cleaned may tell.
     sealed : sequence of (Level, Found)
         What goes into an envelope: data set and element.
+    where : callable
+        Data set, tag → the element's place in the audit.
+    blanks : sequence of Splice
+        Those of the body that take comments out of compressed frames.
     """
 
     section: DicomSection
@@ -290,6 +294,8 @@ class Edited:
     unread: Callable[[], Iterator[tuple[str, str]]]
     risks: tuple[str, ...]
     said: Said | None
+    where: Callable[[Level, int], str]
+    blanks: Sequence[Splice]
     telling: tuple[str | Fact, ...] = ()
     sealed: Sequence[tuple[Level, Found]] = ()
 
@@ -388,6 +394,8 @@ def edit(
         lambda: _unread(parts.body_src, done),
         risks,
         said,
+        done.where,
+        blanks,
         telling.around,
         done.sealed,
     )

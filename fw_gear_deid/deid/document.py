@@ -13,7 +13,7 @@ from fw_gear_deid.deid import columns, leaves
 from fw_gear_deid.deid.cleaning import cleaning_of, facts_of
 from fw_gear_deid.deid.columns import Change, Rows
 from fw_gear_deid.formats import FORMATS
-from fw_gear_deid.formats.row import Changes, Codec, Document, Field, Listing
+from fw_gear_deid.formats.row import Changes, Codec, Document, Field, Listing, Splice
 from fw_gear_deid.model.action import CLEANED, DIFFERS, REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
 from fw_gear_deid.model.locks import HIDDEN
@@ -344,8 +344,13 @@ def _facts(edited: Edited, telling: tuple[str | Fact, ...]) -> tuple[Fact, ...]:
     return facts_of(first.edits, telling=telling)
 
 
-def written(data: bytes, edited: Edited) -> bytes:
+def written(data: bytes, edited: Edited, told: list[Splice] | None = None) -> bytes:
     """Return the bytes of a file with what its rules changed.
+
+    Parameters
+    ----------
+    told : list of Splice, optional
+        Takes what was done.
 
     Raises
     ------
@@ -358,6 +363,8 @@ def written(data: bytes, edited: Edited) -> bytes:
         out.write(memoryview(data)[at:start])
         out.write(new)
         at = end
+        if told is not None:
+            told.append((start, end, new))
     out.write(memoryview(data)[at:])
     return out.getvalue()
 

@@ -18,11 +18,14 @@ from fw_gear_deid.deid.marking import telling_of
 from fw_gear_deid.deid.names import Excluded, from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.deid.passing import Passing
+from fw_gear_deid.deid.undo import Undo, passed, undo_fields, undo_front
+from fw_gear_deid.deid.undo_dicom import ASKED, undo_dicom
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
 from fw_gear_deid.formats.archive import HEAD, PIECE, packed
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.fields import Fields
+from fw_gear_deid.formats.row import Splice
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
@@ -86,6 +89,8 @@ class Done:
         Of an archive: what names around it may not carry.
     facts : frozenset of Fact or None
         What it tells of the patient, where texts are cleaned of that.
+    undo : Undo or None
+        What gives it back, where that is wanted.
     """
 
     name: str
@@ -103,6 +108,7 @@ class Done:
     inside: Trail = field(default_factory=Trail)
     known: Known | None = None
     facts: frozenset[Fact] | None = None
+    undo: Undo | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
@@ -183,6 +189,7 @@ def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
     """De-identify a file whose changes all lie in the bytes at hand."""
     also = tuple(selector for one in ctx.profile.zip.filenames for selector in one.elements)
+    also += ASKED if ctx.log else ()
     parts = dataset.open_file(source.data, section, also, source.total)
     leave_out(parts, section)
     fields = dataset.fields_of(parts)
@@ -227,6 +234,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         unread=edited.unread,
         whose=tells_whose(fields),
         facts=None if edited.facts is None else frozenset(edited.facts),
+        undo=undo_dicom(parts, (meta, edited.body), edited.edits, edited.where, edited.blanks) if ctx.log else None,
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
@@ -350,6 +358,8 @@ def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -
     done.edits = tuple(edit for edit in done.edits if edit.path == "filename")
     if volume.beginning != blank:
         done.edits += (Edit("bytes in front of the volume", "", "", "remove", Always.BEFORE.value, "", ""),)
+    if ctx.log:
+        done.undo = undo_front(volume.beginning, blank)
     done.pieces = _passed(blank, volume, done, ctx)
     return done
 
@@ -360,7 +370,8 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
     follow = ctx.follow if ctx.entities is not None else None
     edited = document.edit(data, section, at, follow, rows_of(section, ctx), ctx.around_texts)
     ctx.notes.take(edited.edits)
-    result = document.written(data, edited)
+    told: list[Splice] | None = [] if ctx.log else None
+    result = document.written(data, edited, told)
     if ctx.verify != "off":
         document.check(data, result, edited)
     done = Done(
@@ -372,6 +383,7 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
         risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
         facts=frozenset(edited.facts) if edited.facts else None,
+        undo=undo_fields(data, edited, told) if told is not None else None,
     )
     return result, edited, done
 
@@ -416,6 +428,8 @@ def _passed(result: bytes, passing: Passing, done: Done, ctx: Context) -> Iterat
     pieces = chain((result,), passing.rest())
     is_packed = passing.is_packed and done.name.lower().endswith(".gz")
     yield from packed(pieces, PIECE, small=ctx.small) if is_packed else pieces
+    if done.undo is not None:
+        done.undo = passed(done.undo, packed=passing.is_packed, dropped=passing.dropped)
     if passing.is_packed:
         done.edits += (Edit("gzip header", "", "", "remove", Always.PACKED_HEADER.value, "", ""),)
     if passing.dropped:
@@ -437,7 +451,8 @@ def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context
     written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))
-    return Done(written, pieces, tuple(renamed(name, written, rule)), kept=frozenset({written}))
+    undo = Undo() if ctx.log else None
+    return Done(written, pieces, tuple(renamed(name, written, rule)), kept=frozenset({written}), undo=undo)
 
 
 def renamed(before: str, after: str, rule: str) -> list[Edit]:

@@ -200,4 +200,4 @@ def _record(member: Member, ctx: Context, target: zips.Target) -> Record:
         packed = zips.write_member(target, str(member.position), done.pieces, member.compression)
     except Unfit as damage:
         return record(done=bare, texts=texts, damage=damage)
-    return record(done=replace(bare, edits=done.edits), texts=texts, packed=packed)
+    return record(done=replace(bare, edits=done.edits, undo=done.undo), texts=texts, packed=packed)

@@ -9,6 +9,7 @@ DeidError
 │   ├── Odd             they are not encoded as DICOM demands; a repair may help
 │   └── Unreadable      an action cannot read a value; `on-unreadable` may say what becomes of it
 └── StopRun             nothing further may be released (ledger or destination lost)
+    └── LogDown         … since the de-identification log cannot be written or read
 
 A message names place (path, VR, action) and remedy. The value that caused it is left out on purpose:
 logs and reports leave the building.
@@ -71,6 +72,28 @@ class Unreadable(Unfit):
 
 class StopRun(DeidError):
     """Going on would release something that nobody could prove."""
+
+
+class LogDown(StopRun):
+    """The de-identification log cannot be written or read: nothing is released without it.
+
+    Parameters
+    ----------
+    why : str
+        Begins with ``UNLOGGED`` or ``UNRESOLVED`` where a file was to be logged.
+    status : int, optional
+        HTTP status of a logging service.
+    """
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        super().__init__(why if status is None else f"{why} (HTTP {status})")
+        self.status = status
+
+
+UNLOGGED = "Unable to log de-identified data"
+UNRESOLVED = "Unable to resolve de-identification ID. Acquisition was not uploaded"
+"""What users of the platform know these failures by."""
+UNREAD = "The de-id log cannot be read"
 
 
 def place_of(error: BaseException) -> str:

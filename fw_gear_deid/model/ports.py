@@ -126,6 +126,27 @@ class Upload:
     """What the previous release wrote for the origin of this file and version."""
     renews: bool = False
     """The ledger knows what stands under the name: made of the same source, and as it was put there."""
+    log: str = ""
+    """Id of its entry in the de-identification log: UUID, dashed, lower case; empty where none is kept."""
+
+
+@frozen
+class Spot:
+    """A place at the destination as the store itself knows it.
+
+    Attributes
+    ----------
+    container : str
+        Id; of folders, and where there is none yet, labels joined by ``/``.
+    file : str
+        Id; of folders the path; the name where it does not stand yet.
+    version : str
+        Of what stands there; empty for nothing.
+    """
+
+    container: str
+    file: str
+    version: str = ""
 
 
 @frozen
@@ -155,6 +176,9 @@ class Standing:
     fingerprint: str
     size: int
     whole: bool = True
+    log: str = ""
+    """Id of its entry in the de-identification log."""
+    spot: Spot | None = None
 
     @property
     def path(self) -> str:
@@ -351,6 +375,15 @@ class Sink(Protocol):
 
     def exists(self, destination: Destination) -> bool:
         """Tell whether a file of this name stands at the destination."""
+        ...
+
+    def spot(self, destination: Destination) -> Spot:
+        """Return where a file stands, or is meant to.
+
+        Raises
+        ------
+        OSError
+        """
         ...
 
     def settle(self, containers: tuple[Wanted, ...]) -> None:

@@ -223,6 +223,10 @@ class Edits:
             known = self._prefixes[level.number] = f"{self._prefix(level.parent)}{here}[{level.index}]"
         return known
 
+    def where(self, level: Level, tag: int) -> str:
+        """Return the place of an element as the audit tells it."""
+        return self._prefix(level) + self._here(level, tag)
+
     def _here(self, level: Level, tag: int) -> str:
         if is_private(tag) and not is_private_creator(tag):
             creator = level.creator_of(tag)

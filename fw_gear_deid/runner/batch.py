@@ -7,15 +7,16 @@ by their digests which of them stand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fw_gear_deid.ledger.state import Made, State
-from fw_gear_deid.model.errors import StopRun
+from fw_gear_deid.model.errors import LogDown, StopRun
 from fw_gear_deid.model.ports import Destination, Sink, Upload
 from fw_gear_deid.runner.earlier import Earlier
+from fw_gear_deid.runner.gate import Gate
 from fw_gear_deid.runner.plan import Place
 from fw_gear_deid.runner.policy import Stands
 from fw_gear_deid.runner.workers import Worked
@@ -42,6 +43,8 @@ class Sent:
         It stands there.
     error : Exception or None
         Why it does not.
+    gone : collection of str
+        Entries of the log whose files it has taken the place of.
     """
 
     place: Place
@@ -54,6 +57,7 @@ class Sent:
     replaces: bool
     is_put: bool = False
     error: OSError | ValueError | StopRun | None = None
+    gone: Collection[str] = ()
 
 
 class Batch:
@@ -64,12 +68,14 @@ class Batch:
     state : State
     sink : Sink
     earlier : Earlier
+    gate : Gate
     """
 
-    def __init__(self, state: State, sink: Sink, earlier: Earlier) -> None:
+    def __init__(self, state: State, sink: Sink, earlier: Earlier, gate: Gate) -> None:
         self._state = state
         self._sink = sink
         self._earlier = earlier
+        self._gate = gate
         self._sent: dict[str, Sent] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -94,25 +100,40 @@ class Batch:
         Raises
         ------
         StopRun
-            The ledger or the destination takes nothing more.
+            The ledger, the destination or the log takes nothing more.
         """
         self._state.commit()
+        try:
+            self._gate.reserve(sent)
+        except LogDown as error:
+            for one in sent:
+                one.error = error
+            raise
         for one in sent:
             self._put(one)
 
     def settle(self, sent: Sequence[Sent]) -> None:
-        """Bring to the disk what was put; each says afterwards whether it stands.
+        """Bring to the disk what was put, and to the log; each says afterwards whether it stands.
 
         Raises
         ------
         StopRun
+            ``LogDown`` once everything is settled: what was put and took the place of nothing is gone again.
         """
         for one in sent:
             if not one.is_put:
                 self._undo(one)
         self._settle([one for one in sent if one.is_put])
+        try:
+            self._gate.confirm(sent)
+        except LogDown as error:
+            for one in sent:
+                if one.is_put and not one.replaces:
+                    self._fail(one, error)
+            raise
 
     def _put(self, one: Sent) -> None:
+        there = self._gate.standing(one.upload)
         try:
             self._sink.put(one.result, one.destination, one.upload, replace=one.replaces)
             one.is_put = True
@@ -121,6 +142,8 @@ class Batch:
         except StopRun as error:
             one.error = error
             raise
+        finally:
+            one.gone = there.keys() - self._gate.standing(one.upload)
 
     def _settle(self, put: Sequence[Sent]) -> None:
         """Bring names to the disk; where that fails, nothing that is reported as failed stays."""
@@ -132,10 +155,14 @@ class Batch:
                 self._sink.settle(its[0].destination.containers)
             except OSError as error:
                 for one in its:
-                    one.is_put, one.error = False, error
-                    with suppress(OSError):
-                        self._sink.withdraw(one.destination)
-                    self._undo(one)
+                    self._fail(one, error)
+
+    def _fail(self, one: Sent, error: OSError | StopRun) -> None:
+        """Take back what was put."""
+        one.is_put, one.error = False, error
+        with suppress(OSError):
+            self._sink.withdraw(one.destination)
+        self._undo(one)
 
     def _undo(self, one: Sent) -> None:
         """Let the ledger know of what stood there before; where nobody can look the next run does."""

@@ -35,7 +35,7 @@ from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.outcome import Failed, Released
 from fw_gear_deid.model.ports import Item
 from fw_gear_deid.runner.pool import Lot, Numbered, Out, Work, lots, nothing
-from fw_gear_deid.runner.workers import Settings, Task, Worked, silence
+from fw_gear_deid.runner.workers import Settings, Task, Worked, log_of, silence
 from fw_gear_deid.system import private
 from fw_gear_deid.system.packages import version_of
 
@@ -245,15 +245,20 @@ class Cluster:
         own = self._settings.workspace / worked.result.name
         try:
             (attempt / worked.result.name).replace(own)
+            log = worked.log
+            if isinstance(log, Path):
+                log = log_of(own)
+                (attempt / log.name).replace(log)
             with own.open("rb") as stream:
                 arrived = file_digest(stream, "sha256").hexdigest() == worked.outcome.sha256
         except OSError as error:
             outcome = Failed(f"{error.strerror or type(error).__name__} (while taking what a worker wrote)")
-            return replace(worked, outcome=outcome, result=None)
+            return replace(worked, outcome=outcome, result=None, log=None)
         if not arrived:
             own.unlink()
-            return replace(worked, outcome=Failed("it did not arrive as its worker wrote it"), result=None)
-        return replace(worked, result=own)
+            log_of(own).unlink(missing_ok=True)
+            return replace(worked, outcome=Failed("it did not arrive as its worker wrote it"), result=None, log=None)
+        return replace(worked, result=own, log=log)
 
     def close(self) -> None:
         """Let the workers go; what they were at is lost, and lands in a folder that is gone."""

@@ -13,6 +13,7 @@ from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.ports import LEVELS, Destination, Standing, Wanted
 from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.runner import policy
+from fw_gear_deid.runner.gate import Gate
 from fw_gear_deid.runner.plan import Place
 from fw_gear_deid.runner.policy import Stands
 from fw_gear_deid.runner.sieve import BY_ONLY
@@ -53,6 +54,8 @@ class Earlier:
         Source → what a look found in it.
     copies : collection of str
         Sources that are copies of others.
+    gate : Gate
+        Told what is taken back.
 
     Attributes
     ----------
@@ -66,8 +69,9 @@ class Earlier:
         ``Made.name`` of what this run has made, found in order, or left on purpose.
     """
 
-    def __init__(self, job: Job, state: State, seen: Mapping[str, Seen], copies: Collection[str]) -> None:
+    def __init__(self, job: Job, state: State, seen: Mapping[str, Seen], copies: Collection[str], gate: Gate) -> None:
         self._job = job
+        self._gate = gate
         self._sink = job.sink
         self._state = state
         self._seen = seen
@@ -162,10 +166,32 @@ class Earlier:
         """
         stands = self.stands(made)
         if stands is Stands.OURS:
-            self._sink.withdraw(destination_of(made))
+            self.withdraw(made)
         self._state.drop(made.name)
         self._foreseen = {}
         return _STAYS if stands is Stands.CHANGED else ""
+
+    def withdraw(self, made: Made) -> None:
+        """Take a file away, and let the log know.
+
+        Raises
+        ------
+        OSError
+        """
+        destination = destination_of(made)
+        gone = self._gate.leaving(destination)
+        self._sink.withdraw(destination)
+        gone()
+
+    def remove(self, standing: Standing) -> None:
+        """Take away a file that the store knows, and let the log know.
+
+        Raises
+        ------
+        OSError
+        """
+        self._sink.remove(standing)
+        self._gate.left([standing.log])
 
     def there(self, place: Place) -> Sequence[Standing]:
         """Return what the destination holds of a file of the source, where it knows that."""
@@ -213,7 +239,7 @@ class Earlier:
     def _remove(self, standing: Standing) -> str:
         if not standing.whole:  # somebody has put a version on top
             return _CHANGED
-        self._sink.remove(standing)
+        self.remove(standing)
         return ""
 
     def _has_source(self, made: Made, mine: Collection[str] = ()) -> bool:

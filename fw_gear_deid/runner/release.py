@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 from fw_gear_deid.deid.container import CleanContainer
 from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.ledger.state import Made, Row, State, name_of
-from fw_gear_deid.model.errors import StopRun, Unfit
+from fw_gear_deid.model.errors import LogDown, StopRun, Unfit
 from fw_gear_deid.model.outcome import Failed, Refused, Released, Skipped, Trail, outcome_of, state_of
 from fw_gear_deid.model.portable import same_name_key
-from fw_gear_deid.model.ports import Destination, Identity, Item, Upload, Wanted
+from fw_gear_deid.model.ports import Destination, Item, Upload, Wanted
 from fw_gear_deid.runner import policy
 from fw_gear_deid.runner.batch import Batch, Sent
-from fw_gear_deid.runner.earlier import Earlier, destination_of
+from fw_gear_deid.runner.earlier import Earlier
+from fw_gear_deid.runner.gate import Gate
 from fw_gear_deid.runner.plan import Place, acquisition_label, version_of
 from fw_gear_deid.runner.policy import Act, Situation, Stands
 from fw_gear_deid.runner.stale import verdict
@@ -40,7 +41,8 @@ Told = tuple[str, str]
 _SECONDS = 0.5
 _ASKED = 500  # tasks that the ledger is asked for at once
 _MOST = 200
-"""How long, and how many, results wait to be put together."""
+_NOTED = 16 << 20
+"""How long, and how many, results wait to be put together, and how many bytes the log is to have of them."""
 NO_PLACE = "it cannot be placed: it has no DICOM header, so put it three folders deep: SUBJECT/SESSION/ACQUISITION/FILE"
 
 
@@ -53,8 +55,8 @@ class Releaser:
     state : State
     earlier : Earlier
         What was made before; told here what this run makes and leaves.
-    identity : Identity
-        The destination's, to be written before the first file is put.
+    gate : Gate
+        The de-identification log.
     describe : callable
         Item → its metadata as it may travel.
     told : callable
@@ -68,7 +70,7 @@ class Releaser:
         job: Job,
         state: State,
         earlier: Earlier,
-        identity: Identity,
+        gate: Gate,
         describe: Callable[[Item], CleanContainer],
         told: Callable[[Place, Worked, str, str], None],
         held: Callable[[], AbstractContextManager[None]],
@@ -76,15 +78,17 @@ class Releaser:
         self._job = job
         self._sink = job.sink
         self._state = state
-        self._identity = identity
+        self._identity = job.dest
+        self._gate = gate
         self._claimed = False
         self._describe = describe
         self._told = told
         self._held = held
         self._earlier = earlier
-        self._batch = Batch(state, job.sink, earlier)
+        self._batch = Batch(state, job.sink, earlier, gate)
         self._most = 1 if job.sink.remembers else _MOST  # what is uploaded takes its time
         self._arrived: list[tuple[Place, Worked]] = []
+        self._noted = 0
         self._flushed = time.monotonic()
         self._said: dict[int, Told] = {}
         """Number of a task → what became of it."""
@@ -208,7 +212,8 @@ class Releaser:
     def finish(self, place: Place, worked: Worked) -> None:
         """Release a result, or note why not, with others that come at the same time."""
         self._arrived.append((place, worked))
-        if len(self._arrived) >= self._most or time.monotonic() - self._flushed >= _SECONDS:
+        self._noted += _size(worked.log)
+        if len(self._arrived) >= self._most or self._noted >= _NOTED or time.monotonic() - self._flushed >= _SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -220,6 +225,7 @@ class Releaser:
             The ledger or the destination takes nothing more.
         """
         arrived, self._arrived = self._arrived, []
+        self._noted = 0
         try:
             try:
                 for place, worked in arrived:
@@ -228,8 +234,9 @@ class Releaser:
                 self._bring()
         finally:
             for place, worked in arrived:
-                if worked.result is not None:
-                    worked.result.unlink(missing_ok=True)
+                for path in (worked.result, worked.log):
+                    if isinstance(path, Path):
+                        path.unlink(missing_ok=True)
                 if place.task.number in self._said:
                     self._told(place, worked, *self._said.pop(place.task.number))
             self._flushed = time.monotonic()
@@ -392,15 +399,18 @@ class Releaser:
             self._batch.bring(sent)
         finally:
             with self._held():
-                self._batch.settle(sent)
-                for one in sent:
-                    if one.is_put or one.error is not None:
-                        self._say(one.place, self._stand(one))
+                try:
+                    self._batch.settle(sent)
+                finally:
+                    for one in sent:
+                        if one.is_put or one.error is not None:
+                            self._say(one.place, self._stand(one))
 
     def _stand(self, one: Sent) -> Told:
         """Note a result that is in its place, or why it is not."""
         if isinstance(one.error, StopRun):
-            return self._note(one.place, "failed", NO_MORE, None, one.worked.seconds)
+            why = str(one.error) if isinstance(one.error, LogDown) else NO_MORE
+            return self._note(one.place, "failed", why, None, one.worked.seconds)
         try:
             if one.error is not None:
                 raise one.error
@@ -427,6 +437,7 @@ class Releaser:
             if not one.replaces:  # of a failure nothing stays, and what stood before does
                 self._sink.withdraw(one.destination)
                 self._state.drop(made.name)
+                self._gate.left([one.upload.log])
             raise
 
     def _done(self, one: Sent, note: str) -> Told:
@@ -465,7 +476,7 @@ class Releaser:
         if self._earlier.by_store:
             # what is put there takes the place of the others by itself
             for standing in () if new is not None or self._job.dry_run else self._earlier.there(place):
-                self._sink.remove(standing)
+                self._earlier.remove(standing)
             return ""
         note, known = "", frozenset(instances)
         beside = (new.name,) if new is not None else ()
@@ -492,7 +503,7 @@ class Releaser:
             return
         made = self._state.at(name)
         if made is not None and not self._job.dry_run and self._earlier.stands(made) is Stands.OURS:
-            self._sink.withdraw(destination_of(made))
+            self._earlier.withdraw(made)
         self._state.drop(name)
         self._refused.add(name)
         self._note(owner, "refused", policy.SAME_NAME)
@@ -604,6 +615,11 @@ class Releaser:
             if item.id in self._positions
         )
         return state, reason
+
+
+def _size(log: bytes | Path | None) -> int:
+    """Return how much the log is to have of a result."""
+    return log.stat().st_size if isinstance(log, Path) else len(log or b"")
 
 
 def _by_rule(outcome: Refused | Skipped | Failed) -> bool:

@@ -21,6 +21,7 @@ from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import DeidError, StopRun, UsageError, place_of
 from fw_gear_deid.model.limits import Given
+from fw_gear_deid.model.logged import DeidLog
 from fw_gear_deid.model.outcome import Failed, Ids, Refused, Released, Skipped, kind_of
 from fw_gear_deid.model.person import OTHER_BIRTH_DATE
 from fw_gear_deid.model.ports import Branch, Identity, Item, Sink, Source
@@ -28,6 +29,7 @@ from fw_gear_deid.model.seen import Seen
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner import marks
 from fw_gear_deid.runner.earlier import Earlier
+from fw_gear_deid.runner.gate import Gate
 from fw_gear_deid.runner.marks import TOOK_TOO_MUCH
 from fw_gear_deid.runner.memory import Memory
 from fw_gear_deid.runner.newids import NewIds
@@ -109,6 +111,8 @@ class Job:
         The source is all that the destination's files are made of: a whole project, without filters.
     limits : mapping of str to int
         Those that were set; they decide what is refused, not what comes out.
+    log : DeidLog or None
+        Without its entry there nothing is released.
     facts : dict
         What else the summary should tell, such as where the profile came from.
     """
@@ -143,6 +147,7 @@ class Job:
     prune: bool = False
     whole: bool = True
     limits: Given = field(default_factory=dict)
+    log: DeidLog | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -182,7 +187,7 @@ def run(job: Job, interrupts: Interrupts | None = None) -> tuple[int, dict[str, 
     Raises
     ------
     UsageError
-        Another run has these reports open.
+        Another run has these reports open, or the de-identification log has taken nothing: nothing was released.
     StopRun
         The ledger or the destination is lost, or something went wrong that nobody thought of; nothing further was
         released. ``Stopped`` where the reports tell what was.
@@ -231,9 +236,11 @@ class _Run:
             job.compression == "small",
             job.strict_rules,
             job.limits,
+            log=job.log is not None,
             marks=True,
             uids=job.uid_map is not None,
         )
+        self._gate = Gate(job, job.log)
         self._rows_used = Rows(job.profiles.lookup)
         self._unchanged = 0
         self._ids: dict[Ids, None] = {}
@@ -267,9 +274,10 @@ class _Run:
                 self._sightings = Sightings(prepared.people.known)
                 job.sink.prepare([cleaned.chain for cleaned in self._containers.values()])
                 seen = {key: one for key, one in prepared.seen.items() if isinstance(one, Seen)}
-                earlier = Earlier(job, self._state, seen, prepared.people.copies)
+                earlier = Earlier(job, self._state, seen, prepared.people.copies, self._gate)
+                self._gate.reconcile()
                 self._releaser = Releaser(
-                    job, self._state, earlier, job.dest, self._describe, self._told, self._interrupts.held
+                    job, self._state, earlier, self._gate, self._describe, self._told, self._interrupts.held
                 )
                 self._work(pool, places, self._releaser)
                 trouble = not self._finish_containers(places)
@@ -288,6 +296,8 @@ class _Run:
             if stopped is None:
                 raise
             raise StopRun(stopped) from None
+        if stopped is not None and self._gate.is_shut:
+            raise UsageError(stopped)
         if stopped is not None:
             raise Stopped(stopped, summary)
         if interrupted:
@@ -390,9 +400,10 @@ class _Run:
                 self._releaser.withhold(place, Refused(f"{OTHER_BIRTH_DATE}{SEE}{task.items[0].id}"))
         if not numbers:
             return worked
-        if worked.result is not None:
-            worked.result.unlink(missing_ok=True)
-        return replace(worked, outcome=Refused(OTHER_BIRTH_DATE), result=None)
+        for path in (worked.result, worked.log):
+            if isinstance(path, Path):
+                path.unlink(missing_ok=True)
+        return replace(worked, outcome=Refused(OTHER_BIRTH_DATE), result=None, log=None)
 
     def _finish_containers(self, places: list[Place]) -> bool:
         """Let the destination have what holds no files; return whether that went well."""
@@ -467,6 +478,8 @@ class _Run:
             | self._rows_used.report()
             | job.facts
         )
+        if job.log is not None:
+            summary["deid_log"] = {"confirmed": self._gate.confirmed, "withdrawn": self._gate.withdrawn}
         for name, path, kind in (("ids", job.ids, ids.TABLE), ("uid_map", job.uid_map, ids.UID_MAP)):
             if path is not None:
                 rows = ids.write(path, kind, self._ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -20,6 +21,7 @@ from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series, fi
 from fw_gear_deid.deid.columns import is_table
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
+from fw_gear_deid.deid.originals import Originals
 from fw_gear_deid.deid.shares import Shares, make_share
 from fw_gear_deid.deid.sort import is_nobodys, sort
 from fw_gear_deid.deid.survey import Surveyed, see
@@ -59,6 +61,8 @@ class Settings:
     """Refuse a file in which a rule of its section finds nothing."""
     limits: Given = field(default_factory=dict)
     """Those that were set."""
+    log: bool = False
+    """Tell what gives files back, for the de-identification log."""
     marks: bool = False
     """Note in the workspace what each process is at."""
     uids: bool = False
@@ -154,8 +158,11 @@ class Worked:
     """The instances it held, sealed."""
     trail: Trail = field(default_factory=Trail)
     """What was changed."""
+    log: bytes | Path | None = None
+    """What gives the result back, where the log asks for it; of much the file in the workspace that tells it."""
 
 
+_LITTLE = 32 << 10  # bytes that a worker may send back of a file
 _CHANGED = "it changed while it was read"
 
 
@@ -182,6 +189,13 @@ def process(settings: Settings, task: Task) -> Worked:
         done = Failed("not enough memory")
     except Exception as error:  # noqa: BLE001 -- the boundary: nothing may stop the other files
         done = Failed(f"unexpected {type(error).__name__} in {place_of(error)}; please report it")
+    log = None
+    if isinstance(done, Result) and done.originals is not None:
+        try:
+            log = _noted(done.originals, log_of(result))
+        except OSError as error:
+            log_of(result).unlink(missing_ok=True)
+            done = Failed(f"{error.strerror or type(error).__name__} (while writing what the log is to have)")
     seconds = time.perf_counter() - begin
     if isinstance(done, Result):
         return Worked(
@@ -195,9 +209,29 @@ def process(settings: Settings, task: Task) -> Worked:
             tuple(watch.notes),
             frozenset(watch.holds),
             done.trail,
+            log,
         )
     result.unlink(missing_ok=True)
     return Worked(done, None, seconds, row=notes.row)
+
+
+def log_of(result: Path) -> Path:
+    """Return where it is told what gives a result back."""
+    return result.with_name(f"{result.name}.log")
+
+
+def _noted(originals: Originals, path: Path) -> bytes | Path:
+    """Return what the log is to have of a result: itself where it is little, else where it was written."""
+    told = json.dumps(originals.told()).encode("ascii")
+    if len(told) <= _LITTLE:
+        return told
+    _write(path, told)
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    with os.fdopen(private.create_anew(path), "wb") as stream:
+        stream.write(data)
 
 
 def _process(settings: Settings, task: Task, result: Path, notes: Notes, watch: Watch) -> Result | Outcome:
@@ -261,8 +295,7 @@ def share(settings: Settings, task: Task) -> bool:
             ctx = _context(settings, task, path, Notes(collect=settings.ids, uids=settings.uids), Watch())
             records = make_share(path, task.items[0].name, ctx, part, task.share, task.shares)
         data = pickle.dumps(records)
-        with os.fdopen(private.create_anew(told), "wb") as stream:
-            stream.write(data)
+        _write(told, data)
     except Exception:  # noqa: BLE001 -- the boundary, as in process, which does the same again
         told.unlink(missing_ok=True)
         return False
@@ -331,6 +364,7 @@ def _context(settings: Settings, task: Task, path: Path, notes: Notes, watch: Wa
         watch,
         small=settings.small,
         originals=settings.originals,
+        log=settings.log,
         entities=task.entities,
         strict_rules=settings.strict_rules,
         subjects=task.subjects,

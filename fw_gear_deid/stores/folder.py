@@ -18,7 +18,7 @@ from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.litter import litter_folder, litter_of
-from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Spot, Standing, Upload, Wanted
 from fw_gear_deid.system.real import below
 from fw_gear_deid.system.root import Root
 from fw_gear_deid.system.sync import sync_folder
@@ -262,6 +262,11 @@ class FolderSink:
     def exists(self, destination: Destination) -> bool:
         """Tell whether something stands at a destination."""
         return Root(self.root).exists(_parts(destination))
+
+    def spot(self, destination: Destination) -> Spot:
+        """Return the folders below this one, and the whole path."""
+        parts = _parts(destination)
+        return Spot("/".join(parts[:-1]), str(_real(self.root).joinpath(*parts)), self.stood(destination))
 
     def stood(self, destination: Destination) -> str:
         """Return size and time of what stands at a destination, empty when nothing does."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from fw_gear_deid.model.container import ContainerRecord
 from fw_gear_deid.model.frozen import frozen
-from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Standing, Upload, Wanted
+from fw_gear_deid.model.ports import LEVELS, Branch, Destination, Identity, Item, Spot, Standing, Upload, Wanted
 
 
 @frozen
@@ -94,7 +94,8 @@ class MemorySink:
         for path, upload in list(self.uploads.items()):
             yield Standing(
                 path, self.places[path], path.rpartition("/")[2], upload.origin, upload.version, upload.root,
-                upload.fingerprint, upload.size, len(self.files[path]) == upload.size,
+                upload.fingerprint, upload.size, len(self.files[path]) == upload.size, upload.log,
+                Spot(path.rpartition("/")[0], path, sha256(self.files[path]).hexdigest()),
             )  # fmt: skip
 
     def remove(self, standing: Standing) -> None:
@@ -112,6 +113,10 @@ class MemorySink:
     def stood(self, destination: Destination) -> str:
         """Return the digest of what stands there."""
         return self.digest(destination) if self.exists(destination) else ""
+
+    def spot(self, destination: Destination) -> Spot:
+        """Return the path."""
+        return Spot(destination.path.rpartition("/")[0], destination.path, self.stood(destination))
 
     def digest(self, destination: Destination) -> str:
         """Return the SHA-256 of what stands there."""

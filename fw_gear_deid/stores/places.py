@@ -151,6 +151,12 @@ class PlatformPlace:
 
         return binding_level(self.platform, self.project, self.group)
 
+    def log_url(self) -> str:
+        """Return where the site's de-identification log is, empty where it keeps none."""
+        from fw_gear_deid.stores.flywheel import access
+
+        return access.log_url(self.platform)
+
     def put_profile(self, profile: dict[str, Any]) -> None:
         """Store a profile in the settings of the project, group or site that this is."""
         from fw_gear_deid.stores.flywheel.settings import put_profile
@@ -300,4 +306,3 @@ def _check_access(origin: PlatformPlace | None, destination: PlatformPlace | Non
     if destination is not None:
         needs = access.WRITE | access.DELETE if deletes else access.WRITE
         access.check(destination.platform, destination.container, needs, "DEST")
-        access.check_log(destination.platform)

@@ -79,16 +79,21 @@ def _actions(role: Any) -> Iterable[str]:
     return [str(action) for action in role.get("actions") or []]
 
 
-def check_log(platform: Platform) -> None:
-    """Refuse a site that keeps a log of what was de-identified, which every upload has to name.
+def log_url(platform: Platform) -> str:
+    """Return where a site's logging service is, which every upload has to name an entry of; empty where it has none.
 
     Raises
     ------
     UsageError
+        It keeps a log, and does not say where.
     """
-    features = platform.config().get("features") or {}
-    if features.get("deid_log"):
+    config = platform.config()
+    if not (config.get("features") or {}).get("deid_log"):
+        return ""
+    url = str((config.get("site") or {}).get("deid_log_url") or "")
+    if not url:
         raise UsageError(
-            "this site keeps a de-identification log (features.deid_log), and this version cannot write to it: "
+            "this site keeps a de-identification log (features.deid_log) and does not say where (site.deid_log_url): "
             "nothing would be released"
         )
+    return url

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fw_gear_deid.model.container import EDITABLE
-from fw_gear_deid.model.ports import LEVELS, Standing, Wanted
+from fw_gear_deid.model.ports import LEVELS, Spot, Standing, Wanted
 from fw_gear_deid.stores.flywheel.client import Platform, PlatformError, plain, plain_digest
 
 PLURAL = {"subject": "subjects", "session": "sessions", "acquisition": "acquisitions"}
@@ -27,6 +27,8 @@ class Kept:
         SHA-384, hexadecimal; empty where the platform does not tell it.
     export : mapping
         What this program wrote into its info; empty for a file of somebody else.
+    log : str
+        Id of its entry in the de-identification log.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Kept:
     size: int
     hash: str
     export: Mapping[str, Any]
+    log: str = ""
 
     @property
     def origin(self) -> str:
@@ -160,7 +163,7 @@ class Holding:
             file = self._platform.call("reading a file", lambda sdk: sdk.get_file(file.file_id), tries=4)
         return Kept(
             str(file.file_id), str(file.name), int(file.version or 0), int(file.size or 0),
-            plain_digest(file.get("hash")), export_of(plain(file.get("info"))),
+            plain_digest(file.get("hash")), export_of(plain(file.get("info"))), str(file.get("deid_log_id") or ""),
         )  # fmt: skip
 
     # -- containers ------------------------------------------------------------------------------------
@@ -248,7 +251,7 @@ class Holding:
         return Standing(
             f"{container.id}/{file.name}", tuple(chain), file.name, file.origin, str(export.get("version_id") or ""),
             str(export.get("root_id") or ""), str(export.get("fingerprint") or ""), file.size,
-            file.whole,
+            file.whole, file.log, Spot(container.id, file.id, str(file.version)),
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fw_gear_deid.model.ports import Destination, Identity, Standing, Upload, Wanted
+from fw_gear_deid.model.ports import Destination, Identity, Spot, Standing, Upload, Wanted
 from fw_gear_deid.stores.flywheel.client import (
     AMISS,
     TRIES,
@@ -107,6 +107,13 @@ class FlywheelSink:
         _, file = self._look_up(destination)
         return str(file.export.get("sha256") or "") if file is not None and file.hash and file.whole else ""
 
+    def spot(self, destination: Destination) -> Spot:
+        """Return ids, as far as there are any."""
+        held, file = self._look_up(destination)
+        if file is None:
+            return Spot(destination.path.rpartition("/")[0], destination.name)
+        return Spot(held.id, file.id, str(file.version))
+
     def exists(self, destination: Destination) -> bool:
         """Tell whether the destination container has a file of this name."""
         return self._look_up(destination)[1] is not None
@@ -147,14 +154,17 @@ class FlywheelSink:
             "origin_id": upload.origin, "version_id": upload.version, "root_id": upload.root,
             "fingerprint": upload.fingerprint, "sha256": upload.sha256, "sha384": expected, "size": upload.size,
         }  # fmt: skip
-        if before is None or (before.hash, before.size, before.export) != (expected, upload.size, export):
+        log = upload.log and (before.log if before is not None else "")  # without a log, the id that is there stays
+        there = before and (before.hash, before.size, before.export, log)
+        if there != (expected, upload.size, export, upload.log):
             metadata = self._metadata(destination.name, upload, export)
             after = self._send(result, held, destination.name, metadata, before)
             if before is None and int(after.version) > 1:
                 self._share(after, upload, replace=replace)
             file = Kept(
-                str(after.file_id), destination.name, int(after.version), int(after.size or 0), expected, export
-            )
+                str(after.file_id), destination.name, int(after.version), int(after.size or 0), expected, export,
+                upload.log,
+            )  # fmt: skip
             self._holding.set(held, file)
         for holder, file in self._holding.made_of(upload.origin, upload.older):
             if holder is not held or file.name != destination.name:
@@ -226,6 +236,8 @@ class FlywheelSink:
         metadata: dict[str, Any] = {"name": name, "tags": [], **fields, "info": info}
         if upload.kind and "type" not in fields:
             metadata["type"] = upload.kind
+        if upload.log:
+            metadata["deid_log_id"] = upload.log
         if name.lower().endswith(".zip"):
             metadata["zip_member_count"] = upload.members
         return metadata
