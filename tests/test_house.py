@@ -32,6 +32,7 @@ ROOMS = {
     "stores": {"system", "model"},
     "ledger": {"system", "model"},
     "runner": {"deid", "profile", "ledger", "keys", "system", "model"},
+    "scan": {"runner", "deid", "profile", "formats", "verify", "standard", "keys", "system", "model"},
 }
 DOORS = {
     "yaml": "profile/text/nodes.py",

@@ -13,6 +13,7 @@ COMMANDS = {
     "run": "de-identify a folder into another",
     "preview": "show before and after per element; writes no image",
     "profile": "make, check and list profiles",
+    "scan": "look for identifiers in what is stored already",
     "keygen": "write a fresh secret, mode 0600",
     "sample": "make a small made-up project with planted identifiers",
 }

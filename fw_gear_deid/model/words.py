@@ -38,9 +38,22 @@ uterus venous ventricle vessel vibe view water whole wb wo with without w wrist 
 """
 NEUTRAL = frozenset(" ".join((_MODALITIES, _STORED, _IMAGED)).split())
 """In small letters: what is stored and how (PS3.3 §C.7.3.1.1.1, PS3.11), body parts (PS3.16 annex L), techniques."""
+_PROTOCOL = """
+adult advanced angio angiogram angiography arthro arthrogram basic biopsy body calibration canon cardio
+cervicothoracic child clinical common comparison complete cspine default demo dorsal emergency enterography epilepsy
+exam exams extended followup followups full functional ge general generic guided headneck hitachi infant inpatient
+intervention lumbosacral mammo mammogram mammography maxillofacial metastases metastasis mr mri msk muscle
+musculoskeletal neonate neuro neurology newborn normal oncology ortho orthopedic osteo outpatient paediatric
+patientprotocol ped pediatric peds perfusion phantom philips physics pilot planning post postop preop protocol
+protocols qa qc quality quick research review routine runoff scanner screening sedation service siemens simulation
+specials standard stroke temp template thoracolumbar thorax toshiba trauma trial triphasic ttp urogram user users vasc
+vascular vendor vessels volunteer volunteers whole wholebody yearly
+"""
+"""What else protocols and studies are called by; words of people, too, so names of files go by the others alone."""
 _PARTICLES = """
 da de del della den der des di do dos dr du el jr la le mr mrs ms prof sr st van von zu
 """
+_PROTOCOLS = frozenset(_PROTOCOL.split())
 PARTICLES = frozenset(_PARTICLES.split())
 """Parts of people's names that do not tell one from the other."""
 
@@ -60,6 +73,24 @@ def is_neutral(name: str) -> bool:
         return False
     lower = re.split(r"[\W_]+", name.lower())
     return all(not one or one in NEUTRAL or _is_counted(one) for one in lower)
+
+
+def is_protocol(name: str) -> bool:
+    """Tell whether a text is made of such words, of what protocols and studies are called by, and of short numbers.
+
+    >>> is_protocol("HEAD ROUTINE"), is_protocol("t2_tse"), is_protocol("Doe"), is_protocol("Doe_T2")
+    (True, True, False, False)
+    """
+    words = [one for one in re.split(r"[\W_]+", name.lower()) if one]
+    return bool(words) and all(
+        (
+            len(piece) <= _NUMBER_MAX
+            if piece.isdecimal()
+            else piece in NEUTRAL or piece in _PROTOCOLS or len(word) > 1 == len(piece)
+        )
+        for word in words
+        for piece in (_PIECE.findall(word) if word.isascii() else (word,))
+    )
 
 
 def _is_counted(word: str) -> bool:

@@ -61,7 +61,9 @@ def _reached(selector: Selector) -> tuple[Row, ...]:
             return tuple(row for row in tables.rows() if _matches(selector, row))
         case _:  # for VRs
             vrs = getattr(selector, "vrs", ())
-            return tuple(row for row in tables.rows() if "x" in row.mask or not row.mask or public_vr(int(row.mask, 16)) in vrs)
+            return tuple(
+                row for row in tables.rows() if "x" in row.mask or not row.mask or public_vr(int(row.mask, 16)) in vrs
+            )
 
 
 def _matches(selector: RegexAt, row: Row) -> bool:

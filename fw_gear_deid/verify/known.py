@@ -15,10 +15,10 @@ from datetime import date
 from functools import lru_cache
 from itertools import chain, pairwise, permutations
 
+from fw_gear_deid.model.letters import romanised, spelt_out, without_strokes
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.words import NEUTRAL, PARTICLES, is_neutral
 from fw_gear_deid.verify.inbytes import Words
-from fw_gear_deid.model.letters import romanised, spelt_out, without_strokes
 
 _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INSIDE_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter ones occur by chance
