@@ -33,6 +33,7 @@ ROOMS = {
     "ledger": {"system", "model"},
     "log": {"keys", "system", "model"},
     "runner": {"deid", "profile", "ledger", "keys", "system", "model"},
+    "scan": {"runner", "deid", "profile", "formats", "verify", "standard", "keys", "system", "model"},
 }
 DOORS = {
     "yaml": "profile/text/nodes.py",

@@ -14,6 +14,7 @@ COMMANDS = {
     "preview": "show before and after per element; writes no image",
     "profile": "make, check and list profiles",
     "log": "look into the de-id log, re-identify, erase",
+    "scan": "look for identifiers in what is stored already",
     "keygen": "write a fresh secret, mode 0600",
     "sample": "make a small made-up project with planted identifiers",
 }

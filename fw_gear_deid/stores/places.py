@@ -178,6 +178,23 @@ def find(text: str) -> PlatformPlace:
     return _look_up(parts)
 
 
+def told_of(text: str) -> Source:
+    """Return a source that tells all that is known of its files and containers: a folder, one file, or a platform's.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not on_platform(text):
+        return FolderSource(Path(text))
+    from fw_gear_deid.stores.flywheel.source import FlywheelSource
+
+    place = find(text)
+    return FlywheelSource(
+        place.key, place.level, str(place.container.id), place.project, "", frozenset((*LEVELS, "file")), told=True
+    )
+
+
 def find_settings(text: str) -> PlatformPlace:
     """Return the project, group or site at ``fw://GROUP/PROJECT``, ``fw://GROUP`` or ``fw://``.
 

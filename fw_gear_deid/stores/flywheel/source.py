@@ -60,6 +60,8 @@ class FlywheelSource:
     file: str = ""
     detail: frozenset[str] = frozenset()
     above_sessions: bool = False
+    told: bool = False
+    """Tell what no profile can speak of, too: notes, metadata of older releases, who made a file."""
     _found: dict[str, Branch] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,6 +74,7 @@ class FlywheelSource:
             self.file,
             self.detail,
             self.above_sessions,
+            self.told,
         )
 
     def items(self) -> Iterator[Item]:
@@ -188,7 +191,7 @@ class FlywheelSource:
         parents: dict[str, dict[str, Any]],
     ) -> Branch:
         label = container.label or ""
-        fields = fields_of(container, level)
+        fields = fields_of(container, level) | self._told(container)
         if level not in self.detail:
             fields.pop("info", None)  # listed for the headers of its files
         codes = {key: code for key in _CODES if isinstance(code := container.get(key), str) and code}
@@ -207,7 +210,7 @@ class FlywheelSource:
             yield self._item(file, container.id, level, keys)
 
     def _item(self, file: Any, container: str, level: str, keys: tuple[str, ...]) -> Item:
-        fields = fields_of(file, "file")
+        fields = fields_of(file, "file") | self._told(file)
         if "file" not in self.detail:
             fields.pop("info", None)
         # another client's file may be listed without what makes it fetchable
@@ -226,6 +229,11 @@ class FlywheelSource:
             header=_header(file),
             digest=plain_digest(file.get("hash")),
         )
+
+    def _told(self, one: Any) -> dict[str, Any]:
+        """Return what is known of a container or file and no profile can speak of."""
+        found = {key: plain(one.get(key)) for key in _TOLD} if self.told else {}
+        return {key: value for key, value in found.items() if value not in (None, "", [], {})}
 
     def containers(self, items: Sequence[Item]) -> list[Branch]:
         """Return the containers that ``items`` came by."""
@@ -289,6 +297,7 @@ def _header(file: Any) -> dict[str, Any]:
     return {keyword: found[keyword] for keyword in wanted if keyword in found} if isinstance(found, dict) else {}
 
 
+_TOLD = ("notes", "metadata", "origin", "created")
 _CODES = ("code", "master_code")
 """Ids of a person that never travel: names are held against them."""
 
