@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions import CARRIED, clean
 from fw_gear_deid.actions.shift import goes_by_key
-from fw_gear_deid.model.action import CLEANED, EQUALS, GONE, Action
+from fw_gear_deid.model.action import EQUALS, GONE, Action
 from fw_gear_deid.model.dictionary import is_private, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
@@ -43,7 +43,7 @@ def _of_row(action: Action, row: Row, options: frozenset[str]) -> Iterator[str]:
     strong = spec.promised(action) in (GONE, EQUALS) or goes_by_key(action)
     moves = spec.moves and CODE_OF["modified-dates"] not in cleaning
     if not retaining and (moves or not strong):
-        yield from () if spec.promised(action) == CLEANED and cleaning else cleaning or (BASIC,)
+        yield from () if action.key == clean.SPEC.key and cleaning else cleaning or (BASIC,)
 
 
 def _reached(selector: Selector) -> tuple[Row, ...]:
