@@ -38,6 +38,7 @@ from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
+_DECRYPTED = "what was decrypted: it is given back in clear, and not as it was"
 _TOLD = 5  # rules that a reason names
 EXCLUDED = "excluded ("
 """Begins what is told of an instance that ``exclude`` leaves out; the place in the profile follows."""
@@ -199,7 +200,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
     back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
-    parts = back.parts
+    was_read, parts = back.parts is parts, back.parts
     edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
@@ -234,7 +235,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         unread=edited.unread,
         whose=tells_whose(fields),
         facts=None if edited.facts is None else frozenset(edited.facts),
-        undo=undo_dicom(parts, (meta, edited.body), edited.edits, edited.where, edited.blanks) if ctx.log else None,
+        undo=_undo(parts, meta, edited, was_read=was_read) if ctx.log else None,
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
@@ -250,6 +251,12 @@ def leave_out(parts: part10.Parts, section: DicomSection) -> None:
     label = dataset.excluded(parts, section)
     if label:
         raise Excluded(f"{EXCLUDED}{label})")
+
+
+def _undo(parts: part10.Parts, meta: list[part10.Splice], edited: dataset.Edited, *, was_read: bool) -> Undo:
+    """Return what gives a file back: as it was read, or with what was decrypted before any rule ran."""
+    undo = undo_dicom(parts, (meta, edited.body), edited.edits, edited.where, edited.blanks)
+    return undo if was_read else replace(undo, missing=(*undo.missing, _DECRYPTED))
 
 
 def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:
