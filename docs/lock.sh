@@ -1,5 +1,5 @@
 #!/bin/sh
-# pyproject.toml → requirements.txt (image: core, gear and de-id log) and requirements-dev.txt (all): every package of every
+# pyproject.toml → requirements.txt (image: core, gear, encrypt, postgres) and requirements-dev.txt (all): every package of every
 # supported Python and system, pinned, with hashes, without host names. Closed: installed with --no-deps.
 # The peers of "make bench" have a lock of their own.
 set -eu
@@ -11,7 +11,7 @@ python3 -m venv .lock
 .lock/bin/pip install --quiet uv
 for target in requirements requirements-dev; do
     case $target in requirements) extras="--extra encrypt --extra gear --extra postgres" ;; *) extras="--extra dev" ;; esac
-    # shellcheck disable=SC2086 -- words
+    # shellcheck disable=SC2086 -- several words
     compile --universal --python-version 3.11 $extras --output-file "$target.txt" pyproject.toml
 done
 printf '%s\n' flywheel-migration fw-file-rs deid dicognito dicom-anonymizer |

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fw_gear_deid import keys, options
+from fw_gear_deid import keys, locks, options
 from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
@@ -143,6 +144,9 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     ends = places.Ends.find(asked.source, asked.dest, deletes=deletes)
     _check_binding(asked.profile, ends)
     planned = _planned(asked.profile, ends.destination, tell)
+    opening = locks.gather(planned, locks.given(asked.secret_key, asked.public_key, asked.private_key))
+    if opening and scheduler is not None:
+        raise UsageError("keys stay on this machine: a profile that encrypts or decrypts works without --scheduler")
     source = ends.source(detail_of(planned))
     listed = list(counting(source.items(), Manner(quiet=asked.quiet)))
     branches = source.containers(listed)
@@ -157,6 +161,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     )
     sink = ends.sink()
     keyring, identity = _keyring(asked, ledger, reports, sink.identity)
+    keyring = replace(keyring, locks=opening)
     job = Job(
         source=source,
         sink=sink,

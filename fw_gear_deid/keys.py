@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
@@ -20,9 +20,17 @@ _NAME_DIGITS = 12  # 48 bits: a collision among a million names has odds of 1 in
 
 @frozen
 class Keyring:
-    """HMAC-SHA256 streams of one secret (RFC 2104)."""
+    """HMAC-SHA256 streams of one secret (RFC 2104), and the keys that values are encrypted with.
+
+    Attributes
+    ----------
+    secret : bytes
+    locks : mapping of str to bytes
+        Name in the profile → content of the key's file. Nothing is drawn from them.
+    """
 
     secret: bytes = field(repr=False)
+    locks: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     def _mac(self, *parts: str) -> bytes:
         encoded = [part.encode("utf-8", "surrogatepass") for part in parts]  # file names may hold any bytes
@@ -71,6 +79,11 @@ class Keyring:
 def _check(*parts: str) -> None:
     if not parts or not all(parts):
         raise ValueError("nothing is drawn from an empty text")
+
+
+def random_bytes(count: int) -> bytes:
+    """Return what nobody can guess: keys of one envelope, nonces."""
+    return os.urandom(count)
 
 
 def fresh_name() -> str:

@@ -148,6 +148,17 @@ class Options:
     key_file: Annotated[
         Path | None, Word("the secret behind pseudonyms and jitter", "F", read=Path, gear="key_file")
     ] = None
+    secret_key: Annotated[
+        str | None,
+        Word("file, or fw://..., of the key behind {{ SECRET_KEY }}: encrypt, decrypt", "F", gear="secret_key"),
+    ] = None
+    public_key: Annotated[
+        tuple[str, ...],
+        Word("the same of certificates behind {{ PUBLIC_KEY }}: who may decrypt", "F", many=True, gear="public_key"),
+    ] = ()
+    private_key: Annotated[
+        str | None, Word("the same of the key behind {{ PRIVATE_KEY }}, which decrypts", "F", gear="private_key")
+    ] = None
     limit: Annotated[
         tuple[tuple[str, int], ...],
         Word("let a file take more, or less: elements, inflated, seconds ...", "NAME=VALUE", read=a_limit, many=True,

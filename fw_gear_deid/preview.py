@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.deid import Context, dataset, document, files, sort, takes
+from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.deid import Context, dataset, document, envelope, files, sort, takes
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import passing_of, rows_of, whole
@@ -29,6 +30,7 @@ from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import HIDDEN
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.ports import Branch, Item
 from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt
@@ -40,6 +42,8 @@ from fw_gear_deid.runner.workers import Settings, Task, pseudonyms_of, silence
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.system import private
 
+HIDDEN_CELL = "<hidden>"
+"""Stands for what is encrypted or decrypted."""
 LOG_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """Columns that ``fw deid test`` puts in front of the profile's fields."""
 
@@ -222,28 +226,45 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
 
 def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:
     parts = dataset.open_file(data, section)
+    sealed = _sealed(section)
     before = [_cell(parts, section, selector) for _, selector in columns]
     person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
+    back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
+    parts = back.parts
     edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     pieces, _ = part10.write(parts, edited.meta, edited.body)
     result = dataset.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]
-    _tell(edited.edits)
-    return before, after
+    _tell((*back.edits, *edited.edits))
+    return _hidden(columns, before, sealed), _hidden(columns, after, sealed)
 
 
 def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
-    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""), rows=rows_of(section, ctx))
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "", ctx.cipher)
+    edited = document.edit(data, section, at, rows=rows_of(section, ctx))
     result = document.opened(document.written(data, edited), section)
     before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))
     _tell(edited.edits)
-    return before, after
+    sealed = _sealed(section)
+    return _hidden(columns, before, sealed), _hidden(columns, after, sealed)
+
+
+def _sealed(section: DicomSection | FieldSection) -> set[AnySelector]:
+    """Return the fields that are encrypted or decrypted: what they say stays hidden."""
+    return {rule.selector for rule in section.rules if ACTIONS[rule.action.key].sealed}
+
+
+def _hidden(columns: Columns, cells: list[str], sealed: set[AnySelector]) -> list[str]:
+    return [
+        HIDDEN_CELL if text and selector in sealed else text for (_, selector), text in zip(columns, cells, strict=True)
+    ]
 
 
 def _tell(edits: Sequence[Edit]) -> None:
     for edit in edits:
-        becomes = "(removed)" if edit.action.endswith("remove") else edit.after
-        change = f"'{shown(edit.before)}' -> '{shown(becomes)}'"
+        becomes = "(removed)" if edit.action.endswith("remove") else HIDDEN.get(edit.action, edit.after)
+        before = HIDDEN_CELL if edit.action in HIDDEN and edit.before else edit.before
+        change = f"'{shown(before)}' -> '{shown(becomes)}'"
         where = f"{shown(edit.path)} {edit.keyword} {edit.vr}".rstrip()
         print(f"  {where}: {change}  [{edit.action}, {shown(edit.rule)}]")
 

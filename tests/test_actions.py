@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from fw_gear_deid import actions
 from fw_gear_deid.actions.dates import Shift
+from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import Action, At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import problem
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
+from fw_gear_deid.profile.values.variables import keys_in
 
 FOLDER = Path(__file__).parent / "vectors" / "actions"
 TODAY = date(2020, 6, 15)
@@ -28,6 +30,7 @@ EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples
 KEYS = {
     "name",
     "options",
+    "part",
     "section",
     "field",
     "value",
@@ -55,15 +58,18 @@ def cases() -> Iterator[Any]:
 
 def build(case: dict[str, Any]) -> Action:
     entry = (case["field"] or {"regex": "."}) | case["options"]
-    profile = parse_profile(json.dumps({"dicom": case["section"] | {"fields": [entry]}}), "case.yaml")
-    assert profile.dicom is not None
-    return profile.dicom.rules[0].action
+    return parse_profile(written(case, entry), "case.yaml").rules[0].action
+
+
+def written(case: dict[str, Any], entry: dict[str, Any]) -> str:
+    return json.dumps({case.get("part", "dicom"): case["section"] | {"fields": [entry]}})
 
 
 def surroundings(case: dict[str, Any]) -> At:
     others = case.get("others", {})
     number = int(case.get("draw", 0))
-    return At(case.get("vr", "LO"), lambda purpose: number, TODAY, lambda name: others.get(name, ""))
+    cipher = Ciphers({name: key.encode() for name, key in keys_in(written(case, {})).items()})
+    return At(case.get("vr", "LO"), lambda purpose: number, TODAY, lambda name: others.get(name, ""), cipher)
 
 
 def as_texts(value: str | list[str]) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ WRONG = [
     (field("regex: '(', keep: true"), "not a regular expression: missing ), unterminated subpattern"),
     (field("regex: info, removee: true"), "unknown key 'removee'; did you mean 'remove'?"),
     (field("name: label, replace-with: "), "no value: write '' to empty the field, or 'remove: true'"),
-    (field("name: label, encrypt: true"), "'encrypt' is not supported by this version"),
+    (field("name: label, encrypt: true"), "'encrypt' is for fields of files alone"),
     (field("name: age, replace-with: old"), "age does not take this: the value is no number"),
     (field("name: sex, replace-with: M", "subject"), "sex does not take this: the value is none of male, female"),
     (field("name: info, replace-with: x"), "info does not take this: the value is no group of keys and values"),

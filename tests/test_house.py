@@ -26,11 +26,11 @@ ROOMS = {
     "formats": {"model"},
     "verify": {"formats", "model"},
     "plan": {"profile", "formats", "actions", "model"},
-    "deid": {"plan", "profile", "formats", "verify", "actions", "keys", "model"},
+    "deid": {"plan", "profile", "formats", "verify", "actions", "ciphers", "keys", "model"},
     "system": {"model"},
     "stores": {"system", "model"},
     "ledger": {"system", "model"},
-    "log": {"keys", "system", "model"},
+    "log": {"ciphers", "keys", "system", "model"},
     "runner": {"deid", "profile", "ledger", "keys", "system", "model"},
 }
 DOORS = {
@@ -43,6 +43,8 @@ DOORS = {
     "regex": "model/patterns.py",
     "distributed": "runner/cluster.py",
     "psycopg": "log/postgres.py",
+    "cryptography": "ciphers.py",
+    "asn1crypto": "ciphers.py",
 }
 
 

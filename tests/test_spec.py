@@ -28,7 +28,7 @@ def test_action_has_the_key_of_its_entry(spec: Spec) -> None:
     for name in spec.names:
         element = "StudyInstanceUID" if spec.only else "PatientComments"
         entry = f"{{name: {element}, {name}: {VALUES.get(spec.key, 'true')}}}"
-        profile = parse_profile(f"dicom: {{date-increment: 1, fields: [{entry}]}}", "p.yaml")
+        profile = parse_profile(f"dicom: {{date-increment: 1, secret-key: x, fields: [{entry}]}}", "p.yaml")
         assert profile.dicom is not None
         assert profile.dicom.rules[0].action.key == spec.key
         assert ACTIONS[name] is spec

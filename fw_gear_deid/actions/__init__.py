@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fw_gear_deid.actions import dates, encrypt, hash, hashuid, jitter, keep, regexsub, remove, replace
 from fw_gear_deid.actions.dates import IncrementDate, IncrementDatetime
+from fw_gear_deid.actions.encrypt import Decrypt, Encrypt
 from fw_gear_deid.actions.hash import Hash
 from fw_gear_deid.actions.hashuid import HashUid
 from fw_gear_deid.actions.jitter import Jitter
@@ -34,6 +35,8 @@ __all__ = [
     "ACTIONS",
     "SPECS",
     "TABLE",
+    "Decrypt",
+    "Encrypt",
     "Hash",
     "HashUid",
     "IncrementDate",

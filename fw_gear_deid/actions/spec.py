@@ -71,6 +71,11 @@ class Given(Protocol):
         """Whether a backslash separates several values."""
         ...
 
+    @property
+    def elements(self) -> bool:
+        """Whether the fields of the section are elements of DICOM."""
+        ...
+
     def text(self, option: str) -> str:
         """Return a text option; empty when it is not there and has no default."""
         ...
@@ -201,6 +206,8 @@ class Spec:
         Makes numbers of numbers in records that have numbers.
     early : bool
         Runs before all others, the last one foremost: it reads other fields.
+    sealed : bool
+        Works with a key: its values are shown nowhere, only text can take it, and equal ones may become different.
     """
 
     key: str
@@ -223,6 +230,7 @@ class Spec:
     moves: bool = False
     numbers: bool = False
     early: bool = False
+    sealed: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fw_gear_deid.model.cells import shown, to_json
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.locks import OPTIONS as KEYS
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.language import requires
 from fw_gear_deid.profile.parse import parse_profile
@@ -105,7 +106,9 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _put(arguments: argparse.Namespace) -> int:
     text = store.read_text(arguments.file)
-    parse_profile(text, arguments.file.name)
+    for warning in parse_profile(text, arguments.file.name).warnings:
+        if warning.where in KEYS:
+            print(shown(show(arguments.file.name, warning)), file=sys.stderr)
     place = places.find_settings(arguments.place)
     values = plain_values(text)
     if requires.add(values, read_template(text, arguments.file.name)):

@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 from unicodedata import normalize
 
+from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.keys import Keyring
@@ -95,6 +96,11 @@ class Context:
     shares: Shares | None = None
     archive: Archive | None = None
     other: Callable[[tuple[str, ...]], tuple[str, Incoming] | None] | None = None
+
+    @property
+    def cipher(self) -> Ciphers:
+        """What works with the keys at hand."""
+        return Ciphers(self.keyring.locks)
 
     def draw(self, person: str | None = None) -> Callable[[str], int]:
         """Return the stream of the person at hand, or of another; without one whoever draws is refused."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import ACTIONS, Keep
 from fw_gear_deid.formats.dicom import frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
-from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
@@ -50,7 +50,8 @@ class Plan:
     def __init__(self, section: DicomSection, also: tuple[Selector, ...]) -> None:
         self.section = section
         self.also = also
-        self.places = Places(section, WATCHED, also)
+        self._settled = _settled(section)
+        self.places = Places(self._settled, WATCHED, also)
         self._named: dict[int, bool] = {}
         self._checker: Checker | None = None
         self._memories: dict[tuple[tuple[str, ...], object, date], Memory] = {}
@@ -72,7 +73,7 @@ class Plan:
         """The checks of results."""
         if self._checker is None:
             told = Promises(
-                [*self._options(), *map(_promise, self.section.rules)],
+                [*self._options(), *map(_promise, self._settled.rules)],
                 recurse=self.section.recurse,
                 stay=self.places.named_private if self.section.remove_private else None,
                 unnamed=ESSENTIAL if self.section.remove_undefined else None,
@@ -99,6 +100,14 @@ class Plan:
                 self._memories.clear()
             known = self._memories[key] = Memory(Surroundings(encodings, draw, today))
         return known
+
+
+def _settled(section: DicomSection) -> DicomSection:
+    """Return a section as it runs: what is decrypted is there before any rule, which then keeps it."""
+    if not section.lock.opens:
+        return section
+    rules = (replace(rule, action=Keep()) if rule.action.key == "decrypt" else rule for rule in section.rules)
+    return replace(section, rules=tuple(rules))
 
 
 def _promise(rule: Rule) -> Promise:
@@ -163,6 +172,8 @@ class Edited:
         Element → text after de-identification, None where it is absent or empty.
     unread : callable
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
+    sealed : sequence of (Level, Found)
+        What goes into an envelope: data set and element.
     """
 
     section: DicomSection
@@ -175,6 +186,7 @@ class Edited:
     after: Fields
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
+    sealed: Sequence[tuple[Level, Found]] = ()
 
 
 def fields_of(parts: Parts) -> Fields:
@@ -214,7 +226,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
     edited = Edited(
         section,
         parts,
-        (*_repaired(parts), *_outside(parts), *cleaned, *done.rows()),
+        (*_repaired(parts), *outside(parts), *cleaned, *done.rows()),
         done.matched,
         done.meta.splices,
         sorted([*done.body.splices, *blanks], key=lambda one: one[:2]) if blanks else done.body.splices,
@@ -222,6 +234,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
+        done.sealed,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -270,7 +283,7 @@ def shown(parts: Parts, section: DicomSection, selector: Selector) -> Iterator[t
     yield from edits.shown(selector, parts.src, parts.meta)
 
 
-def _outside(parts: Parts) -> list[Edit]:
+def outside(parts: Parts) -> list[Edit]:
     """Note what is cleaned outside the elements: the preamble, and bytes after the last element."""
     edits = []
     if parts.has_prefix and parts.src[:128].strip(b"\0"):

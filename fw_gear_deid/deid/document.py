@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
+from fw_gear_deid.actions.encrypt import UNSURE, Unsure
 from fw_gear_deid.deid import columns, leaves
 from fw_gear_deid.deid.columns import Change, Rows
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Field, Listing
 from fw_gear_deid.model.action import DIFFERS, REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
+from fw_gear_deid.model.locks import HIDDEN
 from fw_gear_deid.model.outcome import ALWAYS, Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
@@ -76,12 +78,14 @@ class Edited:
                 continue
             if number not in self._last or (now == one.texts and one.holds <= one.stay):
                 continue
+            if isinstance(now, Unsure):
+                yield Edit(one.path, "", "", "decrypt", f"{self._last[number][1]}: {UNSURE}", "", "")
             if one.cells:
                 yield from columns.edits_of(one, now, self._last[number], self._told.get(number, {}), self._lost)
                 continue
             action, rule = self._last[number]
             before = leaves.size(one.holds) if one.is_group else shown(one.texts)
-            yield Edit(one.path, "", "", action, rule, before, shown(now))
+            yield Edit(one.path, "", "", action, rule, before, HIDDEN.get(action, shown(now)))
         for name, now in self.made.items():
             if self._height is not None:
                 yield from columns.made_edits(name, self.changes.left(now), *self._last[name])
@@ -145,7 +149,7 @@ class Edited:
         """Let texts that stay follow names that were replaced elsewhere."""
         for number, one in enumerate(self.document.fields):
             now = self._now(number)
-            if isinstance(now, Gone) or one.is_group:
+            if isinstance(now, Gone) or one.is_group or self._last.get(number, ("", ""))[0] in HIDDEN:
                 continue
             given = self.rows.given if self.rows is not None else ()
             if (new := tuple(text if text in given else replaced(text) for text in now)) == now:
@@ -181,8 +185,10 @@ class Edited:
     def _result(self, place: int | str, now: Texts, rule: KeyRule) -> Texts | Gone:
         """Return what a rule makes of a field, or of one that was made; of a column, of each of its cells."""
         if self._height is None or isinstance(rule.action, Remove):
+            if ACTIONS[rule.action.key].sealed and isinstance(place, int) and self.document.fields[place].bare:
+                raise Unfit(f"{self.document.fields[place].path} is no text: what comes back would be another value")
             return rule.action(now, self.at)
-        alike = self._rows is None and not self.section.references
+        alike = self._rows is None and not self.section.references and not ACTIONS[rule.action.key].sealed
         done = columns.carried_out(now, rule.action, self._at_row, self.rows, alike=alike)
         if isinstance(place, int):
             self._told[place] = {row: (what, rule.label) for row, what in done.told.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from fw_gear_deid.deid import dataset, document, pair
+from fw_gear_deid.deid import dataset, document, envelope, pair
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
@@ -178,6 +178,8 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     if not ctx.watch.see(fields, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
+    back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
+    parts = back.parts
     edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
@@ -192,12 +194,17 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     del pieces  # which are all of it once more
     if ctx.verify != "off":
         dataset.check(edited, written_bytes, meta, behind)
+    edits = (*back.edits, *edited.edits)
+    if edited.sealed:
+        checked = ctx.verify != "off"
+        written_bytes, row = envelope.enveloped(edited, written_bytes, ctx.cipher, checked=checked)
+        edits += (row,)
     done = Done(
         name=written,
         pieces=_pieces(written_bytes, source, behind),
-        edits=edited.edits,
+        edits=edits,
         sections=frozenset({section.match.key}),
-        matched=found_by(section, edited.matched, ctx),
+        matched=found_by(section, back.of(edited.matched, section), ctx),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -324,7 +331,7 @@ def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -
 
 
 def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
-    at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "", ctx.cipher)  # a VR in which commas and backslashes are text
     follow = ctx.follow if ctx.entities is not None else None
     edited = document.edit(data, section, at, follow, rows_of(section, ctx))
     result = document.written(data, edited)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fw_gear_deid.deid import dataset
+from fw_gear_deid.deid import dataset, envelope
 from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
@@ -215,6 +215,7 @@ def _of(incoming: Incoming, name: str, section: DicomSection, ctx: Context) -> S
     series = before["SeriesInstanceUID"]
     person = ctx.person or person_of(fields, ctx.keyring)
     try:
+        parts = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher).parts
         edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
     except Unfit:
         return Surveyed(series, {}, frozenset())  # its series must not go without it

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import hmac
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from fw_gear_deid.ciphers import Gcm, check_packages
 from fw_gear_deid.model.errors import UNREAD, LogDown, UsageError
 from fw_gear_deid.model.frozen import frozen
 
@@ -105,16 +106,9 @@ class Sealed:
     closed = False
 
     def __init__(self, keyring: Keyring) -> None:
-        try:
-            from cryptography.exceptions import InvalidTag
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError:
-            raise UsageError(
-                "--log-key needs the package cryptography: python -m pip install 'fw-gear-deid[encrypt]'"
-            ) from None
-        self._amiss = InvalidTag
+        check_packages()
         self._find, self._nonces = _derived(keyring.secret, b"find"), _derived(keyring.secret, b"nonce")
-        self._cipher: Any = AESGCM(_derived(keyring.secret, b"seal"))
+        self._cipher = Gcm(_derived(keyring.secret, b"seal"))
         self.fingerprint = self._mac("fingerprint", "")
 
     def _mac(self, column: str, text: str) -> str:
@@ -126,7 +120,7 @@ class Sealed:
         plain = text.encode() + b"\x80"
         plain += bytes(-len(plain) % _BLOCK)
         nonce = hmac.digest(self._nonces, len(about).to_bytes(4, "big") + about + plain, "sha256")[:_NONCE]
-        packed = base64.b64encode(nonce + self._cipher.encrypt(nonce, plain, about)).decode("ascii")
+        packed = base64.b64encode(nonce + self._cipher.seal(nonce, plain, about)).decode("ascii")
         return self._mac(column, text) + packed if found_by else packed
 
     def uncover(self, cell: str, column: str, id: str, *, found_by: bool = True) -> str:
@@ -139,9 +133,11 @@ class Sealed:
         """
         try:
             packed = base64.b64decode(cell[MAC if found_by else 0 :], validate=True)
-            plain: bytes = self._cipher.decrypt(packed[:_NONCE], packed[_NONCE:], _joined(column, id))
-        except (self._amiss, ValueError):
-            raise LogDown(f"{UNREAD}: {column} of an entry was changed by somebody") from None
+        except ValueError:
+            packed = b""
+        plain = self._cipher.open(packed[:_NONCE], packed[_NONCE:], _joined(column, id))
+        if plain is None:
+            raise LogDown(f"{UNREAD}: {column} of an entry was changed by somebody")
         return plain.rstrip(b"\0")[:-1].decode()
 
     def equals(self, column: str, text: str) -> tuple[str, str]:

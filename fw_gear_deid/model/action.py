@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import Cipher
 
 Texts = tuple[str, ...]
 
@@ -52,12 +53,15 @@ class At:
         Day of the run; limits such as ``datetime-min: -2years`` are relative to it.
     read : callable
         Name of another field of the record → its text, empty when absent.
+    cipher : Cipher, optional
+        What works with the keys at hand.
     """
 
     vr: str
     draw: Callable[[str], int]
     today: date
     read: Callable[[str], str]
+    cipher: Cipher | None = None
 
 
 class Action(Protocol):

@@ -20,7 +20,7 @@ from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PrivateAt, RegexAt
 from fw_gear_deid.plan import kept
-from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
+from fw_gear_deid.plan.places import GOES, SIGNED, Act, Kind, Rank, Step
 from fw_gear_deid.profile.compiled import Rule
 
 ABSENT = "{path} is absent, and no dictionary knows a VR to create it with; set replace-with-insert: false"
@@ -188,7 +188,7 @@ class Chain:
         self._matched.add(rule.index)
         if action.key == "keep":
             return
-        if action.key == "remove":
+        if action.key in GOES:
             self._remove(step, action.key)
             return
         vr = self._vr

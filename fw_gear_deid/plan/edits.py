@@ -70,6 +70,8 @@ class Edits:
         Rules that found something.
     unread : list of Level and Found
         What goes and has texts of which the audit tells the size alone: sequences, and values in an unknown spelling.
+    sealed : list of Level and Found
+        What goes into an envelope.
     """
 
     def __init__(self, places: Places, src: bytes, body: Level, memory: Callable[[tuple[str, ...]], Memory]) -> None:
@@ -88,6 +90,7 @@ class Edits:
         self.after: dict[int, tuple[bytes, str]] = {}
         self.matched: set[int] = set()
         self.unread: list[tuple[Level, Found]] = []
+        self.sealed: list[tuple[Level, Found]] = []
         self.body = Out()
         self.meta = Out()
 
@@ -387,6 +390,7 @@ class Edits:
                     continue
             self.matched |= result.matched
             if result.new is not None:
+                self._seal(level, act, one, result)
                 delta += self._change(level, one.start, one.end, result, out)
                 if act.vr in TEXT_VRS and raw and result.edit is not None and result.edit.before[:1] == "<":
                     self.unread.append((level, one))
@@ -397,6 +401,15 @@ class Edits:
         if until == Rank.NEVER and (place.inserts or self._growth):
             delta += self._inserts(level, place, memory, out)
         return delta
+
+    def _seal(self, level: Level, act: Act, one: Found, result: Result) -> None:
+        """Note what goes into an envelope: what a rule encrypts, and with ``retain`` what rules take away or change."""
+        if not act.seals:
+            return
+        encrypts = (step.rule for step in act.steps if step.rule is not None and step.rule.action.key == "encrypt")
+        changed = result.rank == Rank.PRIVATE or Rank.FIRST_RULE <= result.rank < Rank.INSTANCE
+        if (self._section.retain and changed) or any(rule.index in result.matched for rule in encrypts):
+            self.sealed.append((level, one))
 
     # -- what is made ----------------------------------------------------------------------------------
 
@@ -512,6 +525,7 @@ class Edits:
             self.matched |= result.matched
             if result.new is not None:
                 self._not_lost(level, one, doomed.rank)
+                self._seal(level, act, one, result)
                 delta = self._change(level, one.start, one.end, result, out)
                 self.unread.append((level, one))
                 for item in items:  # what rules before it find inside counts, and what they cannot do, too

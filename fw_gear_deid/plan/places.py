@@ -51,6 +51,10 @@ ESSENTIAL = frozenset(
 _PLACES_MAX = 20_000  # places inside items that are remembered where rules go by paths; each takes some kilobytes
 
 
+GOES = frozenset({"remove", "encrypt"})
+"""Actions that take an element away; what is encrypted goes into the envelope."""
+
+
 class Kind(Enum):
     """What a step does."""
 
@@ -81,7 +85,7 @@ class Step(NamedTuple):
     @property
     def removes(self) -> bool:
         """Whether it takes the element away, whatever its value."""
-        return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key == "remove")
+        return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key in GOES)
 
 
 class Act(Want):
@@ -106,10 +110,13 @@ class Act(Want):
         Its value is asked for by others.
     gone : bool
         All that happens is that it goes, and its length is all that is told of it.
+    seals : bool
+        What goes may have to go into an envelope.
     """
 
     __slots__ = (
-        "creator", "depends", "fixed", "gone", "here", "keeps", "place", "rule_vr", "ruled", "steps", "watched",
+        "creator", "depends", "fixed", "gone", "here", "keeps", "place", "rule_vr", "ruled", "seals", "steps",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -119,7 +126,9 @@ class Act(Want):
         watched = place.top and not place.meta and tag in plan.watched
         keeps = all(step.rule is not None and step.rule.action.key == "keep" for step in steps)
         binary = vr in BINARY_VRS and vr != "UN"
-        gone = binary and len(steps) == 1 and steps[0].removes
+        retains = plan.section.retain and not place.meta
+        seals = retains or any(step.rule is not None and step.rule.action.key == "encrypt" for step in steps)
+        gone = binary and len(steps) == 1 and steps[0].removes and not seals
         read = any(place.points(one, tag, creator, recurse=False) for one in plan.readable)
         watched = watched or read
         wanted = not fixed or bool(steps) or watched or is_private_creator(tag) or tag == CHARACTER_SET or place.meta
@@ -140,6 +149,7 @@ class Act(Want):
         self.keeps = keeps
         self.watched = watched
         self.gone = gone
+        self.seals = seals
         self.depends = any(
             step.kind in (Kind.AGE, Kind.SYNC) or (step.rule is not None and bool(plan.names_of(step.rule)))
             for step in steps

@@ -55,7 +55,7 @@ def carry_sequence(act: Act, count: int, until: int) -> Doomed:
         rule = step.rule
         if step.removes:
             if state is not None:
-                note(step, "remove")
+                note(step, rule.action.key if rule else "remove")
                 state = None
                 matched |= {rule.index} if rule else set()
             continue

@@ -6,14 +6,18 @@ import fnmatch
 from collections.abc import Mapping, Set
 from dataclasses import replace
 
+from fw_gear_deid.actions import Decrypt, Encrypt
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Options
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import Lock
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector
 from fw_gear_deid.profile.text.problems import Problem
+
+NO_LOCK = Lock()
 
 
 @frozen
@@ -118,6 +122,10 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+    lock: Lock = NO_LOCK
+    """Keys of what its rules encrypt and decrypt."""
+    retain: bool = False
+    """What a rule, or ``remove-private-tags``, takes away or changes goes into the envelope, too."""
 
     @property
     def creators(self) -> frozenset[str]:
@@ -268,6 +276,12 @@ class Profile:
     def sections(self) -> tuple[DicomSection | FieldSection, ...]:
         """The sections that say what becomes of fields, in the order in which they take files."""
         return (*([self.dicom] if self.dicom else []), *self.others)
+
+    @property
+    def locks(self) -> tuple[Lock, ...]:
+        """The keys that sections work with: of the one for DICOM first, if any."""
+        texts = {rule.action.secret for rule in self.rules if isinstance(rule.action, Encrypt | Decrypt)} - {""}
+        return (self.dicom.lock if self.dicom is not None else NO_LOCK, *map(Lock, sorted(texts)))
 
     @property
     def rules(self) -> tuple[Rule | KeyRule, ...]:

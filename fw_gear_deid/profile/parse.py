@@ -24,6 +24,7 @@ from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.sections import locks
 from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
@@ -171,10 +172,11 @@ def _top_options(root: Mapping, sections: dict[str, Section], problems: Problems
             problems.error(
                 log.line, log.column, "deid-log", "not supported; audit.csv holds every change, see --reports"
             )
-    for key in ("map-subjects", "secret-key"):
-        node = root.get(key)
-        if node is not None:
-            problems.error(node.line, node.column, key, "not supported by this version; take it out")
+    node = root.get("map-subjects")
+    if node is not None:
+        problems.error(node.line, node.column, "map-subjects", "not supported by this version; take it out")
+    locks.inherit(root, sections)
+    locks.warn(root, sections, problems)
 
 
 def _match(section: Section) -> FileMatch:
@@ -204,10 +206,7 @@ def _dicom(section: Section) -> DicomSection:
     units = section.text("patient-age-units", "")
     if units not in ("", "D", "M", "Y"):
         section.complain("patient-age-units", "not an age unit; write D, M or Y")
-    for key in ("retain", "asymmetric-encryption"):
-        if section.flag(key):
-            section.complain(key, "encryption is not supported by this version")
-    for key in ("alter_pixels", "alter-pixels", "secret-key", "public-key", "private-key", "force-nonce"):
+    for key in ("alter_pixels", "alter-pixels"):
         if node.get(key) is not None:
             section.complain(key, "not supported by this version; take it out")
     remove_undefined, recurse = section.flag("remove-undefined"), section.flag("recurse-sequence")
@@ -253,6 +252,8 @@ def _dicom(section: Section) -> DicomSection:
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
         uid=hashuid_of(section),
+        lock=locks.lock_of(section, entries),
+        retain=section.flag("retain"),
     )
 
 

@@ -97,7 +97,7 @@ def keeps(entry: Entry) -> bool:
 
 def removes(entry: Entry) -> bool:
     """Tell whether an entry takes its element away."""
-    return ACTIONS[entry.action.key].promise == GONE
+    return ACTIONS[entry.action.key].promised(entry.action) == GONE
 
 
 def moves(entry: Entry) -> bool:

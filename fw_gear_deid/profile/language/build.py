@@ -100,6 +100,9 @@ def parse_action(
     if spec.build is None:
         section.problems.error(found[0].line, found[0].column, where, f"{key!r} is not supported by this version")
         return None
+    if spec.sealed and (section.key == "zip" or section.key.startswith("flywheel") or ".groups[" in where):
+        section.problems.error(found[0].line, found[0].column, where, f"{key!r} is for fields of files alone")
+        return None
     given = FromEntry(spec, section, item, where, key, name, selector, references)
     action = spec.build(given)
     wrong = spec.misfit(action, given.vr) if action is not None and given.vr is not None else ""

@@ -9,6 +9,7 @@ from fw_gear_deid.actions.spec import Spec, Template, Value
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.language import templates
 from fw_gear_deid.profile.language.addresses import vr_of
+from fw_gear_deid.profile.language.naming import ELEMENTS
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 
@@ -52,6 +53,11 @@ class FromEntry:
     def multiple(self) -> bool:
         """Whether a backslash separates several values."""
         return self.section.naming.multiple
+
+    @property
+    def elements(self) -> bool:
+        """Whether the fields of the section are elements of DICOM."""
+        return self.section.naming is ELEMENTS
 
     def text(self, option: str) -> str:
         """Return a text option."""
