@@ -109,7 +109,7 @@ def test_an_entry_is_found_by_its_id_in_every_spelling(log: DeidLog, spell: obje
     assert found is not None and found.id == id
 
 
-@pytest.mark.parametrize("text", ["", "x", "12", "g" * 32, fresh_id()[:-1], fresh_id() + "0"])
+@pytest.mark.parametrize("text", ["", "x", "12", "g" * 32, "0" * 31, "0" * 33])
 def test_what_is_no_id_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="no id"):
         dashed(text)
