@@ -214,7 +214,7 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
     edited = Edited(
         section,
         parts,
-        (*_repaired(parts), *_outside(parts), *cleaned, *done.rows()),
+        (*repaired(parts), *_outside(parts), *cleaned, *done.rows()),
         done.matched,
         done.meta.splices,
         sorted([*done.body.splices, *blanks], key=lambda one: one[:2]) if blanks else done.body.splices,
@@ -306,7 +306,7 @@ def _path(level: Level) -> str:
     return "" if level.parent is None else f"{_path(level.parent)}{format_tag(level.tag)}[{level.index}]"
 
 
-def _repaired(parts: Parts) -> list[Edit]:
+def repaired(parts: Parts) -> list[Edit]:
     """Note what was made plain before the rules ran."""
     return [
         Edit(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from fw_gear_deid.deid import dataset, document, pair
+from fw_gear_deid.deid import dataset, document, masks, pair
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
@@ -165,7 +165,10 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
 
 
 def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
-    return source.enough(lambda: _from_beginning(source, name, section, ctx))
+    source, edits = masks.masked(source, section, verify=ctx.verify != "off")
+    done = source.enough(lambda: _from_beginning(source, name, section, ctx))
+    done.edits = (*edits, *done.edits)
+    return done
 
 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:

@@ -9,10 +9,12 @@ from dataclasses import replace
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Options
 from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.boxes import Box
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector
+from fw_gear_deid.profile.language.conditions import Condition
 from fw_gear_deid.profile.text.problems import Problem
 
 
@@ -101,6 +103,31 @@ class NameTemplate:
 
 
 @frozen
+class Mask:
+    """One entry of ``alter_pixels``.
+
+    Attributes
+    ----------
+    when : Condition
+        Of which images.
+    boxes : tuple of Box
+        In order, on top of those of the entries before.
+    outside : bool
+        What lies outside of the ultrasound regions is blank.
+    frames : tuple of (int, int)
+        First and last, from 1; none for all.
+    label : str
+        ``site.yaml:31``, for the audit.
+    """
+
+    when: Condition
+    boxes: tuple[Box, ...]
+    outside: bool
+    frames: tuple[tuple[int, int], ...]
+    label: str
+
+
+@frozen
 class DicomSection:
     """The ``dicom`` section."""
 
@@ -118,6 +145,8 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+    masks: tuple[Mask, ...] = ()
+    """What is blank in the pixels, in order."""
 
     @property
     def creators(self) -> frozenset[str]:

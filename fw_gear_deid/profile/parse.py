@@ -26,6 +26,7 @@ from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
+from fw_gear_deid.profile.sections.masks import parse_masks
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.values.filling import Filling
@@ -207,7 +208,7 @@ def _dicom(section: Section) -> DicomSection:
     for key in ("retain", "asymmetric-encryption"):
         if section.flag(key):
             section.complain(key, "encryption is not supported by this version")
-    for key in ("alter_pixels", "alter-pixels", "secret-key", "public-key", "private-key", "force-nonce"):
+    for key in ("secret-key", "public-key", "private-key", "force-nonce"):
         if node.get(key) is not None:
             section.complain(key, "not supported by this version; take it out")
     remove_undefined, recurse = section.flag("remove-undefined"), section.flag("recurse-sequence")
@@ -220,8 +221,11 @@ def _dicom(section: Section) -> DicomSection:
                 problems.error(
                     entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
                 )
-    changes = listed or any(
-        section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined")
+    masks = parse_masks(section)
+    changes = (
+        listed
+        or bool(masks)
+        or any(section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined"))
     )
     if not changes:
         problems.error(
@@ -253,6 +257,7 @@ def _dicom(section: Section) -> DicomSection:
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
         uid=hashuid_of(section),
+        masks=masks,
     )
 
 
