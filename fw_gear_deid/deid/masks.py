@@ -346,7 +346,7 @@ def _tidied(met: Masks, section: DicomSection, changes: _Changes) -> tuple[list[
     """Return splices of a data set that show no pixels once more and tell the truth of them, and the audit's rows."""
     parts = met.header.parts
     rules = _rules(section.match, section.uid, met.label, changes)  # type: ignore[arg-type]
-    walked = dataset.open_file(parts.src, rules, (), parts.total)
+    walked = dataset.open_file(parts.src, rules, (), None if parts.deflated else parts.total)
     plan = dataset.plan_of(rules)
     memory = plan.memory
     done = Edits(plan.places, walked.body_src, walked.body, lambda codecs: memory(codecs, None, lambda _: 0, date.min))

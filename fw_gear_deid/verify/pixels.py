@@ -1,4 +1,4 @@
-"""Pixels of a source and of its masked copy → nothing, or what is wrong: a rectangle that shows, or more than it changed.
+"""Pixels of a source and of its masked copy → nothing, or what is wrong: a rectangle shows, or more than it changed.
 
 A reader of its own: it paints the rectangles, one after the other, and compares all pixels; compressed frames are
 decoded by pydicom out of both files.
@@ -166,7 +166,7 @@ def check(was: bytes, now: bytes, boxes: Boxes) -> int:
 def _check(was: Any, now: Any, boxes: Boxes) -> int:
     import numpy as np
     from pydicom.encaps import generate_frames
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
     syntaxes = [one.file_meta.TransferSyntaxUID for one in (was, now)]
     count = int(was.get("NumberOfFrames") or 1)

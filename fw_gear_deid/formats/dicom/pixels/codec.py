@@ -70,7 +70,7 @@ def decode(frame: bytes, syntax: str, image: Image, number: int) -> tuple[Array,
     limits.now().tick()
     with strict_pydicom():
         warnings.simplefilter("ignore")
-        from pydicom.pixels.decoders import get_decoder
+        from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
         try:
             decoder = get_decoder(syntax)
@@ -81,14 +81,15 @@ def decode(frame: bytes, syntax: str, image: Image, number: int) -> tuple[Array,
             raise Unfit(
                 f"(7FE0,0010) frame {number + 1}: it cannot be decoded, so it cannot be masked; {REMEDY}"
             ) from None
-    return found, str(meta["photometric_interpretation"])
+    photometric = str(meta["photometric_interpretation"])
+    return found, "YBR_FULL" if photometric in ("YBR_FULL_422", "YBR_PARTIAL_420") else photometric  # chroma is whole
 
 
 def encode(found: Array, syntax: str, image: Image, photometric: str) -> bytes | None:
     """Return a frame that loses nothing, None where there is no encoder for it."""
     with strict_pydicom():
         warnings.simplefilter("ignore")
-        from pydicom.pixels.encoders import get_encoder
+        from pydicom.pixels import get_encoder  # type: ignore[attr-defined]
 
         try:
             encoder = get_encoder(LOSSLESS[syntax])
