@@ -179,6 +179,8 @@ def _check(was: Any, now: Any, boxes: Boxes) -> int:
     if any(boxes(number) for number in same):
         same = [number for number in same if not boxes(number)]  # a frame that was blank already is looked at, too
     others = sorted(set(range(count)) - set(same))
+    if not others:
+        return len(same)
     read = [
         get_decoder(syntax).iter_array(one, indices=others, raw=True)
         for syntax, one in zip(syntaxes, (was, now), strict=True)
