@@ -15,6 +15,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path)
     parser.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
     parser.add_argument("--csv", type=Path, metavar="F", help="two rows per file, as 'fw deid test' writes them")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="a PNG of each masked file's first masked frame")
     options.add(
         parser, "mapping", "session_level_profile", "allow_shared_ids", "include", "exclude", "limit", "key_file"
     )
@@ -36,5 +37,5 @@ def show(arguments: argparse.Namespace) -> int:
     )
     keyring = keys.load(arguments.key_file) if arguments.key_file else keys.passing()
     include, exclude = tuple(arguments.include or ()), tuple(arguments.exclude or ())
-    asked = preview.Asked(places, arguments.csv, include, exclude, dict(arguments.limit or ()))
+    asked = preview.Asked(places, arguments.csv, arguments.pictures, include, exclude, dict(arguments.limit or ()))
     return 1 if preview.preview(asked, book, keyring) else 0

@@ -12,7 +12,7 @@ from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
-_WORDS = schema.OURS | {unreadable.KEY}
+_WORDS = schema.OURS | {unreadable.KEY, "alter-pixels", "rectangles"}
 """Options that only this program knows: others pass them over without a word."""
 
 

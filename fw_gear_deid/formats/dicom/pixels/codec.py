@@ -68,12 +68,10 @@ def decode(frame: bytes, syntax: str, image: Image, number: int) -> tuple[Array,
     """
     limits.now().check_room(image.frame_bits // 8, max(len(frame), 1), f"(7FE0,0010) frame {number + 1}")
     limits.now().tick()
-    with strict_pydicom():
+    with strict_pydicom() as pydicom:
         warnings.simplefilter("ignore")
-        from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
-
         try:
-            decoder = get_decoder(syntax)
+            decoder = pydicom.pixels.get_decoder(syntax)
             found, meta = decoder.as_array(items_of([frame]), index=0, raw=True, **options_of(image))
         except MemoryError:
             raise
@@ -87,12 +85,10 @@ def decode(frame: bytes, syntax: str, image: Image, number: int) -> tuple[Array,
 
 def encode(found: Array, syntax: str, image: Image, photometric: str) -> bytes | None:
     """Return a frame that loses nothing, None where there is no encoder for it."""
-    with strict_pydicom():
+    with strict_pydicom() as pydicom:
         warnings.simplefilter("ignore")
-        from pydicom.pixels import get_encoder  # type: ignore[attr-defined]
-
         try:
-            encoder = get_encoder(LOSSLESS[syntax])
+            encoder = pydicom.pixels.get_encoder(LOSSLESS[syntax])
             options = options_of(image, photometric)
             del options["pixel_keyword"]
             return bytes(encoder.encode(found, **options))
