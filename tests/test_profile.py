@@ -129,7 +129,7 @@ DOCUMENTS: dict[str, tuple[str, Found]] = {
     "map-subjects": ("map-subjects: m.csv\n" + REMOVE, (1, 15, "not supported")),
     "secret-key": ("secret-key: abc\n" + REMOVE, (1, 13, "not supported")),
     "encrypt-option": (REMOVE + "  retain: true\n", (5, 3, "encryption is not supported")),
-    "pixels": (REMOVE + "  alter_pixels: {}\n", (5, 3, "not supported")),
+    "pixels": (REMOVE + "  alter_pixels: {}\n", (5, 3, "it masks nothing")),
     "name-in-recursion": (
         entry("name: OtherPatientIDsSequence.0.PatientID\nremove: true", "recurse-sequence: true"),
         (4, 7, "a path into sequences does not go together"),
