@@ -264,7 +264,7 @@ def _masked(data: bytes, section: DicomSection, album: Album) -> bytes:
     incoming, edits = masks.masked(Incoming(iter((data,)), len(data)), section)
     result = incoming.all()
     _tell(edits)
-    album.keep(result, met.numbers[0])
+    album.keep(result, next(span.start for span in met.ranges if span))
     return result
 
 

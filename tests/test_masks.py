@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.pixels import get_encoder  # type: ignore[attr-defined]
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -350,6 +350,51 @@ def test_what_cannot_be_decoded_is_refused() -> None:
     ds["PixelData"].VR = "OB"
     with pytest.raises(Unfit, match="cannot be decoded, so it cannot be masked"):
         run(saved(ds, JPEGBaseline8Bit))
+
+
+def test_offsets_of_frames_are_written_anew() -> None:
+    ds = header(packed(pattern(), RLELossless))
+    ds.PixelData, ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths = encapsulate_extended(
+        list(generate_frames(ds.PixelData, number_of_frames=3))
+    )
+    source = saved(ds, RLELossless)
+    result, _ = run(source)
+    check(packed(pattern(), RLELossless), result)
+    assert "ExtendedOffsetTable" not in header(result)
+
+
+def test_more_frames_than_any_file_has() -> None:
+    for frames in (SOME, SOME.replace("2-", "999999999-")):
+        ds = header(packed(pattern(), RLELossless))
+        ds.NumberOfFrames = 2_000_000_000
+        with pytest.raises(Unfit, match="other frames than"):
+            run(saved(ds, RLELossless), frames)
+
+
+def test_bytes_behind_the_last_frame_are_masked_like_a_frame() -> None:
+    ds = header(native(pattern(3)))
+    ds.NumberOfFrames = 2
+    source = saved(ds, ExplicitVRLittleEndian)
+    result, _ = run(source)
+    wanted = pattern(3)
+    wanted[:, HERE] = 0
+    assert header(result).PixelData == wanted.tobytes()
+
+
+def test_odd_padding_does_not_refuse() -> None:
+    found = pattern(1, 3)[:, :39, :63]
+    ds = image(found, "RGB")
+    ds.PixelData = found.tobytes() + b"\xff"
+    ds["PixelData"].VR = "OB"
+    source = saved(ds, ExplicitVRLittleEndian)
+    everything = PROFILE.replace("[5, 2, 21, 11]", "[0, 0, 63, 39]")
+    check(source, run(source, everything.replace("[9, 4, 12, 99]", "[9, 4, 12, 39]"))[0], _but(HERE[:39, :63]))
+
+
+def _but(there: Array) -> Array:
+    here = np.ones_like(there)
+    here[4:, 9:12] = False
+    return here
 
 
 # -- what shows the pixels once more ---------------------------------------------------------------------

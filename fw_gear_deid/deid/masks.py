@@ -36,7 +36,7 @@ from fw_gear_deid.model.boxes import Box, bands
 from fw_gear_deid.model.dictionary import format_tag, keyword_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import Edit
-from fw_gear_deid.model.selectors import RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import Selector, TagAt
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.profile.compiled import DicomSection, Mask, Rule
 from fw_gear_deid.profile.language.addresses import parse_regex
@@ -45,7 +45,7 @@ from fw_gear_deid.verify import pixels
 from fw_gear_deid.verify.source import Reader
 
 _SHOWN_AGAIN = r"(?:[0-9a-f]{8}\.\d+\.)*(?:60[0-9a-f][02468ace][0-9a-f]{4}|00880200)$"  # overlays, icons
-_OFFSETS = ("7fe00001", "7fe00002")
+_OFFSETS = (0x7FE00001, 0x7FE00002)  # of frames, which are written anew
 _EXPLICIT = b"1.2.840.10008.1.2.1\0"
 _Changes = tuple[tuple[int, str, bool], ...]
 """Tag, value, and whether it is made where it is absent."""
@@ -75,9 +75,20 @@ class Masks:
         return " ".join((*dict.fromkeys(mask.label for mask in self.masks), "alter_pixels"))
 
     @property
-    def numbers(self) -> list[int]:
-        """Frames in which something is blank."""
-        return [number for number in range(self.image.frames) if self.boxes(number)]
+    def ranges(self) -> list[range]:
+        """Frames in which something is blank, from 0, in order."""
+        blanks = [mask for mask in self.masks if mask.outside or any(box.blank for box in mask.boxes)]
+        spans = sorted(span for mask in blanks for span in mask.frames or ((1, self.image.frames),))
+        found: list[range] = []
+        for first, last in spans:
+            start = max(first - 1, found[-1].stop if found else 0)
+            found.append(range(start, max(min(last, self.image.frames), start)))
+        return found
+
+    @property
+    def count(self) -> int:
+        """How many these are; their number may be what a hostile header announces."""
+        return sum(map(len, self.ranges))
 
     def boxes(self, number: int) -> tuple[Box, ...]:
         """Return the rectangles of a frame, from 0, in order; none where nothing is blank."""
@@ -142,7 +153,7 @@ def meet(data: bytes, section: DicomSection, total: int | None = None) -> Masks 
     if (found.encapsulated or image.swapped or found.parts.fixes) and len(found.parts.src) < found.parts.total:
         raise Cut
     met = Masks(found, image, masks, regions)
-    return met if met.numbers else None
+    return met if met.count else None
 
 
 def _fits(mask: Mask, image: Image) -> None:
@@ -258,7 +269,7 @@ def _compressed(
         new = parts.body_src[pixel.start : pixel.value] + encapsulated.items_of(written)
         if photometric == "YBR_ICT":
             changes = ((PHOTOMETRIC, "YBR_RCT", False),)
-        told = f"{len(met.numbers)} of {len(frames)} frames written again"
+        told = f"{met.count} of {len(frames)} frames written again"
     else:
         plain, photometric = _plain(frames, met)
         new = header(PIXEL_DATA, "OB" if met.image.allocated <= 8 else "OW", EXPLICIT_LITTLE, len(plain)) + plain
@@ -278,7 +289,7 @@ def _compressed(
 def _again(frames: Sequence[bytes], met: Masks) -> list[bytes] | None:
     """Return the frames with those that are masked written again, None where that cannot be."""
     image, syntax = met.image, met.header.syntax
-    numbers = met.numbers
+    numbers = [number for span in met.ranges for number in span]
     photometric = image.photometric
     if syntax not in codec.LOSSLESS:
         return None
@@ -360,8 +371,7 @@ def _tidied(met: Masks, section: DicomSection, changes: _Changes) -> tuple[list[
 def _rules(match: object, uid: Action, label: str, changes: _Changes) -> DicomSection:
     """Return a section that does what masks need of the header, and nothing else."""
     listed: list[tuple[Selector, Action, bool]] = [(parse_regex(_SHOWN_AGAIN), Remove(), False)]
-    if changes and any(tag == PHOTOMETRIC for tag, _, _ in changes):
-        listed += [(_top(tag), Remove(), False) for tag in _OFFSETS]
+    listed += [(TagAt(tag), Remove(), False) for tag in _OFFSETS]
     listed += [(TagAt(tag), Replace((value,), insert, False), insert) for tag, value, insert in changes]
     return DicomSection(
         match=match,  # type: ignore[arg-type]
@@ -378,10 +388,6 @@ def _rules(match: object, uid: Action, label: str, changes: _Changes) -> DicomSe
         references=(),
         uid=uid,
     )
-
-
-def _top(tag: str) -> RegexAt | TagAt:
-    return TagAt(int(tag, 16))
 
 
 def _uncompressed(found: Header) -> list[Splice]:
@@ -407,7 +413,7 @@ def _row(met: Masks, told: str) -> Edit:
     """Return the audit's row of the pixels."""
     pixel = met.header.pixels
     assert pixel is not None  # noqa: S101 -- it met masks
-    what = told or f"{len(met.numbers)} of {met.image.frames} frames"
+    what = told or f"{met.count} of {met.image.frames} frames"
     tag = pixel.want.tag
     return Edit(
         format_tag(tag),

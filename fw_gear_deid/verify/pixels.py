@@ -127,13 +127,13 @@ class Passing:
         return mask.ravel()[first - top * columns :][:count]
 
     def end(self) -> None:
-        """Compare what is left behind the last pixel.
+        """Look at what is left behind the last pixel: padding.
 
         Raises
         ------
         Unfit
         """
-        if self._held[0] != self._held[1]:
+        if self._held[0] != self._held[1] and self._held[1].strip(b"\0"):
             raise fails(_WRONG)
 
 

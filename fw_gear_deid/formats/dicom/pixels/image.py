@@ -203,6 +203,8 @@ def image_of(header: Header) -> Image:
     """
     fields, one = header.fields, header.pixels
     assert one is not None  # noqa: S101 -- asked for files with pixels
+    if sum(header.has(tag) for tag in PIXEL_TAGS) > 1:
+        raise Unfit("(7FE0,0010): it has pixels twice, also as floating point numbers; remove one of them")
     samples = _number(fields, _SAMPLES, 1, 5, 1)
     allocated = _FLOATS.get(one.want.tag) or _number(fields, _ALLOCATED, 1, 65)
     stored = _number(fields, _STORED, 1, allocated + 1, allocated)
@@ -239,6 +241,8 @@ def _native(image: Image, bits: int) -> Image:
         full = image.rows * image.columns * 3 * image.allocated * image.frames
         if bits >= full or image.columns % 2:  # some writers call whole chroma halved
             image = _with(image, photometric="YBR_PARTIAL" if "PARTIAL" in image.photometric else "YBR_FULL")
+    if image.halved:
+        image = _with(image, planar=False)
     if bits < image.frame_bits * image.frames:
         raise Unfit("(7FE0,0010): fewer pixels than its header announces; copy or export it again")
     return image
