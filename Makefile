@@ -21,8 +21,8 @@ demo: .venv/ready             ## the main job on sample data
 	$(BIN)/fw-gear-deid sample demo/in --check demo/out || test $$? = 1 # some survive, as the profile says
 bench: .venv/ready            ## our command beside its peers; BENCH="--all", "--only CASE...", "--help"
 	$(BIN)/python -m bench $(BENCH)
-dictionaries fuzz mutants reference: .venv/ready ## tables of DICOM; mutated input; a program broken on purpose; docs/reference.md
+dictionaries standard safe fuzz mutants reference: .venv/ready ## tables of DICOM, of its standard; mutated input; a program broken on purpose; docs/reference.md
 	$(BIN)/python -m tests.$@ $(ARGS)
 lock:                         ## pin what pyproject.toml asks for, with hashes and without hosts
 	sh docs/lock.sh
-.PHONY: setup check lint test demo bench dictionaries fuzz mutants reference lock
+.PHONY: setup check lint test demo bench dictionaries standard safe fuzz mutants reference lock

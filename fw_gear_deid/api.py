@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fw_gear_deid import keys, options
+from fw_gear_deid import keys, locks, options
 from fw_gear_deid.ledger import ids
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
@@ -133,16 +134,28 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     """Check what was asked for, and list the source."""
     reports = asked.reports or _default_reports(asked.dest)
     ids_table = reports / PRIVATE / "ids.csv" if asked.ids is True else asked.ids or None
-    own = {"reports": reports, "ledger": asked.ledger, "ids": ids_table and ids_table.parent}
+    uid_map = reports / PRIVATE / "uids.csv" if asked.uid_map is True else asked.uid_map or None
+    own = {
+        "reports": reports,
+        "ledger": asked.ledger,
+        "ids": ids_table and ids_table.parent,
+        "uid-map": uid_map and uid_map.parent,
+    }
     places.check_folders(asked.source, asked.dest, own)
+    _check_once(asked)
     if ids_table is not None:
-        ids.read(ids_table)  # nothing of somebody else's is written over
+        ids.read(ids_table, ids.TABLE)  # nothing of somebody else's is written over
+    if uid_map is not None:
+        ids.read(uid_map, ids.UID_MAP)
     ledger = asked.ledger or reports / PRIVATE
     scheduler = _scheduler(asked, ledger)
     deletes = asked.prune or asked.new_key or asked.exists == "replace"
     ends = places.Ends.find(asked.source, asked.dest, deletes=deletes)
     _check_binding(asked.profile, ends)
     planned = _planned(asked.profile, ends.destination, tell)
+    opening = locks.gather(planned, locks.given(asked.secret_key, asked.public_key, asked.private_key))
+    if opening and scheduler is not None:
+        raise UsageError("keys stay on this machine: a profile that encrypts or decrypts works without --scheduler")
     source = ends.source(detail_of(planned))
     listed = list(counting(source.items(), Manner(quiet=asked.quiet)))
     branches = source.containers(listed)
@@ -157,6 +170,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
     )
     sink = ends.sink()
     keyring, identity = _keyring(asked, ledger, reports, sink.identity)
+    keyring = replace(keyring, locks=opening)
     job = Job(
         source=source,
         sink=sink,
@@ -179,6 +193,7 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         scheduler=scheduler,
         originals=asked.audit_originals,
         ids=ids_table,
+        uid_map=uid_map,
         dry_run=asked.dry_run,
         quiet=asked.quiet,
         strict=asked.identity == "strict",
@@ -193,6 +208,17 @@ def _job(asked: Options, tell: Callable[[str], None]) -> Job:
         for note in book.lookup.notes if book.lookup else ():
             tell(f"note: {note}")
     return job
+
+
+def _check_once(asked: Options) -> None:
+    """Refuse what would write down, or hand on, what a key that is forgotten is to keep apart."""
+    if asked.key_file != keys.ONCE:
+        return
+    told = {"--ids": asked.ids, "--uid-map": asked.uid_map, "--audit-originals": asked.audit_originals}
+    for option in (name for name, value in told.items() if value):
+        raise UsageError(f"{option} writes down what --key-file once is to forget: leave one of them away")
+    if asked.scheduler is not None or asked.scheduler_file is not None:
+        raise UsageError("--key-file once is of one process and its children: workers of a cluster read a key's file")
 
 
 def _scheduler(asked: Options, ledger: Path) -> Scheduler | None:
@@ -273,7 +299,7 @@ _OTHER_KEY = (
 def _keyring(asked: Options, ledger: Path, reports: Path, identity: Identity) -> tuple[keys.Keyring, Identity]:
     """Return the key of this run, and what the destination is to tell of itself.
 
-    The key is the given one, or the one that stays with the ledger so that reruns agree.
+    The key is the given one, one that nobody keeps, or the one that stays with the ledger so that reruns agree.
 
     Raises
     ------
@@ -281,7 +307,7 @@ def _keyring(asked: Options, ledger: Path, reports: Path, identity: Identity) ->
         The destination's files were made with another one.
     """
     if asked.key_file is not None:
-        keyring = keys.load(asked.key_file)
+        keyring = keys.of_run(asked.key_file)
     else:
         private.make_folder(ledger)
         own, former = ledger / "secret.key", reports / "secret.key"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 
-from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.system import private
 from fw_gear_deid.system.sync import sync_handle
 
@@ -20,17 +21,25 @@ _NAME_DIGITS = 12  # 48 bits: a collision among a million names has odds of 1 in
 
 @frozen
 class Keyring:
-    """HMAC-SHA256 streams of one secret (RFC 2104)."""
+    """HMAC-SHA256 streams of one secret (RFC 2104), and the keys that values are encrypted with.
+
+    Attributes
+    ----------
+    secret : bytes
+    locks : mapping of str to bytes
+        Name in the profile → content of the key's file. Nothing is drawn from them.
+    """
 
     secret: bytes = field(repr=False)
+    locks: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     def _mac(self, *parts: str) -> bytes:
         encoded = [part.encode("utf-8", "surrogatepass") for part in parts]  # file names may hold any bytes
         message = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
         return hmac.digest(self.secret, message, "sha256")
 
-    def draw(self, person: str) -> Callable[[str], int]:
-        """Return a person's stream: purpose → whole number below 2**256.
+    def draw(self, person: str) -> Draws:
+        """Return what the key gives for a person.
 
         Raises
         ------
@@ -38,7 +47,23 @@ class Keyring:
             There is no person: everybody without one would get the same numbers.
         """
         _check(person)
-        return lambda purpose: int.from_bytes(self._mac("draw", person, purpose), "big")
+        return Draws(self, person)
+
+    def number(self, person: str, purpose: str) -> int:
+        """Return a whole number below 2**256 that belongs to a person and a purpose."""
+        _check(person)
+        return int.from_bytes(self._mac("draw", person, purpose), "big")
+
+    def seal(self, kind: str, text: str) -> bytes:
+        """Return 32 bytes that belong to a kind and a text: hashes and UIDs, the same for everybody.
+
+        Raises
+        ------
+        ValueError
+            As ``draw``.
+        """
+        _check(text)
+        return self._mac("seal", kind, text)
 
     def name(self, kind: str, *parts: str) -> str:
         """Return a stable pseudonym such as ``sub-1f0c9a7e33b2``.
@@ -68,9 +93,45 @@ class Keyring:
         return self._mac("fingerprint").hex()[:16]
 
 
+@frozen
+class Draws:
+    """What the key gives at one place (a ``Draw``).
+
+    Attributes
+    ----------
+    keyring : Keyring
+    person : str or None
+        Whose numbers are drawn, as the text of a ``Person``; without one whoever draws is refused.
+    """
+
+    keyring: Keyring
+    person: str | None = None
+
+    def __call__(self, purpose: str) -> int:
+        """Return a number of the person at hand."""
+        if self.person is None:
+            raise Unfit(NO_ID)
+        return self.keyring.number(self.person, purpose)
+
+    def seal(self, kind: str, text: str) -> bytes:
+        """Return a digest of a text."""
+        return self.keyring.seal(kind, text)
+
+    def pseudonym(self) -> str:
+        """Return the label of the person at hand."""
+        if self.person is None:
+            raise Unfit(NO_ID)
+        return self.keyring.subject(self.person)
+
+
 def _check(*parts: str) -> None:
     if not parts or not all(parts):
         raise ValueError("nothing is drawn from an empty text")
+
+
+def random_bytes(count: int) -> bytes:
+    """Return what nobody can guess: keys of one envelope, nonces."""
+    return os.urandom(count)
 
 
 def fresh_name() -> str:
@@ -106,6 +167,15 @@ def generate(path: Path) -> None:
     except OSError as error:
         path.unlink()  # half a key would stand in the way of the next
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+ONCE = Path("once")
+"""``--key-file once``: a key for one run alone."""
+
+
+def of_run(path: Path) -> Keyring:
+    """Return the keyring that ``--key-file`` asks for; as ``load``."""
+    return passing() if path == ONCE else load(path)
 
 
 def load(path: Path) -> Keyring:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fw_gear_deid import __version__, fanout, keys, parser
+from fw_gear_deid import __version__, fanout, keys, locks, parser
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.cells import shown
@@ -85,9 +85,13 @@ def _gear(config: GearConfig, interrupts: Interrupts) -> int:
     sites = _collect(problems, lambda: _sites(config))
     planned = _collect(problems, lambda: _profile(config, sites)) if sites else None
     secret = _collect(problems, lambda: _keyring(config, sites.source.project if sites else ""))
-    if problems or sites is None or planned is None or secret is None:
+    if planned is not None and secret is not None and secret[1] == "project" and planned.profile.keyed:
+        problems.append(KEYLESS.format(f"{planned.file}: {planned.profile.keyed}"))
+    found = _collect(problems, lambda: _locks(config, planned)) if planned else None
+    if problems or sites is None or planned is None or secret is None or found is None:
         raise UsageError(*problems)
     keyring, key_from = secret
+    keyring = replace(keyring, locks=found)
     divided = options["fan_out"] == "session" and sites.source.level in ("project", "subject")
     source = replace(sites.source, detail=detail_of(planned), above_sessions=divided)
     items = list(source.items())
@@ -204,6 +208,8 @@ GUESSABLE = (
     "give input key_file, or the context value deid_secret"
 )
 
+KEYLESS = "{} goes by a secret, and this job has none: give input key_file, or the context value deid_secret"
+
 
 def _keyring(config: GearConfig, project: str) -> tuple[Keyring, str]:
     """Return the job's keyring, and where it came from: ``key_file``, ``deid_secret`` or ``project``.
@@ -216,6 +222,14 @@ def _keyring(config: GearConfig, project: str) -> tuple[Keyring, str]:
     if config.secret is not None:
         return keys.of(config.secret.encode(), "context value deid_secret"), "deid_secret"
     return Keyring(sha256(f"fw-gear-deid {project}".encode()).digest()), "project"
+
+
+def _locks(config: GearConfig, planned: PlannedProfile) -> dict[str, bytes]:
+    """Return the keys that the profile encrypts and decrypts with: files on the platform."""
+    listed = (str(config.options[name] or "") for name in ("secret_key", "public_key", "private_key"))
+    secret, public, private = ([one.strip() for one in text.split(",") if one.strip()] for text in listed)
+    given = locks.given(next(iter(secret), None), public, next(iter(private), None))
+    return locks.gather(planned, given, lambda place: locks.from_platform(config.key, place))
 
 
 def _limits(config: GearConfig) -> dict[str, int]:
@@ -243,11 +257,6 @@ def _check_options(config: GearConfig, problems: list[str]) -> None:
         problems.append("config project_path: the destination is missing; write GROUP/PROJECT")
     elif str(options["project_path"]).strip("/").count("/") != 1:
         problems.append("config project_path: must be GROUP/PROJECT")
-    problems += [
-        f"config {name}: encryption is not supported by this version; leave it empty"
-        for name in ("public_key", "private_key", "secret_key")
-        if options[name]
-    ]
     if options["prune"] and options["fan_out"] != "none":
         problems.append("config prune: a part of a fan-out sees no whole project; prune in a job without fan_out")
     if options["validate"] is False:

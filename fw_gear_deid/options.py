@@ -100,6 +100,15 @@ class Options:
             bare=True,
         ),
     ] = None
+    uid_map: Annotated[
+        Path | bool | None,
+        Word(
+            "write every UID that was hashed, id_old,id_new: identifiers (default REPORTS/private/uids.csv)",
+            "FILE",
+            read=Path,
+            bare=True,
+        ),
+    ] = None
     include: Annotated[
         tuple[str, ...], Word("only files whose name or path matches (* ? [..])", "PATTERN", many=True)
     ] = ()
@@ -146,7 +155,20 @@ class Options:
         Path | None, Word("the same, by what 'dask scheduler --scheduler-file FILE' wrote", "FILE", read=Path)
     ] = None
     key_file: Annotated[
-        Path | None, Word("the secret behind pseudonyms and jitter", "F", read=Path, gear="key_file")
+        Path | None,
+        Word("the secret behind pseudonyms and keyed actions; 'once': one for this run alone, forgotten behind it", "F",
+             read=Path, gear="key_file"),
+    ] = None  # fmt: skip
+    secret_key: Annotated[
+        str | None,
+        Word("file, or fw://..., of the key behind {{ SECRET_KEY }}: encrypt, decrypt", "F", gear="secret_key"),
+    ] = None
+    public_key: Annotated[
+        tuple[str, ...],
+        Word("the same of certificates behind {{ PUBLIC_KEY }}: who may decrypt", "F", many=True, gear="public_key"),
+    ] = ()
+    private_key: Annotated[
+        str | None, Word("the same of the key behind {{ PRIVATE_KEY }}, which decrypts", "F", gear="private_key")
     ] = None
     limit: Annotated[
         tuple[tuple[str, int], ...],

@@ -13,10 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from fw_gear_deid.deid import Context, dataset, document, files, masks, sort, takes
+from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.deid import Context, dataset, document, envelope, files, masks, sort, takes
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import passing_of, rows_of, whole
+from fw_gear_deid.deid.marking import telling_of
+from fw_gear_deid.deid.member import leave_out, passing_of, rows_of, whole
+from fw_gear_deid.deid.names import Excluded
 from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.pair import is_volume
 from fw_gear_deid.formats.archive import HEAD
@@ -30,9 +33,10 @@ from fw_gear_deid.model.cells import cell, shown
 from fw_gear_deid.model.dictionary import tag_of
 from fw_gear_deid.model.errors import Unfit, UsageError
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import HIDDEN
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.ports import Branch, Item
-from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.profile.compiled import DicomSection, FieldSection, Profile
 from fw_gear_deid.profile.values.book import ProfileBook
 from fw_gear_deid.runner.prepare import whose
@@ -41,6 +45,8 @@ from fw_gear_deid.runner.workers import Settings, Task, pseudonyms_of, silence
 from fw_gear_deid.stores.folder import FolderSource
 from fw_gear_deid.system import private
 
+HIDDEN_CELL = "<hidden>"
+"""Stands for what is encrypted or decrypted."""
 LOG_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """Columns that ``fw deid test`` puts in front of the profile's fields."""
 
@@ -117,6 +123,8 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
                 writer.writerow([cell(text) for text in (name, "before", *before)])
                 writer.writerow([cell(text) for text in (name, "after", *after)])
                 files += 1
+            except Excluded as error:
+                print(f"  {error}")
             except Unfit as error:
                 refused += 1
                 print(f"  refused: {shown(str(error))}")
@@ -230,7 +238,7 @@ def _columns(profile: Profile) -> Columns:
         columns.append((keyword, TagAt(tag)))
     by_place = sorted(profile.rules, key=lambda rule: (int(rule.label.rpartition(":")[2]), rule.index))
     for rule in by_place:
-        if rule.name not in (label for label, _ in columns):
+        if not isinstance(rule.selector, VrAt) and rule.name not in (label for label, _ in columns):
             columns.append((rule.name, rule.selector))
     return columns
 
@@ -270,28 +278,46 @@ def _masked(data: bytes, section: DicomSection, album: Album) -> bytes:
 
 def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:
     parts = dataset.open_file(data, section)
+    leave_out(parts, section)
+    sealed = _sealed(section)
     before = [_cell(parts, section, selector) for _, selector in columns]
     person = ctx.person or person_of(part10.look(data, dataset.WATCHED), ctx.keyring)
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
+    parts = back.parts
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     pieces, _ = part10.write(parts, edited.meta, edited.body)
     result = dataset.open_file(b"".join(pieces), section)
     after = [_cell(result, section, selector) for _, selector in columns]
-    _tell(edited.edits)
-    return before, after
+    _tell((*back.edits, *edited.edits))
+    return _hidden(columns, before, sealed), _hidden(columns, after, sealed)
 
 
 def _document(data: bytes, section: FieldSection, ctx: Context, columns: Columns) -> Cells:
-    edited = document.edit(data, section, At("UT", ctx.draw(), ctx.today, lambda name: ""), rows=rows_of(section, ctx))
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "", cipher=ctx.cipher)
+    edited = document.edit(data, section, at, None, rows_of(section, ctx), ctx.around_texts)
     result = document.opened(document.written(data, edited), section)
     before, after = ([document.text(one, selector) for _, selector in columns] for one in (edited.document, result))
     _tell(edited.edits)
-    return before, after
+    sealed = _sealed(section)
+    return _hidden(columns, before, sealed), _hidden(columns, after, sealed)
+
+
+def _sealed(section: DicomSection | FieldSection) -> set[AnySelector]:
+    """Return the fields that are encrypted or decrypted: what they say stays hidden."""
+    return {rule.selector for rule in section.rules if ACTIONS[rule.action.key].sealed}
+
+
+def _hidden(columns: Columns, cells: list[str], sealed: set[AnySelector]) -> list[str]:
+    return [
+        HIDDEN_CELL if text and selector in sealed else text for (_, selector), text in zip(columns, cells, strict=True)
+    ]
 
 
 def _tell(edits: Sequence[Edit]) -> None:
     for edit in edits:
-        becomes = "(removed)" if edit.action.endswith("remove") else edit.after
-        change = f"'{shown(edit.before)}' -> '{shown(becomes)}'"
+        becomes = "(removed)" if edit.action.endswith("remove") else HIDDEN.get(edit.action, edit.after)
+        before = HIDDEN_CELL if edit.action in HIDDEN and edit.before else edit.before
+        change = f"'{shown(before)}' -> '{shown(becomes)}'"
         where = f"{shown(edit.path)} {edit.keyword} {edit.vr}".rstrip()
         print(f"  {where}: {change}  [{edit.action}, {shown(edit.rule)}]")
 

@@ -25,11 +25,11 @@ from fw_gear_deid.deid import dataset
 from fw_gear_deid.formats.dicom import level, part10, wire
 from fw_gear_deid.formats.dicom.part10 import Parts
 from fw_gear_deid.model.action import EQUALS, GONE, Action
-from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.verify.instance import Checker
-from fw_gear_deid.verify.promises import Promise, Promises
+from fw_gear_deid.verify.promises import General, Promise, Promises
 from tests.dicom_files import SYNTAXES, Item, Leaf, Node, Seq, Syntax
 
 Step = tuple[int, int]
@@ -125,7 +125,8 @@ def check(done: dataset.Edited, data: bytes) -> None:
 def hold(done: dataset.Edited, data: bytes, promises: tuple[Promise, ...]) -> None:
     """Ask the verifier about a result."""
     _, meta = part10.write(done.parts, done.meta, done.body)
-    checker = Checker(Promises(promises, recurse=done.section.recurse), done.section.creators)
+    general = General(done.section.creators)
+    checker = Checker(Promises(promises, recurse=done.section.recurse, general=general), done.section.creators)
     checker.check(dataset.span_of(done.parts), data, (meta, done.body, {row.path for row in done.edits}))
 
 
@@ -216,7 +217,8 @@ def encoded(vr: str, texts: tuple[str, ...], encodings: list[str], *, little: bo
     out = DicomBytesIO()
     out.is_little_endian, out.is_implicit_VR = little, True
     write_data_element(out, DataElement(Tag(0x00090000), vr, values[0] if len(values) == 1 else values), encodings)
-    return out.getvalue()[8:]
+    raw = out.getvalue()[8:]
+    return raw + b" " * (len(raw) % 2)  # which pydicom forgets where a text has several values
 
 
 def snapshot(ds: Dataset) -> Snapshot:
@@ -302,7 +304,7 @@ def differences(wanted: pydicom.FileDataset, data: bytes) -> list[str]:
 
 def numbers_of(path: str) -> str:
     """Return a path of the audit in numbers: a creator's block is found in no path, and there is one in the tests."""
-    return re.sub(r'\((....),"[^"]*",(..)\)', r"(\1,10\2)", path)
+    return re.sub(r'\((....),".*?",(..)\)', r"(\1,10\2)", path)
 
 
 def _differences(wanted: Snapshot, got: Snapshot, path: str) -> Iterator[str]:
@@ -331,7 +333,7 @@ def _differences(wanted: Snapshot, got: Snapshot, path: str) -> Iterator[str]:
 def section_with(rules: Sequence[tuple[Selector, Action]], *, recurse: bool) -> DicomSection:
     """Return a section of rules that make nothing but elements of the top level."""
     made = list(rules_of(()))
-    for selector, action in rules:
+    for selector, action in sorted(rules, key=lambda rule: isinstance(rule[0], VrAt)):
         insert = isinstance(selector, TagAt) and isinstance(action, Replace)
         made.append(Rule(selector, action, "test", f"test:{len(made)}", len(made), insert=insert))
     return replace(section_of(()), rules=tuple(made), recurse=recurse)
@@ -351,14 +353,58 @@ def promises_of(section: DicomSection) -> tuple[Promise, ...]:
 
 
 def by_rules(data: bytes, section: DicomSection) -> pydicom.FileDataset:
-    """Return a file's data set after rules that pydicom carried out."""
+    """Return a file's data set after rules that pydicom carried out: those for VRs on what no other one points at."""
     file = read(data)
-    for rule in section.rules:
+    placed = [rule for rule in section.rules if not isinstance(rule.selector, VrAt)]
+    general = [rule for rule in section.rules if isinstance(rule.selector, VrAt)]
+    everything = list(_everywhere(file, section.creators))
+    meant = (place for rule in placed for place in list(_pointed(file, rule.selector, recurse=section.recurse)))
+    reached = {(id(ds), tag) for ds, tag in meant}
+    rest = [place for place in everything if (id(place[0]), place[1]) not in reached]
+    for rule in placed:
         for ds, tag in list(_pointed(file, rule.selector, recurse=section.recurse)):
             _act(ds, tag, rule.action)
         if rule.insert and isinstance(rule.selector, TagAt) and Tag(rule.selector.tag) not in file:
             _insert(file, rule.selector.tag, rule.action)
+    for ds, tag, vr in rest:
+        first = next((rule for rule in general if isinstance(rule.selector, VrAt) and vr in rule.selector.vrs), None)
+        if first is not None and Tag(tag) in ds:
+            _act(ds, tag, first.action)
     return file
+
+
+def _everywhere(ds: Dataset, named: frozenset[str]) -> Iterator[tuple[Dataset, int, str]]:
+    """Yield data set, tag and VR of every element, but for private creators that somebody knows."""
+    known = named | datadict.private_dictionaries.keys()
+    for tag in sorted(map(int, ds.keys())):
+        elem = _get(ds, tag)
+        assert elem is not None
+        private = bool(tag >> 16 & 1)
+        creator = _creator(ds, tag if tag & 0xFFFF <= 0xFF else tag & 0xFFFF0000 | tag >> 8 & 0xFF) if private else ""
+        if not private or tag & 0xFFFF > 0xFF or creator not in known:
+            yield ds, tag, _class_of(elem, creator if tag & 0xFFFF > 0xFF else "")
+        items = _items(elem, ds)
+        if items is not None and isinstance(elem, RawDataElement):
+            _set(ds, DataElement(Tag(tag), "SQ", Items(items)))
+        for item in items or ():
+            yield from _everywhere(item, named)
+
+
+def _creator(ds: Dataset, tag: int) -> str:
+    block = _get(ds, tag)
+    return bytes(block.value or b"").decode("iso8859").strip("\0 ") if isinstance(block, RawDataElement) else ""
+
+
+def _class_of(elem: DataElement | RawDataElement, creator: str) -> str:
+    """Return the dictionary's VR of an element where it has one, else that on the wire."""
+    if datadict.dictionary_has_tag(elem.tag):
+        known = datadict.dictionary_VR(elem.tag)
+        return known if len(known) == 2 else str(elem.VR or known.split(" or ")[-1])
+    try:
+        return str(datadict.private_dictionary_VR(elem.tag, creator))
+    except KeyError:
+        pass
+    return "LO" if elem.tag.is_private_creator else str(elem.VR or "UN")
 
 
 def _insert(ds: Dataset, tag: int, action: Action) -> None:
@@ -428,7 +474,8 @@ def _act(ds: Dataset, tag: int, action: Action) -> None:
         text = (elem.value or b"").decode("ascii").rstrip(" \0")
         texts = [text] if vr in ("LT", "ST", "UR", "UT") else [one.strip(" ") for one in text.split("\\")]
         digests = tuple(hashlib.sha256(one.encode()).hexdigest()[: action.digits] if one else "" for one in texts)
-        _put(ds, tag, vr, digests)
+        if list(digests) != texts:
+            _put(ds, tag, vr, digests)
 
 
 def _vr_of(elem: RawDataElement) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fw_gear_deid.actions import Hash, Keep, Remove, Replace
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from tests.dicom_files import SYNTAXES, Fragments, Item, Leaf, Node, Seq, Syntax, text
 from tests.oracle import Change, Step, after
 
@@ -166,7 +166,22 @@ _PATTERNS = (
 def rules(draw: Draw, documents: list[tuple[Node, ...]], *, recurse: bool) -> list[tuple[Selector, Action]]:
     """Draw rules for what some documents hold; several may speak of one element, in sequences and of them."""
     seen = [((), 0x00100020, "LO", ""), *sorted({place for nodes in documents for place in _ways(nodes)})]
-    return [draw(_rule(seen, recurse=recurse)) for _ in range(draw(st.integers(1, 8)))]
+    placed = [draw(_rule(seen, recurse=recurse)) for _ in range(draw(st.integers(1, 8)))]
+    return placed + [draw(_class_rule()) for _ in range(draw(st.integers(0, 3)))]
+
+
+# without what says what others are; and pydicom takes a private UN of undefined length for a sequence
+_CLASSES = (*sorted(set(PLAIN.values()) - {"CS", "UI", "OB", "OW", "UN"}), "SQ")
+
+
+@st.composite
+def _class_rule(draw: Draw) -> tuple[Selector, Action]:
+    """Draw a rule for some VRs."""
+    if draw(st.booleans()):
+        return VrAt(tuple(draw(st.sets(st.sampled_from(("LO", "LT", "PN", "SH", "UT")), min_size=1)))), Hash()
+    vrs = sorted(draw(st.sets(st.sampled_from(_CLASSES), min_size=1)))
+    vrs += ["UN"] if "SQ" in vrs else []
+    return VrAt(tuple(vrs)), draw(st.sampled_from((Remove(), Keep(), Replace(("",)))))
 
 
 def _ways(nodes: tuple[Node, ...], way: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], int, str, str]]:

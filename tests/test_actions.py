@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 
 from fw_gear_deid import actions
 from fw_gear_deid.actions.dates import Shift
+from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import Action, At, Gone
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.legal import problem
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
+from fw_gear_deid.profile.values.variables import keys_in
 
 FOLDER = Path(__file__).parent / "vectors" / "actions"
 TODAY = date(2020, 6, 15)
@@ -28,6 +31,7 @@ EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples
 KEYS = {
     "name",
     "options",
+    "part",
     "section",
     "field",
     "value",
@@ -55,15 +59,31 @@ def cases() -> Iterator[Any]:
 
 def build(case: dict[str, Any]) -> Action:
     entry = (case["field"] or {"regex": "."}) | case["options"]
-    profile = parse_profile(json.dumps({"dicom": case["section"] | {"fields": [entry]}}), "case.yaml")
-    assert profile.dicom is not None
-    return profile.dicom.rules[0].action
+    return parse_profile(written(case, entry), "case.yaml").rules[0].action
+
+
+def written(case: dict[str, Any], entry: dict[str, Any]) -> str:
+    return json.dumps({case.get("part", "dicom"): case["section"] | {"fields": [entry]}})
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A key that draws one number, and seals by 32 times the letter k."""
+
+    number: int
+
+    def __call__(self, purpose: str) -> int:
+        return self.number
+
+    def seal(self, kind: str, text: str) -> bytes:
+        return Keyring(b"k" * 32).seal(kind, text)
 
 
 def surroundings(case: dict[str, Any]) -> At:
     others = case.get("others", {})
     number = int(case.get("draw", 0))
-    return At(case.get("vr", "LO"), lambda purpose: number, TODAY, lambda name: others.get(name, ""))
+    cipher = Ciphers({name: key.encode() for name, key in keys_in(written(case, {})).items()})
+    return At(case.get("vr", "LO"), Fixed(number), TODAY, lambda name: others.get(name, ""), cipher=cipher)
 
 
 def as_texts(value: str | list[str]) -> tuple[str, ...]:

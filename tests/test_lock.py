@@ -12,7 +12,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = {"requirements.txt": {"", "gear"}, "requirements-dev.txt": {"", "gear", "dev"}}
+EXTRAS = {
+    "requirements.txt": {"", "encrypt", "gear", "pixels"},
+    "requirements-dev.txt": {"", "encrypt", "gear", "pixels", "dev"},
+}
 # the systems that the lock promises to serve
 SYSTEMS = [
     {**default_environment(), "python_version": python, "python_full_version": f"{python}.0", **system}

@@ -424,6 +424,21 @@ def test_overlays_and_icons_go() -> None:
     assert b"ICON" in run(source, PROFILE.replace("Modality US", "Modality CT"))[0]
 
 
+def test_with_the_standard_a_masked_file_says_so() -> None:
+    profile = PROFILE.split("  fields:")[0] + "  ps3-15: basic\n  fields:\n  - requires: fw-gear-deid\n"
+    source = native(pattern())
+    assert header(run(source, profile)[0]).BurnedInAnnotation == "NO"
+    with pytest.raises(Unfit, match="burned-in"):
+        run(source, profile.replace("Modality US", "Modality CT"))
+
+
+def test_what_is_excluded_goes_by_what_it_said() -> None:
+    profile = PROFILE + '  exclude:\n  - BurnedInAnnotation: "YES"\n'
+    with pytest.raises(AssertionError):
+        run(native(pattern(), BurnedInAnnotation="YES"), profile)
+    check(native(pattern()), run(native(pattern()), profile)[0])
+
+
 def test_overlay_in_bits_of_pixels_goes() -> None:
     found = pattern(2, 1, 16, 12)
     ds = header(native(found | np.uint16(0x8000), stored=12))

@@ -21,7 +21,7 @@ MANIFEST = json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))
 WORDS = [(name, word, default) for name, word, default in options.words()]
 GEAR_ALONE = {
     "project_path", "builtin_profile", "profile_source", "delete_reason", "match_by_id", "validate", "deid_log",
-    "public_key", "private_key", "secret_key", "debug", "fan_out",
+    "debug", "fan_out",
 }  # fmt: skip
 OTHERWISE = {("preview", "--profile"), ("sample", "--check")}
 """Options that have the name of one of the table and another meaning: a preview has no DEST, a sample is compared."""

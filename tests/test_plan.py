@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fw_gear_deid.actions import Keep
+from fw_gear_deid.actions import Keep, Replace
 from fw_gear_deid.deid import Context, dataset
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import deidentify_member
@@ -138,3 +138,12 @@ def test_what_stands_twice_is_noticed_in_a_file_out_of_order() -> None:
     done.body.append((end, end, again))
     with pytest.raises(Unfit, match=r"\(0020,0013\) stands twice"):
         oracle.hold(done, got + again, ())
+
+
+@syntaxes
+def test_an_element_behind_a_sequence_in_un_that_ends_with_one_of_its_name(syntax: Syntax) -> None:
+    """Where it is put the item ends as well, in which it would have no VR."""
+    inside = Seq(0x00081140, (Item((text(0x0040A160, "UT", "A"),)),), vr="UN")
+    section = oracle.section_with([(TagAt(0x0040A160), Replace(("B",)))], recurse=True)
+    done, got = oracle.carried_out(part10((*SOURCE, inside), syntax), section)
+    oracle.hold(done, got, oracle.promises_of(section))

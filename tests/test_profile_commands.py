@@ -94,7 +94,7 @@ def test_check_of_what_is_no_file(name: str, tmp_path: Path, capsys: pytest.Capt
 
 def test_check_of_shipped_profiles(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("check", *store.shipped()) == 0
-    assert re.search(r"^0 errors, \d+ warnings in 7 profiles$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^0 errors, \d+ warnings in 11 profiles$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_new_writes_the_starter_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

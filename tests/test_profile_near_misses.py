@@ -269,7 +269,7 @@ def test_a_profile_inside_counts_for_a_run(tmp_path: Path) -> None:
         ("increment-datetime: -1.5", "or 'date-increment-override' of this entry"),
         ("increment-date: '-10'", "7:23 must be true; the number of days goes into 'date-increment' of the section"),
         ('remove: "true"', "7:15 must be true without quotes: 'remove: true'"),
-        ("hash: sha256", "must be true; its length is 'hash-digits'"),
+        ("hash: sha256", "must be true or keyed; its length is 'hash-digits'"),
         ("jitter: 3", "must be true; the number goes into 'jitter-range' of this entry"),
         ("keep: false", "must be true; take the entry out to not do it"),
         ("reмove: true", "7:7 unknown key 'reмove'; did you mean 'remove'? (character 3 is CYRILLIC SMALL LETTER EM, U+043C)"),

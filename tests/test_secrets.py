@@ -40,8 +40,10 @@ TELLING = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
 def test_no_argument_is_a_secret() -> None:
     """What has to do with one is the name of a file, or a switch."""
     found = {name: word for name, word, _ in options.words() if TELLING.search(name)}
-    assert found.keys() == {"key_file", "new_key"}
+    files = {"secret_key", "public_key", "private_key"}
+    assert found.keys() == {"key_file", "new_key"} | files
     assert found["key_file"].read is Path and not found["new_key"].metavar
+    assert all(found[name].metavar == "F" and "file" in found["secret_key"].help for name in files)
     kinds = {one.name: one.type for one in dataclasses.fields(options.Options)}
     assert "bool" in str(kinds["new_key"]) and "Path" in str(kinds["key_file"])
 

@@ -13,7 +13,7 @@ from pydicom import dcmread
 
 from fw_gear_deid.actions import ACTIONS, SPECS, TABLE, Replace
 from fw_gear_deid.actions.spec import Spec
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING
+from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING
 from fw_gear_deid.profile.parse import parse_profile
 from tests.desk import instance
 from tests.tree import Tree
@@ -28,7 +28,7 @@ def test_action_has_the_key_of_its_entry(spec: Spec) -> None:
     for name in spec.names:
         element = "StudyInstanceUID" if spec.only else "PatientComments"
         entry = f"{{name: {element}, {name}: {VALUES.get(spec.key, 'true')}}}"
-        profile = parse_profile(f"dicom: {{date-increment: 1, fields: [{entry}]}}", "p.yaml")
+        profile = parse_profile(f"dicom: {{date-increment: 1, secret-key: x, fields: [{entry}]}}", "p.yaml")
         assert profile.dicom is not None
         assert profile.dicom.rules[0].action.key == spec.key
         assert ACTIONS[name] is spec
@@ -39,7 +39,7 @@ def test_names_are_told_apart() -> None:
     words = [word for spec in TABLE for word in spec.words]
     assert len(set(words)) == len(words)
     assert not set(words) & (SPECS.keys() | {"name", "regex"})
-    assert {spec.promise for spec in TABLE} == {NOTHING, GONE, EQUALS, DIFFERS, MOVED}
+    assert {spec.promise for spec in TABLE} == {NOTHING, GONE, EQUALS, DIFFERS, MOVED, CLEANED}
     assert SPECS["replace-with"].promised(Replace(("X",), append=True)) == ENDS
 
 
@@ -188,7 +188,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Echoing:
     table = made.folder / "fw_gear_deid" / "actions" / "__init__.py"
     code = table.read_text(encoding="utf-8")
     with_row = re.sub(
-        r"import dates, (.*\n(?:.*\n)*?)TABLE = \(\n", r"import dates, echo, \1TABLE = (\n    echo.SPEC,\n", code
+        r"import clean, dates, (.*\n(?:.*\n)*?)TABLE = \(\n",
+        r"import clean, dates, echo, \1TABLE = (\n    echo.SPEC,\n",
+        code,
     )
     assert with_row.count("echo") == 2
     table.write_text(with_row, encoding="utf-8")

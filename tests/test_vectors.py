@@ -19,14 +19,17 @@ import pydicom
 import pytest
 from PIL import ExifTags, Image, ImageSequence
 
+from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.deid import Context, Result, deidentify, deidentify_series
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.locks import Lock
 from fw_gear_deid.model.outcome import Skipped
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
+from fw_gear_deid.profile.values.variables import keys_in
 from tests.desk import plain
 
 TODAY = date.today()  # noqa: DTZ011 -- increment-datetime-min-relative was made in local time
@@ -185,7 +188,8 @@ def inputs(case: Case) -> list[tuple[str, bytes]]:
 def run(case: Case, folder: Path, secret: bytes = b"k" * 32, verify: str = "strict") -> Ran:
     profile = parse_profile(case["profile"], "vector.yaml")
     ran = Ran({}, [], [])
-    ctx = Context(profile, Keyring(secret), None, TODAY, verify)
+    locks = {name: key.encode() for name, key in keys_in(case["profile"]).items()}
+    ctx = Context(profile, Keyring(secret, locks), None, TODAY, verify)
     for number, (name, data) in enumerate(inputs(case)):
         source, out = folder / f"in{number}", folder / f"out{number}"
         source.write_bytes(data)
@@ -397,7 +401,45 @@ def test_property(case: Case, tmp_path: Path) -> None:
     if case["group"] == "image":
         check_picture(case, tmp_path)
         return
+    if case["group"] == "encrypt":
+        check_envelope(case, tmp_path)
+        return
     check_property(case, tmp_path)
+
+
+def opened(data: bytes, key: str) -> Json:
+    """Return what stands in an envelope, as DICOM JSON, read by pydicom."""
+    ds = pydicom.dcmread(io.BytesIO(data))
+    (item,) = ds.EncryptedAttributesSequence
+    assert item.EncryptedContentTransferSyntaxUID == "1.2.840.10008.1.2.1"
+    content = Ciphers({"k": key.encode()}).open(Lock("k"), item.EncryptedContent, lambda one: True)
+    inside = pydicom.filereader.read_dataset(io.BytesIO(content), is_implicit_VR=False, is_little_endian=True)
+    found: Json = json.loads(inside.ModifiedAttributesSequence[0].to_json())
+    return found
+
+
+def check_envelope(case: Case, folder: Path) -> None:
+    """Check what an envelope holds, and that all else is as the reference engine has it."""
+    (data,) = run(case, folder).files.values()
+    holds = case["property"]
+    _, body = read(data)
+    assert not body.keys() & set(holds["absent"])
+    assert all(values_of(body[tag]) == [value] for tag, value in holds.get("values", {}).items())
+    kept = opened(data, holds["key"])
+    texts = {
+        tag: pydicom.DataElement.from_json(pydicom.Dataset, tag, one["vr"], one["Value"], "Value").value
+        for tag, one in kept.items()
+    }
+    assert {tag: str(text) for tag, text in texts.items()} == holds["cms_decrypts_to"]
+    theirs = base64.b64decode(case["expected"]["files"][0]["bytes_b64"])
+    same_dicom(case, theirs, data, {"04000500": values_of(body["04000500"])})
+
+
+def test_every_file_has_an_envelope_of_its_own(tmp_path: Path) -> None:
+    case = by_id("encrypt-two-files")
+    files = run(case, tmp_path).files
+    found = {opened(data, keys_in(case["profile"])["SECRET_KEY.1"])["00100020"]["Value"][0] for data in files.values()}
+    assert found == {"PAT-ONE", "PAT-TWO"}
 
 
 def check_picture(case: Case, folder: Path) -> None:
@@ -459,6 +501,7 @@ def satisfies(value: Any, holds: Json) -> bool:
     without=(
         *PROPERTY_DEFECTS,
         *NIFTI,
+        "encrypt-two-files",
         "overlap-dicom-filename",
         "overlap-json-filename",
         "overlap-same-sop-two-files",
@@ -532,7 +575,7 @@ def test_every_case_is_looked_at() -> None:
     defects = {one["id"] for one in CASES if one["match"] == "defect" and not missing(one)}
     elsewhere = {
         *PROPERTY_DEFECTS, "overlap-dicom-filename", "overlap-json-filename", "overlap-same-sop-two-files",
-        "image-jpg-remove-exif",
+        "image-jpg-remove-exif", "encrypt-two-files",
     }  # fmt: skip
     elsewhere |= {one["id"] for one in CASES if one["id"] in NIFTI and one["match"] == "defect"}
     assert defects == RIGHT.keys() | elsewhere

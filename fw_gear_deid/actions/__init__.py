@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from fw_gear_deid.actions import dates, encrypt, hash, hashuid, jitter, keep, regexsub, remove, replace
+from fw_gear_deid.actions import clean, dates, encrypt, hash, hashuid, inner, jitter, keep, regexsub, remove, replace
+from fw_gear_deid.actions.clean import Clean
 from fw_gear_deid.actions.dates import IncrementDate, IncrementDatetime
+from fw_gear_deid.actions.encrypt import Decrypt, Encrypt
 from fw_gear_deid.actions.hash import Hash
 from fw_gear_deid.actions.hashuid import HashUid
 from fw_gear_deid.actions.jitter import Jitter
@@ -22,6 +24,7 @@ TABLE = (
     dates.DATETIME,
     jitter.SPEC,
     regexsub.SPEC,
+    clean.SPEC,
     encrypt.ENCRYPT,
     encrypt.DECRYPT,
 )
@@ -29,11 +32,17 @@ SPECS = {name: spec for spec in TABLE for name in spec.names}
 """Every action that the language knows, by every name that it has."""
 ACTIONS = {name: spec for name, spec in SPECS.items() if spec.build is not None}
 """Those that this version carries out."""
+CARRIED = ACTIONS | {spec.key: spec for spec in inner.TABLE}
+"""The same, and those that no entry can ask for."""
 
 __all__ = [
     "ACTIONS",
+    "CARRIED",
     "SPECS",
     "TABLE",
+    "Clean",
+    "Decrypt",
+    "Encrypt",
     "Hash",
     "HashUid",
     "IncrementDate",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from fw_gear_deid.actions import unreadable
-from fw_gear_deid.actions.shift import UNITS, Shift
-from fw_gear_deid.actions.spec import Given, Option, Spec
+from fw_gear_deid.actions.shift import RANGE, RANGE_MAX, UNITS, Keyed, Shift
+from fw_gear_deid.actions.spec import KEYED, Given, Option, Spec
 from fw_gear_deid.actions.unreadable import REFUSE, each
 from fw_gear_deid.model.action import MOVED, SHIFTED, Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.legal import problem
 
 DEFAULT_DATE, DEFAULT_DATETIME = "%Y%m%d", "%Y%m%d%H%M%S.%f"  # the profile language's defaults for DICOM
 _SINGLE = frozenset({"LT", "ST", "UR", "UT"})  # VRs in which a comma or backslash is text
@@ -54,7 +56,7 @@ class IncrementDate:
     ('20200212',)
     """
 
-    shift: Shift
+    shift: Shift | Keyed
     form: str = DEFAULT_DATE
     low: str = ""
     high: str = ""
@@ -110,7 +112,7 @@ class IncrementDatetime:
     ('20200305134501.000000',)
     """
 
-    shift: Shift
+    shift: Shift | Keyed
     form: str = DEFAULT_DATETIME
     low: str = ""
     high: str = ""
@@ -335,8 +337,10 @@ def _build_datetime(given: Given) -> IncrementDatetime | None:
     return IncrementDatetime(shift, given.text("datetime-format"), low, high, unreadable=way)
 
 
-def _shift(given: Given, key: str) -> Shift | None:
+def _shift(given: Given, key: str) -> Shift | Keyed | None:
     """Return by how much an entry moves dates, or complain and return None."""
+    if given.keyed:
+        return _keyed(given)
     own, days = given.number("date-increment-override"), given.number("date-increment")
     days = days if own is None else own
     if days is None:
@@ -359,6 +363,20 @@ def _shift(given: Given, key: str) -> Shift | None:
         given.complain("the jitter-range leaves the calendar")
         return None
     return Shift(days, int(reach), unit)
+
+
+def _keyed(given: Given) -> Keyed | None:
+    own = [option for option in _OWN if given.written(option) is not None]
+    if own:
+        given.complain(f"one shift of the patient moves all dates that are {KEYED}: take this out", own[0])
+        return None
+    reach = given.number(SHIFT_RANGE)
+    return Keyed(int(reach)) if reach is not None and not _range_problem(f"{reach:.0f}") else Keyed()
+
+
+def _range_problem(text: str) -> str:
+    """Say why a text is no ``date-shift-range``."""
+    return "" if text.isdecimal() and 1 <= int(text) <= RANGE_MAX else f"must be a whole number from 1 to {RANGE_MAX}"
 
 
 def _are_limits(given: Given) -> bool:
@@ -395,8 +413,18 @@ def _warns(action: Action, kind: str | None, settled: bool) -> str:
         stays = not shift.moves_clocks
         return "moves by whole days: a time of day stays as it is" if stays else ""
     to_the_day = isinstance(action, IncrementDate) and not codes & _CLOCKS
-    stays = not shift.moves_dates if to_the_day else not shift.jitter and not shift.days
+    stays = not (shift.moves_dates if to_the_day else shift.moves)
     return "moves by less than a day: the value stays as it is" if stays else ""
+
+
+def _wide(given: Given, action: Action, vr: str) -> Action | str:
+    """Return what moves all dates of a VR: DT by its own format."""
+    if isinstance(action, IncrementDate) and vr == "DT":
+        moving = _build_datetime(given)
+        action = action if moving is None else replace(moving, key=action.key)
+    assert isinstance(action, IncrementDate | IncrementDatetime)  # noqa: S101 -- of this kind
+    text = _write(datetime(2004, 3, 15, 13, 45, 1, 250000), action.form)  # noqa: DTZ001 -- any moment will do
+    return f"VR {vr} cannot hold what {action.key} makes" if problem(text, vr) else action
 
 
 def promise(action: Action) -> str:
@@ -419,7 +447,10 @@ _DATES, _CLOCKS = set("YyGmbBdjcxUWVaAwu"), set("HIpMSfXc")  # codes that tell s
 
 DATE_FORMAT = Option("str", DEFAULT_DATE, section=True, stand_in=DEFAULT_DATE, problem=format_problem)
 DATETIME_FORMAT = Option("str", DEFAULT_DATETIME, section=True, stand_in="%Y%m%d%H%M%S", problem=format_problem)
+SHIFT_RANGE = "date-shift-range"
+_OWN = ("date-increment-override", "jitter-date", "jitter-range", "jitter-unit")
 _SHIFT = {
+    SHIFT_RANGE: Option("int", RANGE, entry=False, section=True, stand_in="1", problem=_range_problem, ours=True),
     "date-increment": Option("number", entry=False, section=True),
     "date-increment-override": Option("number"),
     "jitter-date": Option("bool", False),
@@ -436,26 +467,31 @@ _HOW_FAR = (
 
 DATE = Spec(
     key="increment-date",
-    does="moves a date in `date-format` by `date-increment` days",
+    does="moves a date in `date-format` by `date-increment` days; `keyed`: by the patient's own shift, "
+    "`date-shift-range` (3650) days at most, into the past",
     build=_build_date,
-    options=_SHIFT | {"date-format": DATE_FORMAT},
+    options=_SHIFT | {"date-format": DATE_FORMAT, "datetime-format": replace(DATETIME_FORMAT, entry=False)},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     promise=MOVED,
+    wide=_wide,
     sure=promise,
     warns=_warns,
+    keyed=True,
     moves=True,
     numbers=True,
     words=dict.fromkeys(("shift-date", "shift", "offset"), "increment-date"),
 )
 DATETIME = Spec(
     key="increment-datetime",
-    does="moves a date with a time in `datetime-format` by `date-increment` days",
+    does="moves a date with a time in `datetime-format` by `date-increment` days; `keyed`: as `increment-date`",
     build=_build_datetime,
     options=_SHIFT | {"datetime-format": DATETIME_FORMAT},
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     promise=MOVED,
+    wide=_wide,
     sure=promise,
     warns=_warns,
+    keyed=True,
     moves=True,
     numbers=True,
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from hashlib import sha256
 from itertools import takewhile
 
-from fw_gear_deid.actions.hash import SALT
+from fw_gear_deid.actions.hash import SALT, spent
 from fw_gear_deid.actions.spec import RECORD, Given, Option, Spec
-from fw_gear_deid.model.action import DIFFERS, Action, At, Texts
+from fw_gear_deid.model.action import DIFFERS, RENAMED, Action, At, Texts
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.legal import problem
 
@@ -16,6 +18,7 @@ _BLOCKS, _BLOCK = 6, 6  # of six digits each, as the reference engine cuts them
 _TAIL = 6  # characters kept of each suffix component
 _PREFIX, _SUFFIX = 4, 1  # components kept, of themselves
 _PADDING = " \t\r\n\0"
+_REGISTERED = re.compile(r"1\.2\.840\.10008(\.(0|[1-9]\d{0,3})){1,10}", re.ASCII)  # not instances below DICOM's root
 _ARCS = ("0", "1", "2")  # that a UID can begin with
 _ANY_TEXT = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR"})
 
@@ -33,6 +36,9 @@ class HashUid:
     numeric_name : str
         Fixed prefix instead of the original's.
     salt : str
+    keyed : bool
+        ``hashuid: keyed``: ``2.25.`` and 128 bits of HMAC-SHA-256 by the key of the run; nothing of the UID is kept,
+        but one that is registered in PS3.6 stays, and so does one in a field of other text.
 
     Text that is no legal UID (PS3.5 §9.1) gives a legal one all the same: of its components those that are numbers
     are kept, without leading zeros; where they begin no UID, or leave no room, the result is ``2.25.`` and digits.
@@ -50,14 +56,22 @@ class HashUid:
     numeric_name: str = ""
     salt: str = ""
     key: str = "hashuid"
+    keyed: bool = False
+    spares: bool = False
+    """What PS3.6 registers stays: the action is for all UIDs, and most of these are classes and syntaxes."""
 
     def __call__(self, texts: Texts, at: At) -> Texts:
         """Return one UID per value; an empty one stays empty.
 
         In a VR that holds any text, what is no UID is treated as the reference engine does.
         """
+        if self.keyed:
+            return tuple(_sealed(text, at) if text.strip(_PADDING) else text for text in texts)
         make = self._mangled if at.vr in _ANY_TEXT else self.uid
-        return tuple(make(text) if text.strip("\0 ") else text for text in texts)
+        return tuple(text if self._stays(text) else make(text) for text in texts)
+
+    def _stays(self, text: str) -> bool:
+        return not text.strip("\0 ") or (self.spares and is_registered(text))
 
     def uid(self, text: str) -> str:
         """Return the UID that takes the place of a text."""
@@ -102,6 +116,20 @@ class HashUid:
         return "" if len(out) <= len(head) + len(tail) or len(out[len(head)]) < _BLOCK else ".".join(out)
 
 
+def is_registered(uid: str) -> bool:
+    """Tell whether a UID is one of DICOM's own (PS3.6 Annex A): it names a class, a syntax or a scheme, no instance.
+
+    >>> is_registered("1.2.840.10008.1.2.1"), is_registered("1.2.840.10008.5.1.4.1.1.4.20200229"), is_registered("1.2")
+    (True, False, False)
+    """
+    return _REGISTERED.fullmatch(uid.strip(_PADDING)) is not None
+
+
+def _sealed(text: str, at: At) -> str:
+    uid = text.strip(_PADDING)
+    return text if is_registered(uid) else f"2.25.{int.from_bytes(at.draw.seal('uid', uid)[:16], 'big')}"
+
+
 def _no_leading_zero(block: str, instead: str) -> str:
     return instead + block[1:] if block.startswith("0") else block
 
@@ -119,6 +147,8 @@ _OUR_ROOT, _OUR_BRANCH = "2.16.840.1.114570", "2.16.840.1.114570.2.2"
 
 
 def _build(given: Given) -> HashUid:
+    if given.keyed:
+        return HashUid(keyed=True)
     prefix, suffix = _count(given, "uid-prefix-fields", _PREFIX), _count(given, "uid-suffix-fields", _SUFFIX)
     numeric = given.text("uid-numeric-name")
     wrong = ""
@@ -144,15 +174,30 @@ def _count(given: Given, option: str, default: int) -> int:
 
 
 def _warns(action: Action, kind: str | None, settled: bool) -> str:
-    if kind == RECORD:
+    if kind == RECORD or (isinstance(action, HashUid) and action.keyed):
         return ""
     kept = "the first and last components" if kind in (None, "UI") else "the last six characters of the value"
-    return f"hashuid keeps {kept} as they are"
+    unsalted = isinstance(action, HashUid) and not action.salt
+    known = f", and who has the source's UIDs finds each by trying: a million, {spent(10**6)}" if unsalted else ""
+    return f"hashuid keeps {kept} as they are{known}"
+
+
+def _sure(action: Action) -> str:
+    return RENAMED if isinstance(action, HashUid) and (action.keyed or action.spares) else ""
+
+
+def _wide(given: Given, action: Action, vr: str) -> Action | str:
+    """Return what hashes all UIDs: most of what they name are classes, syntaxes and schemes, which stay."""
+    return replace(action, spares=True) if isinstance(action, HashUid) else action
 
 
 SPEC = Spec(
     key="hashuid",
-    does="another UID, always the same for one; `uid-prefix-fields` (4) and `uid-suffix-fields` (1) components stay",
+    does="another UID, always the same for one; `uid-prefix-fields` (4) and `uid-suffix-fields` (1) components stay; "
+    "`keyed`: `2.25.` and 128 bits of HMAC-SHA-256, and UIDs of PS3.6 stay",
+    keyed=True,
+    sure=_sure,
+    wide=_wide,
     build=_build,
     options={
         "salt": SALT,

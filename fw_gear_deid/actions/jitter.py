@@ -15,6 +15,7 @@ from fw_gear_deid.actions.unreadable import REFUSE, instead
 from fw_gear_deid.model.action import SHIFTED, Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.legal import problem
 
 INTEGER_VRS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DS_MAX = 16  # characters, PS3.5 Table 6.2-1
@@ -170,6 +171,14 @@ def _build(given: Given) -> Action | None:
 
 _HOW_FAR = "must be true; the number goes into 'jitter-range' of this entry"
 
+
+def _wide(given: Given, action: Action, vr: str) -> Action | str:
+    """Return what jitters all values of a VR: by one offset, and dates as dates."""
+    if vr not in ("DA", "DT", "TM") and problem("1", vr):
+        return f"VR {vr} cannot hold what {action.key} makes"
+    return replace(action, name="vr") if isinstance(action, Jitter) else action
+
+
 SPEC = Spec(
     key="jitter",
     does="adds an offset within `jitter-range` (2) that is never 0, the same in every file of a subject",
@@ -185,6 +194,7 @@ SPEC = Spec(
     },
     not_true={"int": _HOW_FAR, "float": _HOW_FAR},
     sure=_promise,
+    wide=_wide,
     warns=_warns,
     moves=True,
     numbers=True,

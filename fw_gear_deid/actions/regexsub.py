@@ -8,6 +8,7 @@ from fw_gear_deid.actions import unreadable
 from fw_gear_deid.actions.spec import Given, Spec
 from fw_gear_deid.actions.unreadable import REFUSE, instead
 from fw_gear_deid.model.action import Action, At, Gone, Result, Texts
+from fw_gear_deid.model.dictionary import BINARY_VRS
 from fw_gear_deid.model.errors import Unreadable
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
@@ -96,11 +97,18 @@ def _build(given: Given) -> RegexSub | None:
     return RegexSub(tuple(Substitution(*template) for template in templates), unreadable=way)
 
 
+def _wide(given: Given, action: Action, vr: str) -> Action | str:
+    """Return what fills a template from all values of a VR: it makes text."""
+    holds = vr == "UN" or (vr != "SQ" and vr not in BINARY_VRS)
+    return action if holds else f"VR {vr} cannot hold what {action.key} makes"
+
+
 SPEC = Spec(
     key="regex-sub",
     does="fills the `output` of the first `input-regex` that matches, from its captures and other fields",
     build=_build,
     options={unreadable.KEY: unreadable.OPTION},
     alone=False,
+    wide=_wide,
     early=True,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fw_gear_deid.actions.spec import Given, Option, Spec, Value
 from fw_gear_deid.model.action import EQUALS, Action, At, Texts
 from fw_gear_deid.model.dictionary import BINARY_VRS, SINGLE_TEXT_VRS
@@ -41,6 +43,7 @@ class Replace:
         return texts if texts[-len(self.values) :] == self.values else (*texts, *self.values)
 
 
+_INSERT = "replace-with-insert"
 _NUMERIC = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 
 
@@ -58,7 +61,7 @@ def _build(given: Given) -> Replace | None:
         message = "works on DICOM elements, and an empty value is nothing to append"
         given.complain(message, "replace-with-append")
         return None
-    return Replace(tuple(texts), given.flag("replace-with-insert"), append)
+    return Replace(tuple(texts), given.flag(_INSERT), append)
 
 
 def _parts(value: Value, given: Given) -> list[str]:
@@ -110,13 +113,20 @@ def _values(action: Action) -> Texts:
     return action.values if isinstance(action, Replace) else ()
 
 
+def _wide(given: Given, action: Action, vr: str) -> Action | str:
+    """Return what replaces all values of a VR, and makes none."""
+    if given.written(_INSERT) == "true":
+        return f"an entry for VRs creates nothing: take {_INSERT} out"
+    return replace(action, insert=False) if isinstance(action, Replace) else action
+
+
 SPEC = Spec(
     key="replace-with",
     does="sets a value, several or none; creates an absent field, unless `replace-with-insert: false`; with "
     "`replace-with-append: true`, behind the values that are there",
     build=_build,
     options={
-        "replace-with-insert": Option("bool", True, section=True),
+        _INSERT: Option("bool", True, section=True),
         "replace-with-append": Option("bool", False, ours=True),
     },
     alone=False,
@@ -124,6 +134,7 @@ SPEC = Spec(
     appends=_appends,
     texts=_values,
     misfit=_misfit,
+    wide=_wide,
     words=dict.fromkeys(("replace", "value", "set", "mask"), "replace-with")
     | dict.fromkeys(("blank", "empty", "clear"), "replace-with: ''"),
 )

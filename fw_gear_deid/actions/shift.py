@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from fw_gear_deid.model.action import At
+from fw_gear_deid.model.action import Action, At
 from fw_gear_deid.model.frozen import frozen
 
 UNITS = ("days", "hours", "microseconds", "milliseconds", "minutes", "seconds", "weeks")  # of timedelta
@@ -57,6 +57,11 @@ class Shift:
         return self._fixed + steps * self._step
 
     @property
+    def moves(self) -> bool:
+        """Whether anything moves."""
+        return bool(self.days) or bool(self.jitter)
+
+    @property
     def moves_dates(self) -> bool:
         """Whether a date without a time comes out as another one, for every subject."""
         total = self._fixed // _DAY
@@ -97,6 +102,47 @@ class Shift:
         yield from dict.fromkeys((low, high) for low, high in spans if low <= high)
 
 
+RANGE, RANGE_MAX = 3650, 365_000  # days
+
+
+@frozen
+class Keyed:
+    """``keyed``: a whole number of days into the past that belongs to the key and the patient, one for all dates.
+
+    Attributes
+    ----------
+    reach : int
+        ``date-shift-range``, the farthest.
+    """
+
+    reach: int = RANGE
+
+    def delta(self, at: At) -> timedelta:
+        """Return the distance for the patient at hand: from one day to all of the range, each as likely.
+
+        Examples
+        --------
+        >>> Keyed(10).delta(At("DA", lambda purpose: 12, None, str))
+        datetime.timedelta(days=-3)
+        """
+        return -_DAY * (1 + at.draw(f"date-shift {self.reach}") % self.reach)
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything moves."""
+        return True
+
+    @property
+    def moves_dates(self) -> bool:
+        """Whether a date without a time comes out as another one, for every patient."""
+        return True
+
+    @property
+    def moves_clocks(self) -> bool:
+        """Whether a time of day may come out as another one."""
+        return False
+
+
 def _pick(number: int, spans: list[tuple[int, int]]) -> int:
     """Return one of the steps of some spans, spread evenly over a number."""
     at = number % sum(last - first + 1 for first, last in spans)
@@ -105,3 +151,8 @@ def _pick(number: int, spans: list[tuple[int, int]]) -> int:
             return first + at
         at -= last - first + 1
     raise AssertionError("the remainder is smaller than the sum")
+
+
+def goes_by_key(action: Action) -> bool:
+    """Tell whether an action hashes or moves by the key of the run, so that nobody undoes it by trying."""
+    return bool(getattr(action, "keyed", False)) or isinstance(getattr(action, "shift", None), Keyed)

@@ -9,6 +9,8 @@ from typing import Protocol
 from fw_gear_deid.model.action import ENDS, NOTHING, Action, Texts
 from fw_gear_deid.model.patterns import Pattern
 
+KEYED = "keyed"
+"""The word instead of ``true`` by which an action goes by the key."""
 RECORD = "text"
 """The kind of values that have no VR: those of a JSON record."""
 Template = tuple[Pattern, str, tuple[tuple[str, Action], ...]]
@@ -67,8 +69,18 @@ class Given(Protocol):
         ...
 
     @property
+    def keyed(self) -> bool:
+        """Whether the action's value is the word ``keyed``."""
+        ...
+
+    @property
     def multiple(self) -> bool:
         """Whether a backslash separates several values."""
+        ...
+
+    @property
+    def elements(self) -> bool:
+        """Whether the fields of the section are elements of DICOM."""
         ...
 
     def text(self, option: str) -> str:
@@ -156,6 +168,10 @@ def _silent(action: Action, kind: str | None, settled: bool) -> str:
     return ""
 
 
+def _as_it_is(given: Given, action: Action, vr: str) -> Action | str:
+    return action
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One action of the profile language.
@@ -173,6 +189,8 @@ class Spec:
     options : mapping of str to Option
     alone : bool
         Takes ``true`` and nothing else.
+    keyed : bool
+        Takes the word ``keyed``, too.
     not_true : mapping of str to str
         Kind of another value than ``true`` → what to write instead.
     words : mapping of str to str
@@ -189,6 +207,10 @@ class Spec:
         Action and VR → why a field of that VR cannot hold the result; empty when it can.
     only : frozenset of str
         VRs that an element named by its keyword must have; empty: any.
+    placed : bool
+        Needs the place of an element: no entry for all elements of a VR can ask for it.
+    wide : callable
+        Entry, action and VR → what is done to all elements of the VR, or why they cannot hold what it makes.
     warns : callable
         Action, kind of value (VR, ``RECORD``, or None) and whether its variables have values → what to warn of.
     keeps : bool
@@ -201,6 +223,8 @@ class Spec:
         Makes numbers of numbers in records that have numbers.
     early : bool
         Runs before all others, the last one foremost: it reads other fields.
+    sealed : bool
+        Works with a key: its values are shown nowhere, only text can take it, and equal ones may become different.
     """
 
     key: str
@@ -209,6 +233,7 @@ class Spec:
     old: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
     alone: bool = True
+    keyed: bool = False
     not_true: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     promise: str = NOTHING
@@ -217,12 +242,15 @@ class Spec:
     texts: Callable[[Action], Texts] = _no_texts
     misfit: Callable[[Action, str], str] = _fits
     only: frozenset[str] = frozenset()
+    placed: bool = False
+    wide: Callable[[Given, Action, str], Action | str] = _as_it_is
     warns: Callable[[Action, str | None, bool], str] = _silent
     keeps: bool = False
     digest: bool = False
     moves: bool = False
     numbers: bool = False
     early: bool = False
+    sealed: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

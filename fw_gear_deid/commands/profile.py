@@ -1,4 +1,4 @@
-"""``profile new | check | list | show | put``."""
+"""``profile new | check | coverage | suggest | list | show | put``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fw_gear_deid.model.cells import shown, to_json
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.locks import OPTIONS as KEYS
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.language import requires
 from fw_gear_deid.profile.parse import parse_profile
@@ -31,6 +32,18 @@ def fill(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--format", choices=("text", "json"), default="text")
     one.add_argument("--strict", action="store_true", help="warnings fail, too")
     one.set_defaults(command=_check)
+    one = subcommands.add_parser("coverage", help="what it does to each attribute of PS3.15 Table E.1-1, and leaves")
+    one.add_argument("file", metavar="FILE")
+    one.add_argument("--against", metavar="basic,OPTION,...", help="the standard's options that it is held against")
+    one.add_argument("--format", choices=("text", "csv"), default="text")
+    one.add_argument("--strict", action="store_true", help="gaps fail")
+    one.set_defaults(command=_coverage)
+    one = subcommands.add_parser("suggest", help="the smallest addition that closes what coverage or a run found")
+    one.add_argument("file", metavar="FILE|REPORTS", help="a profile, or the reports of a run")
+    one.add_argument("--against", metavar="basic,OPTION,...", help="as for coverage")
+    one.add_argument("--category", metavar="WORD,...", help="close these gaps alone, such as people,dates")
+    one.add_argument("--entries", action="store_true", help="with entries, also where ps3-15 would be shorter")
+    one.set_defaults(command=_suggest)
     one = subcommands.add_parser("list", help="the shipped profiles")
     one.set_defaults(command=_list)
     one = subcommands.add_parser(
@@ -84,6 +97,18 @@ def _check(arguments: argparse.Namespace) -> int:
     return USAGE if errors or (arguments.strict and found) else OK
 
 
+def _coverage(arguments: argparse.Namespace) -> int:
+    from fw_gear_deid.commands import coverage
+
+    return coverage.show(arguments)
+
+
+def _suggest(arguments: argparse.Namespace) -> int:
+    from fw_gear_deid.commands import coverage
+
+    return coverage.suggest_command(arguments)
+
+
 def _list(arguments: argparse.Namespace) -> int:
     for name, path in store.shipped().items():
         print(f"{name:24} {store.headline(path)}")
@@ -105,11 +130,14 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _put(arguments: argparse.Namespace) -> int:
     text = store.read_text(arguments.file)
-    parse_profile(text, arguments.file.name)
+    for warning in parse_profile(text, arguments.file.name).warnings:
+        if warning.where in KEYS:
+            print(shown(show(arguments.file.name, warning)), file=sys.stderr)
     place = places.find_settings(arguments.place)
     values = plain_values(text)
     if requires.add(values, read_template(text, arguments.file.name)):
         print(f"added '- {requires.KEY}: {requires.OURS}', for what it says is known to this program only")
+    parse_profile(to_json(values), arguments.file.name)  # what is stored means what was checked
     place.put_profile(values)
     said = {
         "project": "it goes before the group's and the site's",

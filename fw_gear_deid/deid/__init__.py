@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from hashlib import file_digest, sha256
 from itertools import islice
@@ -11,11 +12,12 @@ from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.member import Done, deidentify_member, takes
-from fw_gear_deid.deid.names import NoTemplate
+from fw_gear_deid.deid.names import Excluded, NoTemplate
 from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.sort import Found, coming, files, sort
 from fw_gear_deid.deid.survey import first_ids, survey
 from fw_gear_deid.deid.trail import Scribe
+from fw_gear_deid.formats import kinds
 from fw_gear_deid.formats.archive import called_archive, methods, zips
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -65,7 +67,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
             size = source.stat().st_size
             released = replace(
                 _released(out, written, len(work.written), size),
-                reason=work.told(),
+                reason=work.scribe.told(work.told()),
                 unmatched=ctx.profile.without(work.matched),
                 sections=frozenset(work.sections),
                 risks=tuple(work.risks),
@@ -74,12 +76,16 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         done = _one(source, found, ctx)
     except NoTemplate as error:
         return Skipped(f"excluded: {error}")
+    except Excluded as error:
+        return Skipped(str(error))
     digest, size = sha256(), 0
     with out.open("wb") as stream:
         for piece in done.pieces:
             stream.write(piece)
             digest.update(piece)
             size += len(piece)
+    scribe = Scribe(ctx.originals)
+    scribe.edits("", done.edits)
     released = Released(
         name=done.name,
         members=1,
@@ -89,14 +95,15 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         unmatched=ctx.profile.without(done.matched),
         sections=done.sections,
         risks=done.risks,
+        reason=scribe.told(),
     )
-    scribe = Scribe(ctx.originals)
-    scribe.edits("", done.edits)
     return Result(released, done.sorting, done.ruled, scribe.end())
 
 
-def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) -> Result:
+def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) -> Result | Skipped:
     """De-identify the loose instances of one series into one archive (``.dicom.zip``), named by its series.
+
+    Those that the profile leaves out are counted; with none left the series is skipped.
 
     Raises
     ------
@@ -108,12 +115,18 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     sorting: dict[str, str] = {}
     ruled: frozenset[str] = frozenset()
     matched: set[int] = set()
+    sections: set[str] = set()
+    risks: dict[str, None] = {}
     size = 0
+    left: Counter[str] = Counter()
     with zips.Target(out, small=ctx.small) as target:
         for position, (source, name) in enumerate(sources, 1):
             size += source.stat().st_size
             try:
                 done = _one(source, sort(source, name, ctx.profile), ctx)
+            except Excluded as error:
+                left[str(error)] += 1
+                continue
             except Unfit as error:
                 raise type(error)(f"instance {position} of the series: {error}") from None
             key = same_name_key(done.name)
@@ -123,15 +136,23 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             zips.write_member(target, done.name, done.pieces, methods.DEFLATED)
             scribe.edits(done.name, done.edits)
             matched |= done.matched
+            sections |= done.sections
+            risks |= dict.fromkeys(done.risks)
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
             ruled |= done.ruled
+    if not taken:
+        return Skipped(next(iter(left)))
+    count = sum(left.values())
+    told = f"{count} instance{'s' if count > 1 else ''} left out: {kinds.listing(left)}" if left else ""
     name = _series_name(sorting.get("SeriesInstanceUID", ""), ctx, min(taken))
     released = replace(
-        _released(out, name, len(sources), size),
+        _released(out, name, len(taken), size),
+        reason=scribe.told(told),
         unmatched=ctx.profile.without(matched),
-        sections=done.sections,
+        sections=frozenset(sections),
+        risks=tuple(risks),
     )
     return Result(released, sorting, ruled, scribe.end())
 

@@ -12,11 +12,23 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from fw_gear_deid.actions.cleaning import Fact
 from fw_gear_deid.deid import pair
+from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import Done, deidentify_member, held, known_of, renamed, safe_name, takes, templated
-from fw_gear_deid.deid.names import NoTemplate, from_templates
+from fw_gear_deid.deid.member import (
+    EXCLUDED,
+    Done,
+    deidentify_member,
+    held,
+    known_of,
+    renamed,
+    safe_name,
+    takes,
+    templated,
+)
+from fw_gear_deid.deid.names import Excluded, NoTemplate, from_templates
 from fw_gear_deid.deid.sort import OTHER, check_inside, for_members, inside, is_archive, is_left, section_of
 from fw_gear_deid.deid.trail import Scribe
 from fw_gear_deid.formats import kinds
@@ -72,6 +84,12 @@ class Work:
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
     first: Done | None = None
+    facts: set[frozenset[Fact]] = field(default_factory=set)
+    """What each of them tells of the patient, where texts are cleaned of that."""
+
+    def shared_facts(self) -> tuple[Fact, ...]:
+        """Return what all of them tell together, in an order of its own; nothing where each tells the same."""
+        return tuple(sorted(frozenset().union(*self.facts))) if len(self.facts) > 1 else ()
 
     def told(self) -> str:
         """Return what was left out, by number and kind: ``2 members left out: 1 PDF, 1 text``."""
@@ -117,11 +135,15 @@ def _archived(source: Path | bytes, name: str, ctx: Context, out: Path | io.Byte
         work = _rewrite(archive, ctx, out, Work(_known(ctx), Scribe(ctx.originals)))
         if not work.written:
             return _skipped(work)
-        if any(_folder(name, ctx, work) != written for name, written in work.folders.items()) or any(
-            map(work.known.told_by, work.kept)
+        facts = work.shared_facts()
+        if (
+            any(_folder(name, ctx, work) != written for name, written in work.folders.items())
+            or any(map(work.known.told_by, work.kept))
+            or facts
         ):
-            # a name of an early member carries what only a later one told us to look for, or is no longer known to
-            ctx = replace(ctx, around=work.known, shares=None)
+            # a name of an early member carries what only a later one told us to look for, or is no longer known to;
+            # or one tells of the patient what texts of another are to lose
+            ctx = replace(ctx, around=work.known, facts=(*ctx.facts, *facts), shares=None)
             work = _rewrite(archive, ctx, out, Work(work.known, Scribe(ctx.originals), work.standing))
         return _finish(archive, archive.zip_name(name), ctx, work)
 
@@ -135,6 +157,8 @@ def _known(ctx: Context) -> Known:
 
 def _skipped(work: Work) -> Skipped:
     listed = kinds.listing(work.kinds)
+    if by_rule := next((word for word in work.kinds if word.startswith(EXCLUDED)), ""):
+        return Skipped(f"{by_rule}: no member is left ({listed})")
     if work.kinds[UNNAMED]:
         return Skipped(f"excluded: no filenames entry matches the name of a member ({listed})")
     if work.kinds[_LINKED]:
@@ -221,6 +245,7 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming | 
         return None
     result, body = found
     result.teach(work.known)
+    work.facts |= {result.facts} if result.facts is not None else set()
     work.standing |= {plainly(text) for text in result.sorting.values() if text}
     work.sections |= result.sections
     work.kept |= result.kept
@@ -250,9 +275,15 @@ def made(member: Member, ctx: Context) -> tuple[Done, Incoming] | str:
         return deidentify_member(incoming, PurePosixPath(member.name).name, beside(member, ctx)), incoming
     except Unfit as error:
         incoming.drain()  # that it is damaged says more
-        if not isinstance(error, NoTemplate):
+        word = word_of(error)
+        if not word:
             raise
-        return UNNAMED
+        return word
+
+
+def word_of(error: Unfit) -> str:
+    """Return what is told of a member that the profile leaves out; empty for what is refused."""
+    return UNNAMED if isinstance(error, NoTemplate) else str(error) if isinstance(error, Excluded) else ""
 
 
 def beside(member: Member, ctx: Context) -> Context:
@@ -292,6 +323,9 @@ def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
     out = io.BytesIO()
     found = _archived(data, name, replace(ctx, depth=ctx.depth + 1, shares=None), out)
     if isinstance(found, Skipped):
+        rule, end, _ = found.reason.partition("): ")
+        if end and rule.startswith(EXCLUDED):
+            return f"{rule})"
         return UNNAMED if found.reason.startswith("excluded") else None
     written, work = found
     return Done(
@@ -308,6 +342,7 @@ def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
         kept=frozenset({written, *work.kept, *work.folders.values()}),
         inside=work.trail,
         known=work.known,
+        facts=frozenset().union(*work.facts) if work.facts else None,
     )
 
 
@@ -324,7 +359,7 @@ def _word(member: Member, ctx: Context) -> str:
 def _drop(member: Member, word: str, work: Work) -> None:
     """Leave a member out."""
     work.kinds[word] += 1
-    if word not in _HARMLESS:
+    if word not in _HARMLESS and not word.startswith(EXCLUDED):
         work.stray = work.stray or member.position
     work.dropped.append(Edit("member", "", "", "remove", Always.MEMBER_DROPPED.value, member.name, ""))
 
@@ -353,7 +388,7 @@ def _folder(name: str, ctx: Context, work: Work) -> str:
 
 
 def _at(ctx: Context) -> At:
-    return At("text", ctx.draw(), ctx.today, lambda field: "")
+    return At("text", ctx.draw(), ctx.today, lambda field: "", clean_of((), tuple, ctx.around_texts))
 
 
 def _finish(archive: Archive, name: str, ctx: Context, work: Work) -> tuple[str, Work]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions.encrypt import Unsure
 from fw_gear_deid.actions.unreadable import REFUSE, REMOVE, instead, told
 from fw_gear_deid.deid.identity import keys_of
 from fw_gear_deid.formats import FORMATS
@@ -13,6 +14,8 @@ from fw_gear_deid.formats.row import NO_NUMBER, NO_VALUE, Field
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import Action, At, Gone, Result, Texts
 from fw_gear_deid.model.errors import Unfit, Unreadable
+from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import HIDDEN
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.person import NO_ID
 from fw_gear_deid.profile.compiled import FieldSection
@@ -113,9 +116,9 @@ class Rows:
         """Return the rows that go, since they are nobody's."""
         return frozenset(self.nobodys) if self.unreadable == REMOVE else frozenset()
 
-    def draw(self, row: int) -> Callable[[str], int]:
-        """Return the stream of a row's person; who has none is found out when something is drawn."""
-        return lambda purpose: self.keyring.draw(self.person(row))(purpose)
+    def draw(self, row: int) -> RowDraws:
+        """Return what the key gives in a row; that it is nobody's is found out when something is drawn."""
+        return RowDraws(self, row)
 
     def filled(self, result: Result, row: int) -> Result:
         """Return what an action gave, with the pseudonym of the row's person."""
@@ -132,6 +135,26 @@ class Rows:
         new = tuple(text.replace(self.pseudonym, own) for text in result)
         self.given.update(new)
         return new
+
+
+@frozen
+class RowDraws:
+    """What the key gives in a row of a table (a ``Draw``)."""
+
+    rows: Rows
+    row: int
+
+    def __call__(self, purpose: str) -> int:
+        """Return a number of the row's person."""
+        return self.rows.keyring.number(self.rows.person(self.row), purpose)
+
+    def seal(self, kind: str, text: str) -> bytes:
+        """Return a digest of a text."""
+        return self.rows.keyring.seal(kind, text)
+
+    def pseudonym(self) -> str:
+        """Return the label of the row's person."""
+        return self.rows.keyring.subject(self.rows.person(self.row))
 
 
 @dataclass(slots=True)
@@ -172,12 +195,14 @@ def carried_out(
     new: list[str] = []
     names: dict[int, str] = {}
     remembered: dict[str, str] = {}
+    unsure = False
     for row, text in enumerate(texts):
         known = remembered.get(text) if alike else None
         if known is not None:
             new.append(known)
             continue
         result = _cell(text, action, at_row(row), row)
+        unsure = unsure or isinstance(result, Unsure)
         if rows is not None:
             result = rows.filled(result, row)
         cell = "" if isinstance(result, Gone) else ",".join(result)  # a row has all of its cells
@@ -186,12 +211,13 @@ def carried_out(
         elif alike and len(remembered) < _REMEMBERED:
             remembered[text] = cell
         new.append(cell)
-    return Column(tuple(new), names)
+    texts_now = Unsure(new) if unsure else tuple(new)
+    return Column(texts_now, names)
 
 
 def _cell(text: str, action: Action, at: At, row: int) -> Result:
     spec = ACTIONS[action.key]
-    if text in NO_VALUE and (spec.digest or spec.moves):
+    if text in NO_VALUE and (spec.digest or spec.moves or spec.sealed):
         return (text,)
     if spec.moves and text in NO_NUMBER:
         return (text,)
@@ -201,6 +227,10 @@ def _cell(text: str, action: Action, at: At, row: int) -> Result:
         if not text.strip() or text in NO_VALUE:
             return (text,)
         raise Unreadable(f"row {row + 1}: {error}" if not str(error).startswith("row ") else str(error)) from None
+    except Unfit as error:
+        if not spec.sealed:
+            raise
+        raise Unfit(f"row {row + 1}: {error}") from None
 
 
 def edits_of(
@@ -224,7 +254,8 @@ def edits_of(
             continue
         after = "" if isinstance(now, Gone) else now[row]
         if before != after:
-            yield Edit(f"{one.path}, row {row + 1}", "", "", *told.get(row, last), before, after)
+            action, rule = told.get(row, last)
+            yield Edit(f"{one.path}, row {row + 1}", "", "", action, rule, before, HIDDEN.get(action, after))
 
 
 def lost_edits(fields: Iterable[Field], lost: Collection[int]) -> Iterator[Edit]:

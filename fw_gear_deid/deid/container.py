@@ -5,14 +5,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 
 from fw_gear_deid.actions import Keep, Remove, Replace
+from fw_gear_deid.actions.cleaning import Fact
+from fw_gear_deid.deid.cleaning import cleaning_of, facts_of
 from fw_gear_deid.deid.leaves import changed, constant, joined, shown, size
 from fw_gear_deid.formats.record import Path, Record, dotted
-from fw_gear_deid.model.action import Action, At, Gone
+from fw_gear_deid.model.action import Action, At, Draw, Gone
 from fw_gear_deid.model.container import DATED, EDITABLE, NEVER, ContainerRecord, Json, fit
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
@@ -23,6 +25,8 @@ from fw_gear_deid.profile.compiled import FlywheelSection, KeyRule, LevelRules
 LABEL_MAX = 64  # characters that the platform takes
 _DIGEST = 12  # hexadecimal digits that tell longer labels apart: 48 bits
 _LABEL: Path = ("label",)
+_WHO = ("label", "code", "firstname", "lastname", "date_of_birth", "operator")
+"""Keys of subjects and sessions that tell of somebody."""
 
 
 @frozen
@@ -45,7 +49,7 @@ class CleanContainer:
 
 
 def deidentify_container(
-    record: ContainerRecord, section: FlywheelSection | None, draw: Callable[[str], int], today: date
+    record: ContainerRecord, section: FlywheelSection | None, draw: Draw, today: date
 ) -> CleanContainer:
     """De-identify the metadata of one container or file: without a rule, nothing travels.
 
@@ -53,8 +57,8 @@ def deidentify_container(
     ----------
     record : ContainerRecord
     section : FlywheelSection or None
-    draw : callable
-        The stream of the subject that the container belongs to, as for its files: dates move alike.
+    draw : Draw
+        Of the subject that the container belongs to, as for its files: dates move alike.
     today : date
         Day of the run.
 
@@ -68,11 +72,28 @@ def deidentify_container(
         return CleanContainer(None, {}, tuple(_left_behind(record, {}, {}, {})))
     work = _Work(record, rules, draw, today)
     work.open()
+    if any(rule.action.key == "clean" for rule in rules.rules):
+        work.clean = cleaning_of(_facts(record, rules, draw, today)).clean
     for rule in rules.rules:
         work.carry_out(rule)
     if rules.all:
         work.let_all_travel()
     return work.finish()
+
+
+def _facts(record: ContainerRecord, rules: LevelRules, draw: Draw, today: date) -> tuple[Fact, ...]:
+    """Return what tells of the patient: names and labels of a container and around it, and what other rules change."""
+    first = _Work(
+        record, replace(rules, rules=tuple(one for one in rules.rules if one.action.key != "clean")), draw, today
+    )
+    first.open()
+    for rule in first.rules.rules:
+        first.carry_out(rule)
+    around = [fields for level, fields in record.parents.items() if level in ("subject", "session")]
+    around += [record.fields] if record.level in ("subject", "session") else []
+    telling = (fields.get(key) for fields in around for key in _WHO)
+    edits = first.finish().edits
+    return facts_of(edits, telling=(one for one in telling if isinstance(one, str) and one))
 
 
 def fit_label(text: str) -> str:
@@ -106,11 +127,12 @@ class _Work:
 
     record: ContainerRecord
     rules: LevelRules
-    draw: Callable[[str], int]
+    draw: Draw
     today: date
     tree: Record = field(default_factory=lambda: Record({}))
     travels: set[Path] = field(default_factory=set)
     changes: dict[Path, _Change] = field(default_factory=dict)
+    clean: Callable[[str], str] | None = None
 
     def open(self) -> None:
         """Take the part of the container that rules can reach, without what never travels."""
@@ -204,6 +226,8 @@ class _Work:
         if value is None or isinstance(value, Gone):
             return
         at = At("UT", self.draw, self.today, self._read)  # a VR in which commas and backslashes are text
+        if self.clean is not None:
+            at = replace(at, clean=self.clean)
         with self._at(path, action, rule):
             result, word = changed(value, action, at, is_moment=_is_moment(path))
         if isinstance(result, Gone):

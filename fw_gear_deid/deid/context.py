@@ -8,12 +8,13 @@ from datetime import date
 from typing import TYPE_CHECKING
 from unicodedata import normalize
 
+from fw_gear_deid.actions.cleaning import Fact
+from fw_gear_deid.ciphers import Ciphers
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.notes import Notes
-from fw_gear_deid.keys import Keyring
+from fw_gear_deid.keys import Draws, Keyring
 from fw_gear_deid.model.bids import Entities
-from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.person import NO_ID, Person
+from fw_gear_deid.model.person import Person
 from fw_gear_deid.profile.compiled import Profile
 from fw_gear_deid.verify.known import Known
 
@@ -64,6 +65,8 @@ class Context:
         How many archives its file is in.
     around : Known or None
         What names in an archive in an archive may not carry besides what it teaches itself.
+    facts : tuple of Fact
+        What the members of its archive tell of the patient, where each tells something else.
     shares : Shares or None
         Members that were made beforehand.
     archive : Archive or None
@@ -92,14 +95,25 @@ class Context:
     beside: Known | None = None
     depth: int = 0
     around: Known | None = None
+    facts: tuple[Fact, ...] = ()
     shares: Shares | None = None
     archive: Archive | None = None
     other: Callable[[tuple[str, ...]], tuple[str, Incoming] | None] | None = None
 
-    def draw(self, person: str | None = None) -> Callable[[str], int]:
-        """Return the stream of the person at hand, or of another; without one whoever draws is refused."""
-        known = self.person or person
-        return self.keyring.draw(known) if known else _nobody
+    @property
+    def cipher(self) -> Ciphers:
+        """What works with the keys at hand."""
+        return Ciphers(self.keyring.locks)
+
+    def draw(self, person: str | None = None) -> Draws:
+        """Return what the key gives for the person at hand, or another; without one whoever draws is refused."""
+        return Draws(self.keyring, self.person or person or None)
+
+    @property
+    def around_texts(self) -> tuple[str | Fact, ...]:
+        """Labels and ids that no text which is cleaned may tell; that of an acquisition says what was made."""
+        texts = (*self.telling, *self.ids.values())
+        return (*dict.fromkeys(text for text in texts if text and text != self.acquisition), *self.facts)
 
     def follow(self, text: str) -> str:
         """Return a name or text of a tree in the layout of BIDS with the labels of the destination."""
@@ -110,7 +124,3 @@ class Context:
         subject, _, session = key.partition("/")
         person = Person("folder", (normalize("NFC", subject),)).text
         return self.keyring.session(person, f"folder {session}") if session else self.keyring.subject(person)
-
-
-def _nobody(purpose: str) -> int:
-    raise Unfit(NO_ID)

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
-from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.formats.dicom import frames, part10, texts, values
+from fw_gear_deid.actions import CARRIED, Keep
+from fw_gear_deid.actions.cleaning import Fact
+from fw_gear_deid.deid import marking
+from fw_gear_deid.deid.cleaning import cleaner, cleaning_of, facts_of
+from fw_gear_deid.deid.marking import NOTHING_TOLD, Telling
+from fw_gear_deid.formats.dicom import fields, frames, part10, texts, values
 from fw_gear_deid.formats.dicom.fields import Fields
-from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Level, Place, Want
+from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place, Want
 from fw_gear_deid.formats.dicom.part10 import Parts, Splice
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
-from fw_gear_deid.model.action import MOVED
-from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, keyword_of
+from fw_gear_deid.model import legal
+from fw_gear_deid.model.action import MOVED, Action, Draw
+from fw_gear_deid.model.dictionary import CHARSET_VRS, format_tag, is_private_creator, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import REPAIRED, Always, Edit
-from fw_gear_deid.model.selectors import AnySelector, Selector, TagAt
+from fw_gear_deid.model.references import kind_of
+from fw_gear_deid.model.ruling import Asked
+from fw_gear_deid.model.selectors import AnySelector, PrivateAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Memory, Surroundings
 from fw_gear_deid.plan.edits import Edits
-from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, Places
+from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED, SOP_CLASS_UID, Places, RulePlace
+from fw_gear_deid.profile.claims import withheld
 from fw_gear_deid.profile.compiled import DicomSection, Rule
+from fw_gear_deid.standard import marks
 from fw_gear_deid.verify.instance import Checker
-from fw_gear_deid.verify.promises import Promise, Promises
+from fw_gear_deid.verify.known import Known
+from fw_gear_deid.verify.marks import Said
+from fw_gear_deid.verify.promises import General, Promise, Promises, Table
+from fw_gear_deid.verify.promises import Way as Spot
 from fw_gear_deid.verify.source import TRAILING, Span
 
 # top-level elements that people, names, labels and mappings go by
@@ -35,6 +47,7 @@ WATCHED = frozenset(
 )  # fmt: skip
 _PLANS_MAX = 16
 _MEMORIES_MAX = 16
+_CLASSES_MAX = 16
 
 
 class Plan:
@@ -50,10 +63,25 @@ class Plan:
     def __init__(self, section: DicomSection, also: tuple[Selector, ...]) -> None:
         self.section = section
         self.also = also
-        self.places = Places(section, WATCHED, also)
+        self._settled = _settled(section)
+        self.places = Places(self._settled, WATCHED, also)
+        """Of any SOP class where no table decides; else of the last one that came."""
         self._named: dict[int, bool] = {}
-        self._checker: Checker | None = None
+        self._classes = {"": self.places}
+        self._checkers: dict[str, Checker] = {}
+        self._untrue: dict[int, frozenset[str]] | None = None
         self._memories: dict[tuple[tuple[str, ...], object, date], Memory] = {}
+
+    def turn_to(self, sop_class: str) -> Places:
+        """Return the places for a SOP class, and have them at hand for the next file: most are of the same."""
+        if self.section.table is not None and sop_class != self.places.sop_class:
+            known = self._classes.get(sop_class)
+            if known is None:
+                if len(self._classes) >= _CLASSES_MAX:
+                    self._classes.clear()
+                known = self._classes[sop_class] = Places(self._settled, WATCHED, self.also, sop_class)
+            self.places = known
+        return self.places
 
     def named_top(self, tags: Iterable[int]) -> frozenset[int]:
         """Return which of some top-level tags a rule points at."""
@@ -62,24 +90,66 @@ class Plan:
     def _is_named(self, tag: int) -> bool:
         known = self._named.get(tag)
         if known is None:
-            place = self.places.top(EXPLICIT_LITTLE)
-            known = any(place.points(rule.selector, tag, "") for rule in self.places.candidates(tag))
+            vr = public_vr(tag) or "UN"
+            known = self.places.top(EXPLICIT_LITTLE).settled(tag, vr, vr).ruled
             self._named[tag] = known
         return known
 
     @property
     def checker(self) -> Checker:
-        """The checks of results."""
-        if self._checker is None:
+        """The checks of results, for the SOP class at hand."""
+        return self.checker_of(self.places.sop_class)
+
+    def checker_of(self, sop_class: str) -> Checker:
+        """Return the checks of results of a SOP class."""
+        known = self._checkers.get(sop_class)
+        if known is None:
+            if len(self._checkers) >= _CLASSES_MAX:
+                self._checkers.clear()
             told = Promises(
-                [*self._options(), *map(_promise, self.section.rules)],
+                [*self._options(), *map(_promise, self._settled.rules)],
                 recurse=self.section.recurse,
                 stay=self.places.named_private if self.section.remove_private else None,
                 unnamed=ESSENTIAL if self.section.remove_undefined else None,
                 meta=META_STAYS | SIGNED.keys(),
+                general=self._general(sop_class),
             )
-            self._checker = Checker(told, self.section.creators)
-        return self._checker
+            known = self._checkers[sop_class] = Checker(told, self.section.creators)
+        return known
+
+    def _general(self, sop_class: str) -> General:
+        table = self.section.table
+        asked = self._of_others(sop_class) if self.places.by_way else None
+        marked = frozenset() if self.section.claims is None else frozenset(marks.TAGS)
+        mates = {} if table is None else table.mates
+        return General(self.section.creators, asked, mates, marked, self.section.follow_uids)
+
+    def _of_others(self, sop_class: str) -> Table:
+        """Return what asks for promises of elements that no entry reaches: by the table, and for UIDs that follow."""
+        places = self._classes.get(sop_class) or Places(self._settled, WATCHED, self.also, sop_class)
+
+        def promises(way: Spot, tag: int, vr: str, creator: str, whole: bool) -> list[Promise]:
+            if is_private_creator(tag):
+                creator = places.known_creator(creator)
+            around = tuple(step for step, _ in way.steps)
+            ruling = places.ruling(Asked(tag, vr, creator, around, sop_class, whole))
+            if ruling is None:
+                follows = places.follows.get(kind_of(tag, creator, around)) if vr == "UI" else None
+                return [] if follows is None else [_promise(follows)]
+            told = ruling.actions
+            return [_promised(TagAt(tag), action, ruling.label if ruling else "", table=True) for action in told]
+
+        return promises
+
+    @property
+    def untrue(self) -> dict[int, frozenset[str]]:
+        """Rule → codes of PS3.15 that are not true of a file in which it found something."""
+        if self._untrue is None:
+            claims = self.section.claims
+            rules = () if claims is None else self.section.rules
+            told = {one.index: withheld(one.selector, one.action, claims or frozenset()) for one in rules}
+            self._untrue = {index: codes for index, codes in told.items() if codes}
+        return self._untrue
 
     def _options(self) -> Iterator[Promise]:
         """Yield what options promise of single elements; rules that name them go before."""
@@ -88,9 +158,9 @@ class Plan:
 
     def nowhere(self, encodings: tuple[str, ...]) -> Memory:
         """Return a memory of nobody: nothing is drawn from it."""
-        return Memory(Surroundings(encodings, lambda purpose: 0, date.min))
+        return Memory(Surroundings(encodings, None, date.min))
 
-    def memory(self, encodings: tuple[str, ...], owner: object, draw: Callable[[str], int], today: date) -> Memory:
+    def memory(self, encodings: tuple[str, ...], owner: object, draw: Draw, today: date) -> Memory:
         """Return what is remembered of values in one character set, of one person, at one day."""
         key = encodings, owner, today
         known = self._memories.get(key)
@@ -101,14 +171,27 @@ class Plan:
         return known
 
 
+def _settled(section: DicomSection) -> DicomSection:
+    """Return a section as it runs: what is decrypted is there before any rule, which then keeps it."""
+    if not section.lock.opens:
+        return section
+    rules = (replace(rule, action=Keep()) if rule.action.key == "decrypt" else rule for rule in section.rules)
+    return replace(section, rules=tuple(rules))
+
+
 def _promise(rule: Rule) -> Promise:
-    spec = ACTIONS[rule.action.key]
+    return _promised(rule.selector, rule.action, rule.label)
+
+
+def _promised(selector: Selector, action: Action, label: str, *, table: bool = False) -> Promise:
+    spec = CARRIED[action.key]
     return Promise(
-        rule.selector,
-        spec.promised(rule.action),
-        spec.texts(rule.action),
-        f"{rule.label} {rule.action.key}",
+        selector,
+        spec.promised(action),
+        spec.texts(action),
+        f"{label} {action.key}",
         keeps=spec.keeps,
+        table=table,
     )
 
 
@@ -140,8 +223,30 @@ def open_file(data: bytes, section: DicomSection, also: tuple[Selector, ...] = (
     Malformed, Odd, Cut
         As ``part10.read``.
     """
-    places = plan_of(section, also).places
+    plan = plan_of(section, also)
+    places = plan.places
+    parts = part10.read(data, places.meta, places.top, total)
+    if section.table is None:
+        return parts
+    sop_class = _class_of(parts)
+    if sop_class == places.sop_class:
+        return parts
+    places = plan.turn_to(sop_class)
     return part10.read(data, places.meta, places.top, total)
+
+
+def _class_of(parts: Parts) -> str:
+    """Return the SOPClassUID of a top level, empty where it has none; what is no UID decides on nothing."""
+    level = parts.body
+    one = next((one for one in level.found if one.want.tag == SOP_CLASS_UID and one.items is None), None)
+    text = "" if one is None else parts.body_src[one.value : one.end].decode("ascii", "replace").strip("\0 ")
+    return "" if legal.problem(text, "UI") else text
+
+
+def _places_of(parts: Parts) -> Places:
+    place = parts.body.place
+    assert isinstance(place, RulePlace)  # noqa: S101 -- walked for a section
+    return place.plan
 
 
 @dataclass(slots=True)
@@ -163,6 +268,14 @@ class Edited:
         Element → text after de-identification, None where it is absent or empty.
     unread : callable
         Yields text and VR of what went and stands in no edit: values below sequences, and in unknown character sets.
+    risks : tuple of str
+        Words for what may tell whose it is though no rule names it.
+    said : Said, optional
+        What it says of its de-identification, by PS3.15.
+    telling : tuple of str or Fact
+        Labels around the file, which no text that was cleaned may tell.
+    sealed : sequence of (Level, Found)
+        What goes into an envelope: data set and element.
     """
 
     section: DicomSection
@@ -175,28 +288,77 @@ class Edited:
     after: Fields
     read: Callable[[AnySelector], str | None]
     unread: Callable[[], Iterator[tuple[str, str]]]
+    risks: tuple[str, ...]
+    said: Said | None
+    telling: tuple[str | Fact, ...] = ()
+    sealed: Sequence[tuple[Level, Found]] = ()
+
+    @property
+    def known(self) -> Known | None:
+        """What texts that were cleaned may not tell; None where no rule cleans any."""
+        return cleaning_of(self.facts).known if self.facts is not None else None
+
+    @property
+    def facts(self) -> tuple[Fact, ...] | None:
+        """What tells of the patient; None where no rule cleans any text of it."""
+        if self.section.table is None and not any(rule.action.key == "clean" for rule in self.section.rules):
+            return None
+        return facts_of(self.edits, self.unread(), self.telling)
 
 
 def fields_of(parts: Parts) -> Fields:
     """Return the watched elements of a file as it came."""
-    src, level = parts.body_src, parts.body
-    raws = {
-        one.want.tag: (src[one.value : one.end], one.want.vr)
-        for one in level.found
-        if one.items is None and one.want.tag in WATCHED
-    }
-    return Fields(raws, values.encodings_of(level.charset), level.place.encoding.little)
+    return fields.fields_of(parts.body_src, parts.body, WATCHED)
 
 
-def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner: object, today: date) -> Edited:
+def excluded(parts: Parts, section: DicomSection) -> str:
+    """Return the place of the first condition of ``exclude`` that a header meets as it came; empty where none does.
+
+    Raises
+    ------
+    Unfit
+        The value of an element cannot be read, so that nobody knows.
+    """
+    for one in section.exclude:
+        if all(condition.holds(_texts_at(parts, condition.selector)) for condition in one.conditions):
+            return one.label
+    return ""
+
+
+def _texts_at(parts: Parts, selector: TagAt | PrivateAt) -> tuple[str, ...]:
+    """Return the values of the elements of the top level, or of the file meta, that a selector points at."""
+    meta = isinstance(selector, TagAt) and selector.tag >> 16 == 2
+    level, src = (parts.meta, parts.src) if meta else (parts.body, parts.body_src)
+    place, codecs = level.place, () if meta else values.encodings_of(level.charset)
+    assert isinstance(place, RulePlace)  # noqa: S101 -- walked for a section
+    found: list[str] = []
+    for one in level.found:
+        tag = one.want.tag
+        creator = "" if is_private_creator(tag) else level.creator_of(tag)
+        if one.items is not None or not place.points(selector, tag, creator, recurse=False):
+            continue
+        vr = private_vr(tag, creator) or "UN" if one.want.vr == "UN" and creator else one.want.vr
+        little = place.encoding.little or one.want.wire == "UN"
+        try:
+            found += values.decode(src[one.value : one.end], vr, codecs, little=little)
+        except Unfit as error:
+            raise Unfit(f"exclude: {format_tag(tag)} {vr}: {error}") from None
+    return tuple(found)
+
+
+def edit(
+    parts: Parts, section: DicomSection, draw: Draw, owner: object, today: date, telling: Telling = NOTHING_TOLD
+) -> Edited:
     """Carry out a section on a walked file.
 
     Parameters
     ----------
-    draw : callable
-        The stream of the person at hand.
+    draw : Draw
+        Of the person at hand.
     owner : hashable
-        What the stream is known by: key and person.
+        What it is known by: key and person.
+    telling : Telling
+        Of the run: labels around the file, which texts that are cleaned lose, and what marks say.
 
     Raises
     ------
@@ -206,15 +368,17 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         More of the file is needed.
     """
     plan = plan_of(section)
-    done = Edits(plan.places, parts.body_src, parts.body, lambda encodings: plan.memory(encodings, owner, draw, today))
+    memory = lambda encodings: plan.memory(encodings, owner, draw, today)  # noqa: E731
+    done = Edits(_places_of(parts), parts.body_src, parts.body, memory, cleaner(telling.around))
     done.run(parts.src, parts.meta)
+    risks, said = marking.mark(parts, done, section, plan.untrue, telling)
     cleaned, blanks = _frames(parts, done.body.splices)
     encodings = values.encodings_of(parts.body.charset)
     little = parts.body.place.encoding.little
     edited = Edited(
         section,
         parts,
-        (*repaired(parts), *_outside(parts), *cleaned, *done.rows()),
+        (*repaired(parts), *outside(parts), *cleaned, *done.rows()),
         done.matched,
         done.meta.splices,
         sorted([*done.body.splices, *blanks], key=lambda one: one[:2]) if blanks else done.body.splices,
@@ -222,6 +386,10 @@ def edit(parts: Parts, section: DicomSection, draw: Callable[[str], int], owner:
         Fields(done.after, encodings, little),
         lambda selector: (done.text_at(selector) or None) if isinstance(selector, Selector) else None,
         lambda: _unread(parts.body_src, done),
+        risks,
+        said,
+        telling.around,
+        done.sealed,
     )
     if any(row.keyword == "SpecificCharacterSet" for row in edited.edits):
         _check_text(edited)
@@ -254,7 +422,8 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     Unfit
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
-    plan_of(edited.section).checker.check(span_of(edited.parts), data, told, len(data) + behind)
+    checker = plan_of(edited.section).checker_of(_places_of(edited.parts).sop_class)
+    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known, edited.said)
 
 
 def span_of(parts: Parts) -> Span:
@@ -266,11 +435,11 @@ def span_of(parts: Parts) -> Span:
 def shown(parts: Parts, section: DicomSection, selector: Selector) -> Iterator[tuple[str, str]]:
     """Yield place and text of the elements that a selector of the section points at, as a person reads them."""
     plan = plan_of(section)
-    edits = Edits(plan.places, parts.body_src, parts.body, plan.nowhere)
+    edits = Edits(_places_of(parts), parts.body_src, parts.body, plan.nowhere)
     yield from edits.shown(selector, parts.src, parts.meta)
 
 
-def _outside(parts: Parts) -> list[Edit]:
+def outside(parts: Parts) -> list[Edit]:
     """Note what is cleaned outside the elements: the preamble, and bytes after the last element."""
     edits = []
     if parts.has_prefix and parts.src[:128].strip(b"\0"):

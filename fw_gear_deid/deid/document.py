@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions import ACTIONS, Keep, Remove, Replace
+from fw_gear_deid.actions.cleaning import Fact
+from fw_gear_deid.actions.encrypt import UNSURE, Unsure
 from fw_gear_deid.deid import columns, leaves
+from fw_gear_deid.deid.cleaning import cleaning_of, facts_of
 from fw_gear_deid.deid.columns import Change, Rows
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Changes, Codec, Document, Field, Listing
-from fw_gear_deid.model.action import DIFFERS, REMOVE, At, Gone, Texts
+from fw_gear_deid.model.action import CLEANED, DIFFERS, REMOVE, At, Gone, Texts
 from fw_gear_deid.model.errors import Malformed, Unfit
+from fw_gear_deid.model.locks import HIDDEN
 from fw_gear_deid.model.outcome import ALWAYS, Always, Edit
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt
 from fw_gear_deid.profile.compiled import FieldSection, KeyRule
@@ -39,12 +43,15 @@ class Edited:
         Fields that a rule named.
     rows : Rows, optional
         Whose the rows of a table are, where one of its columns says so.
+    facts : tuple of Fact
+        What no text that was cleaned may tell.
     """
 
     section: FieldSection
     document: Document
     at: At
     rows: Rows | None = None
+    facts: tuple[Fact, ...] = ()
     texts: dict[int, Texts | Gone] = field(default_factory=dict)
     made: dict[str, Texts] = field(default_factory=dict)
     matched: set[int] = field(default_factory=set)
@@ -76,12 +83,14 @@ class Edited:
                 continue
             if number not in self._last or (now == one.texts and one.holds <= one.stay):
                 continue
+            if isinstance(now, Unsure):
+                yield Edit(one.path, "", "", "decrypt", f"{self._last[number][1]}: {UNSURE}", "", "")
             if one.cells:
                 yield from columns.edits_of(one, now, self._last[number], self._told.get(number, {}), self._lost)
                 continue
             action, rule = self._last[number]
             before = leaves.size(one.holds) if one.is_group else shown(one.texts)
-            yield Edit(one.path, "", "", action, rule, before, shown(now))
+            yield Edit(one.path, "", "", action, rule, before, HIDDEN.get(action, shown(now)))
         for name, now in self.made.items():
             if self._height is not None:
                 yield from columns.made_edits(name, self.changes.left(now), *self._last[name])
@@ -145,7 +154,7 @@ class Edited:
         """Let texts that stay follow names that were replaced elsewhere."""
         for number, one in enumerate(self.document.fields):
             now = self._now(number)
-            if isinstance(now, Gone) or one.is_group:
+            if isinstance(now, Gone) or one.is_group or self._last.get(number, ("", ""))[0] in HIDDEN:
                 continue
             given = self.rows.given if self.rows is not None else ()
             if (new := tuple(text if text in given else replaced(text) for text in now)) == now:
@@ -181,8 +190,10 @@ class Edited:
     def _result(self, place: int | str, now: Texts, rule: KeyRule) -> Texts | Gone:
         """Return what a rule makes of a field, or of one that was made; of a column, of each of its cells."""
         if self._height is None or isinstance(rule.action, Remove):
+            if ACTIONS[rule.action.key].sealed and isinstance(place, int) and self.document.fields[place].bare:
+                raise Unfit(f"{self.document.fields[place].path} is no text: what comes back would be another value")
             return rule.action(now, self.at)
-        alike = self._rows is None and not self.section.references
+        alike = self._rows is None and not self.section.references and not ACTIONS[rule.action.key].sealed
         done = columns.carried_out(now, rule.action, self._at_row, self.rows, alike=alike)
         if isinstance(place, int):
             self._told[place] = {row: (what, rule.label) for row, what in done.told.items()}
@@ -198,7 +209,7 @@ class Edited:
             return self.at
         references = dict(self.section.references)
         draw = self.at.draw if self._rows is None else self._rows.draw(row)
-        return At(self.at.vr, draw, self.at.today, lambda name: self.read_in(row, references[name]))
+        return replace(self.at, draw=draw, read=lambda name: self.read_in(row, references[name]))
 
     def _is_group(self, number: int) -> bool:
         return self.document.fields[number].is_group and number not in self.texts
@@ -289,6 +300,7 @@ def edit(
     at: At,
     follow: Callable[[str], str] | None = None,
     rows: Rows | None = None,
+    telling: tuple[str | Fact, ...] = (),
 ) -> Edited:
     """Carry out a section on a file.
 
@@ -300,6 +312,8 @@ def edit(
         Text that rules leave → the same with names in it that were replaced elsewhere.
     rows : Rows, optional
         Whose the rows of a table are.
+    telling : tuple of str
+        Labels around the file: texts that are cleaned lose them.
 
     Raises
     ------
@@ -311,11 +325,23 @@ def edit(
         rows.take([edited.document.fields[number] for number in edited.document.find(rows.column)])
     references = dict(section.references)
     edited.at = replace(at, read=lambda name: edited.read(references[name]) or "")
+    if any(rule.action.key == "clean" for rule in section.rules):
+        edited.facts = _facts(edited, telling)
+        edited.at = replace(edited.at, clean=cleaning_of(edited.facts).clean)
     edited.run()
     if follow is not None:
         edited.follow(follow)
     edited.drop_copies()
     return edited
+
+
+def _facts(edited: Edited, telling: tuple[str | Fact, ...]) -> tuple[Fact, ...]:
+    """Return what all rules but those that clean take away, and the labels around a file."""
+    others = tuple(rule for rule in edited.section.rules if rule.action.key != "clean")
+    first = Edited(replace(edited.section, rules=others), edited.document, edited.at, edited.rows)
+    first.at = replace(first.at, read=lambda name: first.read(dict(edited.section.references)[name]) or "")
+    first.run()
+    return facts_of(first.edits, telling=telling)
 
 
 def written(data: bytes, edited: Edited) -> bytes:
@@ -355,7 +381,10 @@ def check(data: bytes, result: bytes, edited: Edited) -> None:
         (one.name, one.texts) != (other.name, other.texts) for one, other in zip(source.fields, fields, strict=True)
     ):
         raise Malformed("two readers of its format find different fields in it")
-    readback.check(source, codec.again(result, options), edited.changes, promises, codec.empty)
+    read = codec.again(result, options)
+    readback.check(source, read, edited.changes, promises, codec.empty)
+    if edited.facts or any(held.kind == CLEANED for held in promises):
+        readback.check_cleaned(read, promises, cleaning_of(edited.facts).known)
     stay = (at for at in range(len(fields)) if at not in edited.ruled and at not in edited.texts)
     if fields and fields[0].cells:
         pairs = ((fields[at], now) for at, now in edited.by_rules())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import lru_cache
 from itertools import chain
 
@@ -40,7 +39,7 @@ from fw_gear_deid.model.selectors import Selector, TagAt
 from fw_gear_deid.plan.edits import Edits
 from fw_gear_deid.profile.compiled import DicomSection, Mask, Rule
 from fw_gear_deid.profile.language.addresses import parse_regex
-from fw_gear_deid.profile.language.conditions import Condition, Test
+from fw_gear_deid.profile.language.conditions import Test, When
 from fw_gear_deid.verify import pixels
 from fw_gear_deid.verify.source import Reader
 
@@ -169,7 +168,7 @@ def _fits(mask: Mask, image: Image) -> None:
 # -- conditions ----------------------------------------------------------------------------------------
 
 
-def holds(condition: Condition, found: Header) -> bool:
+def holds(condition: When, found: Header) -> bool:
     """Tell whether a file is one that a mask is for, test by test from left to right.
 
     Raises
@@ -227,7 +226,7 @@ def _native(source: Incoming, section: DicomSection, met: Masks, *, verify: bool
         if watch is not None:
             watch.end()
 
-    splices, edits = _tidied(met, section, _truth(found, ()))
+    splices, edits = _tidied(met, section, _truth(found, section, ()))
     row = _row(met, "")
     if parts.deflated:
         body = b"".join(put(iter((parts.body_src,))))
@@ -278,7 +277,7 @@ def _compressed(
             changes = (*changes, (LOSSY, "01", True))
         meta = _uncompressed(found)
         told = f"{len(frames)} frames decompressed"
-    splices, edits = _tidied(met, section, _truth(found, changes))
+    splices, edits = _tidied(met, section, _truth(found, section, changes))
     body = sorted([*splices, (pixel.start, pixel.end, new)], key=lambda one: one[:2])
     data = b"".join(_joined(parts.src, 0, [*meta, *body]))
     if verify:
@@ -346,10 +345,12 @@ def _shape(image: Image) -> pixels.Shape:
 # -- the header ----------------------------------------------------------------------------------------
 
 
-def _truth(found: Header, changes: _Changes) -> _Changes:
-    """Return what the header has to say of masked pixels."""
-    if any(text.strip().upper() == "YES" for text in found.fields.texts(BURNED_IN)):
-        return (*changes, (BURNED_IN, "NO", False))
+def _truth(found: Header, section: DicomSection, changes: _Changes) -> _Changes:
+    """Return what the header has to say of masked pixels; under the standard's table it has to say it."""
+    texts = [text.strip(" \0").upper() for text in found.fields.texts(BURNED_IN)]
+    makes = section.table is not None
+    if "YES" in texts or (makes and texts != ["NO"]):
+        return (*changes, (BURNED_IN, "NO", makes))
     return changes
 
 
@@ -359,8 +360,7 @@ def _tidied(met: Masks, section: DicomSection, changes: _Changes) -> tuple[list[
     rules = _rules(section.match, section.uid, met.label, changes)  # type: ignore[arg-type]
     walked = dataset.open_file(parts.src, rules, (), None if parts.deflated else parts.total)
     plan = dataset.plan_of(rules)
-    memory = plan.memory
-    done = Edits(plan.places, walked.body_src, walked.body, lambda codecs: memory(codecs, None, lambda _: 0, date.min))
+    done = Edits(plan.places, walked.body_src, walked.body, plan.nowhere)
     done.run(walked.src, walked.meta)
     rows = tuple(row[3] for row in sorted(done.body.rows, key=lambda row: row[:3]))
     Reader().check(dataset.span_of(walked), (), done.body.splices, {row.path for row in rows} | {"trailing bytes"})

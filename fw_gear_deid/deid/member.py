@@ -6,13 +6,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from fw_gear_deid.deid import dataset, document, masks, pair
+from fw_gear_deid.actions.cleaning import Fact
+from fw_gear_deid.deid import dataset, document, envelope, masks, pair
+from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.document import Edited
 from fw_gear_deid.deid.identity import person_of, tells_whose
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.names import from_templates, may_stay, stem_of, suffix_of
+from fw_gear_deid.deid.marking import telling_of
+from fw_gear_deid.deid.names import Excluded, from_templates, may_stay, stem_of, suffix_of
 from fw_gear_deid.deid.notes import check_ids, ids_of
 from fw_gear_deid.deid.passing import Passing
 from fw_gear_deid.formats import FORMATS
@@ -33,6 +36,8 @@ from fw_gear_deid.verify.known import Known
 MODALITY = 0x00080060
 SOP_INSTANCE_UID = 0x00080018
 _TOLD = 5  # rules that a reason names
+EXCLUDED = "excluded ("
+"""Begins what is told of an instance that ``exclude`` leaves out; the place in the profile follows."""
 # keyword → tag of what places and labels a file
 SORTING = {
     "PatientID": 0x00100020,
@@ -79,6 +84,8 @@ class Done:
         Of an archive: what was changed in its members.
     known : Known or None
         Of an archive: what names around it may not carry.
+    facts : frozenset of Fact or None
+        What it tells of the patient, where texts are cleaned of that.
     """
 
     name: str
@@ -95,6 +102,7 @@ class Done:
     kept: frozenset[str] = frozenset()
     inside: Trail = field(default_factory=Trail)
     known: Known | None = None
+    facts: frozenset[Fact] | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
@@ -165,8 +173,14 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
 
 
 def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
-    source, edits = masks.masked(source, section, verify=ctx.verify != "off")
-    done = source.enough(lambda: _from_beginning(source, name, section, ctx))
+    try:
+        if section.masks and section.exclude:
+            source.enough(lambda: leave_out(dataset.open_file(source.data, section, (), source.total), section))
+        source, edits = masks.masked(source, section, verify=ctx.verify != "off")
+        done = source.enough(lambda: _from_beginning(source, name, section, ctx))
+    except Excluded:
+        source.drain()  # what cannot be read is refused
+        raise
     done.edits = (*edits, *done.edits)
     return done
 
@@ -175,16 +189,21 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     """De-identify a file whose changes all lie in the bytes at hand."""
     also = tuple(selector for one in ctx.profile.zip.filenames for selector in one.elements)
     parts = dataset.open_file(source.data, section, also, source.total)
+    leave_out(parts, section)
     fields = dataset.fields_of(parts)
     before = ids_of(fields)
     check_ids(before, ctx.ids)
     if not ctx.watch.see(fields, ctx.keyring):
         ctx = replace(ctx, person=None)  # warned of: two people still never share what is drawn
     person = ctx.person or person_of(fields, ctx.keyring)
-    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+    back = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher)
+    parts = back.parts
+    edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     behind = part10.behind(parts, edited.body)
     ctx.notes.add(before, edited.after)
-    at = At("text", ctx.draw(person), ctx.today, lambda name: "")
+    ctx.notes.take(edited.edits)
+    clean = clean_of(edited.edits, edited.unread, ctx.around_texts)
+    at = At("text", ctx.draw(person), ctx.today, lambda name: "", clean)
     if section.filenames:
         written = ctx.follow(from_templates(section.filenames, name, edited.read, at))
         rule = section.filenames[0].label
@@ -195,17 +214,24 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     del pieces  # which are all of it once more
     if ctx.verify != "off":
         dataset.check(edited, written_bytes, meta, behind)
+    edits = (*back.edits, *edited.edits)
+    if edited.sealed:
+        checked = ctx.verify != "off"
+        written_bytes, row = envelope.enveloped(edited, written_bytes, ctx.cipher, checked=checked)
+        edits += (row,)
     done = Done(
         name=written,
         pieces=_pieces(written_bytes, source, behind),
-        edits=edited.edits,
+        edits=edits,
         sections=frozenset({section.match.key}),
-        matched=found_by(section, edited.matched, ctx),
+        matched=found_by(section, back.of(edited.matched, section), ctx),
+        risks=edited.risks,
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
         unread=edited.unread,
         whose=tells_whose(fields),
+        facts=None if edited.facts is None else frozenset(edited.facts),
     )
     if section.filenames:
         done.name, rule = templated(written, known_of(ctx, done), rule, ctx)
@@ -214,6 +240,13 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def leave_out(parts: part10.Parts, section: DicomSection) -> None:
+    """Raise Excluded where the profile leaves an instance out for what its header says."""
+    label = dataset.excluded(parts, section)
+    if label:
+        raise Excluded(f"{EXCLUDED}{label})")
 
 
 def found_by(section: DicomSection | FieldSection, matched: Collection[int], ctx: Context) -> frozenset[int]:
@@ -327,9 +360,11 @@ def _half(halves: pair.Halves, name: str, section: FieldSection, ctx: Context) -
 
 
 def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tuple[bytes, Edited, Done]:
-    at = At("UT", ctx.draw(), ctx.today, lambda name: "")  # a VR in which commas and backslashes are text
+    # a VR in which commas and backslashes are text
+    at = At("UT", ctx.draw(), ctx.today, lambda name: "", cipher=ctx.cipher)
     follow = ctx.follow if ctx.entities is not None else None
-    edited = document.edit(data, section, at, follow, rows_of(section, ctx))
+    edited = document.edit(data, section, at, follow, rows_of(section, ctx), ctx.around_texts)
+    ctx.notes.take(edited.edits)
     result = document.written(data, edited)
     if ctx.verify != "off":
         document.check(data, result, edited)
@@ -341,6 +376,7 @@ def _edited(data: bytes, name: str, section: FieldSection, ctx: Context) -> tupl
         matched=found_by(section, edited.matched, ctx),
         risks=tuple(document.codec_of(section).risks(result, section.options)),
         whose=bool(edited.edits),
+        facts=frozenset(edited.facts) if edited.facts else None,
     )
     return result, edited, done
 
@@ -402,7 +438,7 @@ def rows_of(section: FieldSection, ctx: Context) -> Rows | None:
 
 
 def _renamed(source: Incoming, name: str, section: FilenameSection, ctx: Context) -> Done:
-    at = At("text", ctx.draw(), ctx.today, lambda name: "")
+    at = At("text", ctx.draw(), ctx.today, lambda name: "", clean_of((), tuple, ctx.around_texts))
     written = ctx.follow(from_templates(section.filenames, name, lambda selector: None, at))
     written, rule = templated(written, known_of(ctx), section.filenames[0].label, ctx)
     pieces = _pieces(source.data, source, source.total - len(source.data))

@@ -26,6 +26,10 @@ class NoTemplate(Unfit):
     """No entry of ``filenames`` takes this source name: the profile leaves the file out."""
 
 
+class Excluded(Unfit):
+    """A condition of ``exclude`` holds: the profile leaves the instance out. The message is what is told of it."""
+
+
 def from_templates(
     templates: tuple[NameTemplate, ...], source: str, read: Callable[[AnySelector], str | None], at: At
 ) -> str:

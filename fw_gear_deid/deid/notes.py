@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from fw_gear_deid.actions import hashuid
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import IDS, Ids
+from fw_gear_deid.model.outcome import IDS, Edit, Ids
 
 TAGS = {
     "PatientID": 0x00100020, "StudyInstanceUID": 0x0020000D, "SeriesInstanceUID": 0x0020000E,
@@ -24,14 +25,26 @@ class Notes:
     row : int or None
         Row of the mapping that it went by.
     ids : dict
-        Old and new ids of its data sets, in the order of ``ID_COLUMNS``, each combination once; filled where
-        ``collect`` asks for it.
-    collect : bool
+        Old and new ids of its data sets, in the order of ``ID_COLUMNS``, and UIDs in that of ``UID_COLUMNS``, each
+        combination once; filled where ``collect`` and ``uids`` ask for them.
+    collect, uids : bool
     """
 
     row: int | None = None
     ids: dict[Ids, None] = field(default_factory=dict)
     collect: bool = False
+    uids: bool = False
+
+    def fresh(self) -> Notes:
+        """Return empty ones that take the same."""
+        return Notes(collect=self.collect, uids=self.uids)
+
+    def take(self, edits: Iterable[Edit]) -> None:
+        """Note the UIDs that were hashed."""
+        for edit in edits if self.uids else ():
+            if edit.action == hashuid.SPEC.key and edit.after:
+                old, new = ([uid.strip("\0 ") for uid in text.split("\\")] for text in (edit.before, edit.after))
+                self.ids |= dict.fromkeys(pair for pair in zip(old, new, strict=False) if pair[0] != pair[1])
 
     def add(self, before: Mapping[str, str], after: Fields) -> None:
         """Note the ids of one data set."""

@@ -12,13 +12,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fw_gear_deid.deid.archive import UNNAMED, begun, made
+from fw_gear_deid.deid.archive import begun, made, word_of
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import Watch
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.member import Done, deidentify_member
-from fw_gear_deid.deid.names import NoTemplate
-from fw_gear_deid.deid.notes import Notes
 from fw_gear_deid.deid.sort import for_members, sort
 from fw_gear_deid.formats.archive import Member, open_archive, zips
 from fw_gear_deid.formats.archive.content import Content, Packed
@@ -172,7 +170,7 @@ def make_share(source: Path, name: str, ctx: Context, out: Path, share: int, sha
 
 def _record(member: Member, ctx: Context, target: zips.Target) -> Record:
     """Make one member, as ``archive.made`` and ``archive`` do."""
-    own = replace(ctx, notes=Notes(collect=ctx.notes.collect), watch=Watch())
+    own = replace(ctx, notes=ctx.notes.fresh(), watch=Watch())
 
     def record(**more: Any) -> Record:
         return Record(met=tuple(own.watch.met), holds=frozenset(own.watch.holds), ids=tuple(own.notes.ids), **more)
@@ -192,7 +190,8 @@ def _record(member: Member, ctx: Context, target: zips.Target) -> Record:
                 incoming.drain()
         except Unfit as damage:
             return record(error=damage, damage=damage)
-        return record(word=UNNAMED) if isinstance(error, NoTemplate) else record(error=error)
+        word = word_of(error)
+        return record(word=word) if word else record(error=error)
     texts = None
     if done.read is not None:
         texts = {selector: done.read(selector) for one in ctx.profile.zip.filenames for _, selector in one.fields}

@@ -9,12 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fw_gear_deid.deid import dataset
+from fw_gear_deid.deid import dataset, envelope
 from fw_gear_deid.deid.container import deidentify_container
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import PATIENT_ID, SERIES_UID, person_of, seen_of
 from fw_gear_deid.deid.incoming import Incoming
-from fw_gear_deid.deid.member import held, known_of, ruled_keywords, sorting_texts, takes
+from fw_gear_deid.deid.marking import telling_of
+from fw_gear_deid.deid.member import held, known_of, leave_out, ruled_keywords, sorting_texts, takes
+from fw_gear_deid.deid.names import Excluded
 from fw_gear_deid.deid.notes import ids_of
 from fw_gear_deid.deid.sort import Found, beginnings, coming, holds_taken, instances, sort
 from fw_gear_deid.formats.archive import HEAD
@@ -193,7 +195,10 @@ def _first(
         section = takes(profile, base, incoming.data[:HEAD])
         assert isinstance(section, DicomSection)  # noqa: S101 -- instances are what it takes
         if not member or _is_named(base, section):
-            told = incoming.sound(partial(tell, incoming, base, section))
+            try:
+                told = incoming.sound(partial(tell, incoming, base, section))
+            except Excluded:
+                continue
             return "archive" if member else "instance", told
         incoming.drain()
     if isinstance(found.section, ZipSection):
@@ -208,6 +213,7 @@ def _is_named(name: str, section: DicomSection) -> bool:
 
 def _of(incoming: Incoming, name: str, section: DicomSection, ctx: Context) -> Surveyed:
     parts = dataset.open_file(incoming.data, section, total=incoming.total)
+    leave_out(parts, section)
     if not _is_named(name, section):
         return NOTHING
     fields = dataset.fields_of(parts)
@@ -215,7 +221,8 @@ def _of(incoming: Incoming, name: str, section: DicomSection, ctx: Context) -> S
     series = before["SeriesInstanceUID"]
     person = ctx.person or person_of(fields, ctx.keyring)
     try:
-        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today)
+        parts = envelope.restored(parts, section, dataset.plan_of(section).places, ctx.cipher).parts
+        edited = dataset.edit(parts, section, ctx.draw(person), (ctx.keyring, person), ctx.today, telling_of(ctx))
     except Unfit:
         return Surveyed(series, {}, frozenset())  # its series must not go without it
     ruled = ruled_keywords(section, edited.after, edited.edits)

@@ -12,7 +12,7 @@ from typing import Any
 from fw_gear_deid.formats.archive import flate
 from fw_gear_deid.model import audit
 from fw_gear_deid.model.cells import exact
-from fw_gear_deid.model.outcome import Edit, Trail
+from fw_gear_deid.model.outcome import UNTYPED, Edit, Trail
 
 _PIECE = 1 << 16  # letters that are packed at once
 
@@ -25,9 +25,12 @@ class Scribe:
     ----------
     originals : bool
         With the values before a change.
+    untyped : int
+        How many attributes of no known Type a table acted on.
     """
 
     originals: bool
+    untyped: int = 0
     _actions: Counter[str] = field(default_factory=Counter)
     _packer: Any = field(default_factory=flate.packer)
     _packed: list[bytes] = field(default_factory=list)
@@ -37,6 +40,7 @@ class Scribe:
     def edits(self, member: str, edits: Iterable[Edit]) -> None:
         """Take the edits of one member, or of the file itself (``member`` empty)."""
         listed = tuple(edits)
+        self.untyped += sum(edit.rule.endswith(UNTYPED) for edit in listed)
         self.lines(audit.lines(member, listed, originals=self.originals), [edit.action for edit in listed])
 
     def lines(self, text: str, actions: Iterable[str]) -> None:
@@ -46,6 +50,11 @@ class Scribe:
         self._letters += len(text)
         if self._letters >= _PIECE:
             self._pack()
+
+    def told(self, *parts: str) -> str:
+        """Return what a row tells although all went well: what is given, and how many Types were not known."""
+        own = f"{self.untyped} attribute{'s' if self.untyped > 1 else ''} of no known type" if self.untyped else ""
+        return "; ".join(filter(None, (*parts, own)))
 
     def below(self, member: str, inside: Trail) -> None:
         """Take what was changed in the members of a member that is an archive itself."""

@@ -147,7 +147,8 @@ class Document:
         name = f"{begins}{value.step}"
         path = f"{above}[{value.step}]" if isinstance(value.step, int) else f"{above}.{value.step}"
         if value.kind == "scalar":
-            return Field(name, path, (text_of(self._file.text[value.start : value.end]),))
+            written = self._file.text[value.start : value.end]
+            return Field(name, path, (text_of(written),), bare=written[:1] != '"' and written != "null")
         self._begins[value.number] = (name + self._separator, path)
         return Field(name, path, (), holds=value.holds)
 

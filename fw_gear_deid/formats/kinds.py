@@ -55,6 +55,8 @@ def listing(words: Mapping[str, int]) -> str:
 
 
 def _plural(word: str) -> str:
+    if word.endswith(")"):
+        return word  # "excluded (site.yaml:3)"
     first, that, rest = word.partition(" that ")
     return f"{first[:-1]}ies{that}{rest}" if first.endswith("y") else f"{first}s{that}{rest}"
 

@@ -40,6 +40,8 @@ class Field:
         How many of those, the first ones, stay when it gets another value: attributes of an element.
     is_value : bool
         What it holds does not make it a group: actions work on its text.
+    bare : bool
+        It is a number or a word of the format, and would come back as text in quotes.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Field:
     cells: bool = False
     stay: int = 0
     is_value: bool = False
+    bare: bool = False
 
     @property
     def is_group(self) -> bool:

@@ -113,6 +113,7 @@ def write(
     states: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     left_out = 0
+    risks: Counter[str] = Counter()
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     idle = Idle(rules)
@@ -129,6 +130,7 @@ def write(
                  cell(sums.risks))
             )  # fmt: skip
             states[row.state] += 1
+            risks.update(sums.risks.split("; ") if sums.risks else ())
             if row.state == "skipped":
                 skipped[kind_of(row.reason)] += 1
                 left_out += row.reason.startswith(OTHER_DICOM)
@@ -147,6 +149,7 @@ def write(
         "states": {state: states[state] for state in STATES if states[state]},
         "skipped": {kind: skipped[kind] for kind in SKIPPED if skipped[kind]},
         "dicom_left_out": left_out,
+        "risks": dict(sorted(risks.items())),
         "actions": dict(sorted(actions.items())),
         "totals": dict(totals),
         "rules_without_a_match": idle.never(),

@@ -80,6 +80,29 @@ def private_vr(tag: int, creator: str) -> str | None:
     return None if vr is None else _AMBIGUOUS.get(vr, vr)
 
 
+def known_vr(tag: int, creator: str, vr: str) -> str:
+    """Return the VR by which entries and tables for a VR go: the dictionary's, else what stands on the wire.
+
+    Parameters
+    ----------
+    creator : str
+        Of a private element.
+    vr : str
+        As written; ``UN`` where the file does not tell.
+
+    Examples
+    --------
+    >>> known_vr(0x00100010, "", "LO"), known_vr(0x00091002, "GEMS_IDEN_01", "UN"), known_vr(0x00091002, "", "UN")
+    ('PN', 'SH', 'UN')
+    """
+    if is_private_creator(tag):
+        return "LO" if vr == "UN" else vr
+    known = certain_vr(tag)
+    if known is None and is_private(tag):
+        known = private_vr(tag, creator) if creator else None
+    return known if known not in (None, "UN") else vr
+
+
 def knows_creator(creator: str) -> bool:
     """Tell whether the private dictionary has elements of a creator, so that its text is no name of a person."""
     return creator in _private()

@@ -28,6 +28,7 @@ class Always(Enum):
     BEFORE = "always: bytes in front of the volume"
     BEHIND = "always: bytes behind the volume"
     MEMBER_DROPPED = "always: member that no section takes"
+    MARKS = "always: marks of what was done, by PS3.15"
     PICTURE_END = "always: bytes behind the end of a picture"
     COPY = "always: a piece that tells what a rule took away"
     NAME = "always: name carries an identifier"
@@ -79,8 +80,10 @@ class Edit:
 IDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber")
 """What the table of old and new ids is about."""
 ID_COLUMNS = (*IDS, *(f"new.{keyword}" for keyword in IDS))
+UID_COLUMNS = ("id_old", "id_new")
+"""Of the map of UIDs."""
 Ids = tuple[str, ...]
-"""A row of that table: texts in the order of ``ID_COLUMNS``."""
+"""A row of one of these tables: texts in the order of its columns."""
 
 
 @frozen
@@ -105,6 +108,10 @@ class Trail:
 
     def __add__(self, other: Trail) -> Trail:
         return Trail(self.lines + other.lines, Counter(self.actions) + Counter(other.actions))
+
+
+UNTYPED = " (type not known)"
+"""How a label ends where a table acted on an attribute of which nobody knows whether its class needs it."""
 
 
 @frozen

@@ -50,6 +50,16 @@ class RegexAt:
 
 
 @frozen
+class VrAt:
+    """Every element, at any depth, that no entry names by its place and that has one of some VRs.
+
+    The VR is the dictionary's where it knows the element (``dictionary.vr_of_class``), else that on the wire.
+    """
+
+    vrs: tuple[str, ...]
+
+
+@frozen
 class KeyAt:
     """One value of a JSON record by the keys and list positions on the way: ``info.visits.0.site``."""
 
@@ -65,6 +75,6 @@ class KeysAt:
     separator: str = "."
 
 
-Selector = TagAt | PathAt | PrivateAt | GroupsAt | RegexAt
+Selector = TagAt | PathAt | PrivateAt | GroupsAt | RegexAt | VrAt
 """Of a DICOM element."""
 AnySelector = Selector | KeyAt | KeysAt

@@ -38,9 +38,34 @@ uterus venous ventricle vessel vibe view water whole wb wo with without w wrist 
 """
 NEUTRAL = frozenset(" ".join((_MODALITIES, _STORED, _IMAGED)).split())
 """In small letters: what is stored and how (PS3.3 §C.7.3.1.1.1, PS3.11), body parts (PS3.16 annex L), techniques."""
+_PROTOCOL = """
+achieva adult advanced aera angio angiogram angiography anisotropy arms arthro arthrogram asc ascending attenuation
+auditory avanto average barium basic bending biliary biopsy bliss body bolus bravo calibration canon cardio
+cervicothoracic child ciss clinical combined common comparison complete complex connectome corrected correction cosmic
+crane cspine cystogram decubitus default demo desc descending diffusivity disco discogram discovery dki dorsal dose
+dotarem dwi eadc echo emergency emission emotion enterography epilepsy erect exam exams excretory exponential extended
+extension faces ffe fgre filtered finger flexion fluoro followup followups fspgr full functional gadavist gadolinium
+gambling gated ge general generic gradient guided hardi headneck hires hitachi ideal imaginary imaging infant ingenia
+inpatient int interleaved intervention inversion isotropic isovue ivim kurtosis language lava legs localized localizer
+lowres lumbosacral lumina magnevist magnitude mammo mammogram mammography maxillofacial merge metastases metastasis
+monitoring mortise motion motor movie mpgr mr mri msk multihance multishell muscle musculoskeletal myelogram nback
+neonate nephrographic neuro neuroimaging neurology neuroradiology newborn noddi noise noncontrast normal normalized
+omnipaque omniscan oncology ortho orthopedic osteo outpatient paediatric pancreas parallel parenchymal patientprotocol
+ped pediatric peds perfusion pet petmr phantom phase philips physics pilot planning portable post postop premier
+premonitoring preop prisma processed prohance prone propeller proset protocol protocols qa qball qc quality quick
+radiology raw real recombined recovery reference reformat reformatted relational renogram report research resolve rest
+review routine run runoff saturation scanner scoutview screening sedation seq sequential service shell shim shot
+siemens signa simulation single skyline skyra social specials spect standard standing static stroke sub subtraction
+summary sunrise supine swallow tapping task temp template tensor test testing tests thoracolumbar thorax thrive timing
+timros topogram toshiba trace track transmission trauma trial triggered trio triphasic ttp tunnel ultravist
+uncorrected unenhanced upright uptake urogram user users vasc vascular vendor verio vessels vida visipaque vista
+visual volume volunteer volunteers washout wats whole wholebody yearly zoomit
+"""
+"""What else protocols and studies are called by; words of people, too, so names of files go by the others alone."""
 _PARTICLES = """
 da de del della den der des di do dos dr du el jr la le mr mrs ms prof sr st van von zu
 """
+_PROTOCOLS = frozenset(_PROTOCOL.split())
 PARTICLES = frozenset(_PARTICLES.split())
 """Parts of people's names that do not tell one from the other."""
 
@@ -60,6 +85,24 @@ def is_neutral(name: str) -> bool:
         return False
     lower = re.split(r"[\W_]+", name.lower())
     return all(not one or one in NEUTRAL or _is_counted(one) for one in lower)
+
+
+def is_protocol(name: str) -> bool:
+    """Tell whether a text is made of such words, of what protocols and studies are called by, and of short numbers.
+
+    >>> is_protocol("HEAD ROUTINE"), is_protocol("t2_tse"), is_protocol("Doe"), is_protocol("Doe_T2")
+    (True, True, False, False)
+    """
+    words = [one for one in re.split(r"[\W_]+", name.lower()) if one]
+    return bool(words) and all(
+        (
+            len(piece) <= _NUMBER_MAX
+            if piece.isdecimal()
+            else piece in NEUTRAL or piece in _PROTOCOLS or len(word) > 1 == len(piece)
+        )
+        for word in words
+        for piece in (_PIECE.findall(word) if word.isascii() else (word,))
+    )
 
 
 def _is_counted(word: str) -> bool:

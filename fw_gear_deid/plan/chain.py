@@ -8,19 +8,24 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions import CARRIED
+from fw_gear_deid.actions.ages import TopCode
+from fw_gear_deid.actions.clean import Clean
+from fw_gear_deid.actions.inner import Zeros
 from fw_gear_deid.actions.replace import Replace
-from fw_gear_deid.actions.unreadable import instead, told, way_of
+from fw_gear_deid.actions.unreadable import EMPTY, instead, told, way_of
+from fw_gear_deid.formats import headers
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.formats.dicom.wire import header
-from fw_gear_deid.model.action import Action, At, Emptied, Gone, Texts
+from fw_gear_deid.model.action import Action, At, Draw, Emptied, Gone, Texts
 from fw_gear_deid.model.action import Result as Made
 from fw_gear_deid.model.dictionary import BINARY_VRS, CHARSET_VRS, keyword_of, private_vr, public_vr
 from fw_gear_deid.model.errors import Unfit, Unreadable
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PrivateAt, RegexAt
 from fw_gear_deid.plan import kept
-from fw_gear_deid.plan.places import SIGNED, Act, Kind, Rank, Step
+from fw_gear_deid.plan.places import GOES, SIGNED, Act, Kind, Rank, Step
 from fw_gear_deid.profile.compiled import Rule
 
 ABSENT = "{path} is absent, and no dictionary knows a VR to create it with; set replace-with-insert: false"
@@ -80,6 +85,14 @@ class File(Protocol):
         """Return PatientAge by the dates as they came, empty where they do not say."""
         ...
 
+    def cleaning(self) -> Callable[[str], str]:
+        """Return how its texts are cleaned."""
+        ...
+
+    def clean(self, text: str) -> str:
+        """Return a text without what rules take away elsewhere in the file, and without what patterns find."""
+        ...
+
     def sync(self) -> bytes | None:
         """Return the SOPInstanceUID as it will stand, None when there is none."""
         ...
@@ -93,17 +106,24 @@ class Surroundings:
     ----------
     encodings : tuple of str
         Text codecs of the data set.
-    draw : callable
-        Of the person at hand.
+    draw : Draw or None
+        Of the person at hand; None where nothing is drawn.
     today : date
     file : File
         The one at hand; results that depend on it are not remembered.
     """
 
     encodings: tuple[str, ...]
-    draw: Callable[[str], int]
+    draw: Draw | None
     today: date
     file: File | None = None
+
+    def at(self, vr: str, rank: int) -> At:
+        """Return the surroundings of a value before a step."""
+        assert self.draw is not None  # noqa: S101 -- actions run where somebody is at hand
+        return At(
+            vr, self.draw, self.today, lambda name: self.here.read(name, rank), lambda text: self.here.clean(text)
+        )
 
     @property
     def here(self) -> File:
@@ -157,6 +177,8 @@ class Chain:
                 text = self._world.here.ages()
                 if text:
                     self._put(step, "AS", (text,), step.label)
+                if self._act.place.plan.section.table is not None:
+                    self._cap(step)
             case Kind.PARSE:
                 self._parse(step)
             case Kind.RULE:
@@ -165,6 +187,13 @@ class Chain:
                 self._protect(step)
             case Kind.SYNC:
                 self._sync(step)
+
+    def _cap(self, step: Step) -> None:
+        """Let no age be told that is above 89 years: what the option names the table does not see."""
+        texts = () if self.value is None else self._texts("AS")
+        capped = TopCode(step.label, EMPTY)(texts, self._world.at("AS", step.rank)) if texts else texts
+        if not isinstance(capped, Gone) and capped != texts:
+            self._put(step, "AS", capped, step.label)
 
     def _parse(self, step: Step) -> None:
         """Let what the program keeps by itself be its value and nothing else."""
@@ -188,12 +217,18 @@ class Chain:
         self._matched.add(rule.index)
         if action.key == "keep":
             return
-        if action.key == "remove":
+        if action.key in GOES:
             self._remove(step, action.key)
             return
         vr = self._vr
+        if isinstance(action, Zeros):
+            self._put_raw(step, vr, b"\0\0" if self.value else b"", action.key)
+            return
         if isinstance(action, Replace) and not action.append:
             self._put(step, vr, action.values, action.key)
+            return
+        if isinstance(action, Clean) and (kind := kind_of(self._act.creator, self._act.tag)):
+            self._clean_header(step, kind, action)
             return
         try:
             texts, result = self._made(step, vr, action)
@@ -204,18 +239,28 @@ class Chain:
         elif isinstance(result, Emptied) or result != texts:
             self._put(step, vr, result, told(action, result))
 
+    def _clean_header(self, step: Step, kind: str, action: Action) -> None:
+        """Clean a private header of what converters do not read; one that cannot be read goes."""
+        assert self.value is not None  # noqa: S101 -- asked for what is there
+        try:
+            new = headers.cleaned(self.value, kind, self._world.here.cleaning())
+        except Unreadable:
+            self._remove(step, told(action, Gone.UNREADABLE))
+            return
+        self._put_raw(step, self._vr, new + b"\0" * (len(new) % 2), action.key)
+
     def _made(self, step: Step, vr: str, action: Action) -> tuple[Texts, Made]:
         """Return the texts of the value, and what an action makes of them; bytes that are no text are digested."""
         try:
             texts = self._texts(vr)
         except Unreadable as error:
-            if not ACTIONS[action.key].digest:
+            if not CARRIED[action.key].digest:
                 return (), instead(way_of(action), error)
             if vr not in CHARSET_VRS or self.value is None:
                 raise
             texts = values.as_bytes(self.value, vr)
-        world = self._world
-        return texts, action(texts, At(vr, world.draw, world.today, lambda name: world.here.read(name, step.rank)))
+        at = self._world.at(self._act.kind if step.general else vr, step.rank)
+        return texts, action(texts, at)
 
     def _create(self, step: Step, rule: Rule, action: Action) -> None:
         act = self._act
@@ -246,7 +291,7 @@ class Chain:
             self._put_raw(step, "UI", kept.uid(raw) or raw, "replace-with")
 
     def _hashed(self, texts: tuple[str, ...]) -> tuple[str, ...]:
-        result = self._act.place.plan.section.uid(texts, _NOWHERE)
+        result = self._act.place.plan.section.uid(texts, self._world.at("UI", Rank.NEVER))
         return () if isinstance(result, Gone) else result
 
     def _little(self) -> bool:
@@ -311,9 +356,6 @@ class Chain:
 
 def _is_flat(step: Step) -> bool:
     return step.rule is not None and isinstance(step.rule.selector, RegexAt)
-
-
-_NOWHERE = At("UI", lambda purpose: 0, date.min, lambda name: "")
 
 
 class Memory:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from fw_gear_deid.formats.dicom import values
+from fw_gear_deid.formats.dicom import texts, values
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Found, Level, Place
 from fw_gear_deid.formats.dicom.walk import Walker
-from fw_gear_deid.formats.dicom.wire import header, item_header
+from fw_gear_deid.formats.dicom.wire import PIXEL_TAGS, header, item_header
 from fw_gear_deid.model.dictionary import (
     TEXT_VRS,
     format_tag,
@@ -19,21 +20,27 @@ from fw_gear_deid.model.dictionary import (
     knows_creator,
 )
 from fw_gear_deid.model.errors import Unfit, Unreadable
+from fw_gear_deid.model.headers import kind_of
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.selectors import PathAt, Selector, TagAt
 from fw_gear_deid.plan.chain import Chain, Memory, Problem, Result, age_of
+from fw_gear_deid.plan.copies import Copy, copies, may_hold
 from fw_gear_deid.plan.growth import Growth, New
 from fw_gear_deid.plan.places import (
     BIRTH_DATE,
+    FOLLOW,
     SOP_INSTANCE_UID,
     STUDY_DATE,
     Act,
+    Beside,
     Places,
     Rank,
     RulePlace,
 )
 from fw_gear_deid.plan.sequences import STAYS, Doomed, carry_sequence
 
+Cleaner = Callable[[Iterable[Edit], Iterable[tuple[str, str]]], Callable[[str], str]]
+"""Rows of the audit, and texts with their VR of what goes in sequences → how texts are cleaned of them."""
 Splice = tuple[int, int, bytes]
 """Offsets in the source, and what stands there instead."""
 Row = tuple[int, int, int, Edit]
@@ -59,6 +66,8 @@ class Edits:
     body : Level
     memory : callable
         Text codecs → results remembered for them.
+    cleaner : callable, optional
+        How texts are cleaned; without one they cannot be.
 
     Attributes
     ----------
@@ -70,24 +79,38 @@ class Edits:
         Rules that found something.
     unread : list of Level and Found
         What goes and has texts of which the audit tells the size alone: sequences, and values in an unknown spelling.
+    sealed : list of Level and Found
+        What goes into an envelope.
     """
 
-    def __init__(self, places: Places, src: bytes, body: Level, memory: Callable[[tuple[str, ...]], Memory]) -> None:
+    def __init__(
+        self,
+        places: Places,
+        src: bytes,
+        body: Level,
+        memory: Callable[[tuple[str, ...]], Memory],
+        cleaner: Cleaner | None = None,
+    ) -> None:
         self._places = places
         self._section = places.section
         self._src = src
         self._top = body
         self._memory_of = memory
+        self._cleaner = cleaner
+        self._clean: Callable[[str], str] | None = None
         self._used: dict[int, Memory] = {}
         self._prefixes: dict[int, str] = {0: ""}
         self._problems: list[tuple[int, int, str]] = []
         self._listed: dict[int, set[int]] = {}
         self._growth: Growth | None = None
         self._grown: list[tuple[tuple[int, int | None], ...]] = []
+        self._uids: dict[bytes, tuple[bytes, str, str]] = {}
+        """UIDs that were changed → as they will stand, by which action and rule."""
         self.before: dict[int, tuple[bytes, str]] = {}
         self.after: dict[int, tuple[bytes, str]] = {}
         self.matched: set[int] = set()
         self.unread: list[tuple[Level, Found]] = []
+        self.sealed: list[tuple[Level, Found]] = []
         self.body = Out()
         self.meta = Out()
 
@@ -120,6 +143,8 @@ class Edits:
             self._level(meta, meta_src, Rank.NEVER, self.meta)
         if self._problems:
             raise Unfit(min(self._problems)[2])
+        if self._uids:
+            self._follow()
         for out in (self.body, self.meta):
             out.splices.sort(key=lambda splice: splice[:2])
         self._no_doubts()
@@ -182,6 +207,12 @@ class Edits:
         self._used[id(memory)] = memory
         return memory
 
+    def _way(self, level: Level) -> str:
+        """Return the path of an item of any walk: what was passed over in one has numbers in another."""
+        if level.parent is None:
+            return ""
+        return f"{self._way(level.parent)}{self._here(level.parent, level.tag)}[{level.index}]"
+
     def _prefix(self, level: Level) -> str:
         """Return the path of an item: ``(0008,1140)[0]``."""
         if level.parent is None:
@@ -215,6 +246,48 @@ class Edits:
             return ",".join(values.decode(raw, found.want.vr, self.encodings(self._top), little=little))
         except Unfit:
             return ""
+
+    def clean(self, text: str) -> str:
+        """Return a text without what the section takes away elsewhere in the file."""
+        return self.cleaning()(text)
+
+    def cleaning(self) -> Callable[[str], str]:
+        """Return how texts lose what the section takes away elsewhere in the file.
+
+        Raises
+        ------
+        Unfit
+            Nobody says how.
+        """
+        if self._clean is None:
+            if self._cleaner is None:
+                raise Unfit("nobody says how a text is cleaned here")
+            self._clean = _as_it_is  # what is cleaned and changed besides is known by what it was
+            rows: list[Edit] = []
+            unread: list[tuple[str, str]] = []
+            for level in self._top.levels():
+                for one in level.found:
+                    self._learn(level, one, rows, unread)
+            self._clean = self._cleaner(rows, unread)
+        return self._clean
+
+    def _learn(self, level: Level, one: Found, rows: list[Edit], unread: list[tuple[str, str]]) -> None:
+        """Note what becomes of an element, as far as it says something of somebody."""
+        act = self._act(level, one)
+        if not act.steps or act.keeps or act.gone or kind_of(act.creator, act.tag):
+            return
+        if one.items is not None:
+            result = self._doomed(level, act, one, Rank.NEVER).result
+            if result is not None and result.new is not None:
+                found = texts.texts_in(self._src[one.start : one.end], level.place.encoding, self.encodings(level))
+                unread += found
+            return
+        try:
+            result = self._memory(level).result(act, self._src[one.value : one.end])
+        except Problem:
+            return  # told when it is carried out
+        if result.edit is not None:
+            rows.append(result.edit)
 
     def sync(self) -> bytes | None:
         """Return what (0002,0003) must be: the SOPInstanceUID as it will stand (PS3.10 §7.1); None to leave it."""
@@ -304,9 +377,37 @@ class Edits:
             return act
         tag = act.tag
         spared = is_private(tag) and self._spared(level, tag)
-        listed = tag in self._listed.get(id(level), ())
-        creator = "" if is_private_creator(tag) else level.creator_of(tag)
-        return act.place.settled(tag, act.vr, act.wire, creator, spared=spared, listed=listed)
+        mates = self._places.mates.get(tag)
+        whole = mates is None or any(one.want.tag in mates and self._says(one) for one in level.found)
+        beside = Beside(spared, tag in self._listed.get(id(level), ()), whole=whole)
+        if is_private_creator(tag):
+            return self._creator(level, act, beside)
+        return act.place.settled(tag, act.vr, act.wire, level.creator_of(tag), beside)
+
+    def _says(self, one: Found) -> bool:
+        return bool(self._src[one.value : one.end].strip(b"\0 "))
+
+    def _creator(self, level: Level, act: Act, beside: Beside) -> Act:
+        """Return a private creator with its steps; a table takes it away where nothing of its block stays."""
+        place, tag = act.place, act.tag
+        known = self._places.known_creator(level.creators.get(tag, "")) if self._places.general else ""
+        found = place.settled(tag, act.vr, act.wire, known, beside)
+        if not any(step.removes and step.rank >= Rank.TABLE for step in found.steps):
+            return found
+        block = tag & 0xFFFF0000 | (tag & 0xFF) << 8
+        inside = (one for one in level.found if one.want.tag & 0xFFFFFF00 == block)
+        stays = any(not self._goes(level, one) for one in inside)
+        stays = stays or (level is self._top and self._growth is not None and tag in self._growth.revived)
+        return place.settled(tag, act.vr, act.wire, known, beside._replace(used=stays))
+
+    def _goes(self, level: Level, one: Found) -> bool:
+        """Tell whether a private element goes: by its steps, or since it is a header that cannot be read."""
+        act = self._act(level, one)
+        if any(step.removes for step in act.steps):
+            return True
+        if one.items is not None or not act.cleans or not kind_of(act.creator, act.tag):
+            return False
+        return self._memory(level).result(act, self._src[one.value : one.end]).value is None
 
     def _spared(self, level: Level, tag: int) -> bool:
         """Tell whether remove-private-tags leaves an element: a rule names it by its creator.
@@ -344,7 +445,7 @@ class Edits:
             if gone or not tag & 0xFFFF:
                 continue
             creator = "" if is_private_creator(tag) else level.creator_of(tag)
-            ruled = any(place.points(rule.selector, tag, creator) for rule in self._places.candidates(tag))
+            ruled = place.names(tag, one.want.vr, creator or level.creators.get(tag, ""))
             if inside:
                 listed.add(tag)
             if is_private(tag) and (ruled or inside):
@@ -387,7 +488,10 @@ class Edits:
                     continue
             self.matched |= result.matched
             if result.new is not None:
+                self._seal(level, act, one, result)
                 delta += self._change(level, one.start, one.end, result, out)
+                if self._section.follow_uids and until == Rank.NEVER and act.kind == "UI" and raw and result.value:
+                    self._note_uids(raw, result)
                 if act.vr in TEXT_VRS and raw and result.edit is not None and result.edit.before[:1] == "<":
                     self.unread.append((level, one))
             if watching and act.watched and raw is not None:
@@ -397,6 +501,98 @@ class Edits:
         if until == Rank.NEVER and (place.inserts or self._growth):
             delta += self._inserts(level, place, memory, out)
         return delta
+
+    def _seal(self, level: Level, act: Act, one: Found, result: Result) -> None:
+        """Note what goes into an envelope: what a rule encrypts, and with ``retain`` what rules take away or change."""
+        if not act.seals:
+            return
+        encrypts = (step.rule for step in act.steps if step.rule is not None and step.rule.action.key == "encrypt")
+        changed = result.rank == Rank.PRIVATE or Rank.FIRST_RULE <= result.rank < Rank.INSTANCE
+        if (self._section.retain and changed) or any(rule.index in result.matched for rule in encrypts):
+            self.sealed.append((level, one))
+
+    # -- copies of UIDs --------------------------------------------------------------------------------
+
+    def _note_uids(self, raw: bytes, result: Result) -> None:
+        """Note which UIDs an element had, and which it will have."""
+        edit, value = result.edit, result.value
+        assert edit is not None  # noqa: S101 -- it changed
+        assert value is not None  # noqa: S101 -- and stays
+        old, new = ([part.strip(b"\0 ") for part in text.split(b"\\")] for text in (raw, value))
+        if len(old) == len(new):
+            for before, after in zip(old, new, strict=True):
+                if before and after and before != after:
+                    self._uids.setdefault(before, (after, edit.action, edit.rule))
+
+    def _follow(self) -> None:
+        """Change the values that are equal to a UID that was changed, where nothing names their elements."""
+        taken = sorted(splice[:2] for splice in self.body.splices)
+        pixels = [(one.value, one.end) for one in self._top.found if one.want.tag in PIXEL_TAGS and one.items is None]
+        spans, at, size = [], self._top.start, len(self._src)
+        for start, end in sorted([*taken, *pixels, (self._top.end,) * 2]):
+            if start > at:
+                spans.append((at, start))
+            at = max(at, end)
+        beyond = any(end > size for _, end in spans)
+        if not beyond and not any(may_hold(self._src, uid, spans) for uid in self._uids):
+            return
+        changed = {old: new for old, (new, *_) in self._uids.items()}
+        for copy in copies(self._src, self._top.end, self._top, changed):
+            one = copy.one
+            at = bisect_right(taken, one.start, key=lambda span: span[0]) - 1
+            if at >= 0 and taken[at][1] >= one.end:
+                continue
+            place = self._place_of(copy.level)
+            creator = "" if is_private_creator(one.want.tag) else copy.level.creator_of(one.want.tag)
+            act = place.settled(one.want.tag, one.want.vr, one.want.wire, creator)
+            if not any(step.rule is not None for step in act.steps):
+                self._copy(copy, act)
+
+    def _place_of(self, level: Level) -> RulePlace:
+        """Return where a data set stands in the plan."""
+        if level.parent is None:
+            place = self._top.place
+            assert isinstance(place, RulePlace)  # noqa: S101 -- walked by these places
+            return place
+        return self._place_of(level.parent).below(level.tag, level.index, level.place.encoding)
+
+    def _copy(self, copy: Copy, act: Act) -> None:
+        """Change one element, and mend the lengths of what it stands in."""
+        level, one, value = copy
+        if self._section.retain:
+            self.sealed.append((level, one))
+        raw = self._src[one.value : one.end]
+        new = header(act.tag, act.wire, level.place.encoding, len(value)) + value
+        self.body.splices.append((one.start, one.end, new))
+        found = (self._uids.get(part.strip(b"\0 ")) for part in raw.split(b"\\"))
+        _, action, rule = next(one for one in found if one is not None)
+        label = rule if rule.startswith(FOLLOW) else f"{FOLLOW} ({rule})"
+        chain = Chain(act, raw, self._memory(level).world)
+        before, after = chain.shown(raw, act.rule_vr), chain.shown(value, act.rule_vr)
+        path = self._way(level) + act.here
+        edit = Edit(path, keyword_of(act.tag), act.rule_vr, action, label, before, after)
+        self.body.rows.append((Rank.FOLLOW + 1, level.number, len(self.body.rows), edit))
+        self._lengthen(level, len(new) - one.end + one.start)
+
+    def _lengthen(self, level: Level, delta: int) -> None:
+        """Mend the lengths of the items and sequences that hold a data set."""
+        while delta and level.parent is not None:
+            above, tag = level.parent, level.tag
+            one = next(one for one in above.found if one.want.tag == tag and one.items and level in one.items)
+            if not level.undefined:
+                self._longer(level.place, level.start, level.end - level.start, delta)
+            if self._src[one.value - 4 : one.value] != b"\xff\xff\xff\xff":
+                self._longer(above.place, one.value, one.end - one.value, delta)
+            level = above
+
+    def _longer(self, place: Place, end: int, length: int, delta: int) -> None:
+        """Mend a length before an offset, which may have been mended already."""
+        order: Literal["little", "big"] = "little" if place.encoding.little else "big"
+        for number, (start, stop, new) in enumerate(self.body.splices):
+            if (start, stop) == (end - 4, end):
+                self.body.splices[number] = _length(place, end, int.from_bytes(new, order) + delta)
+                return
+        self.body.splices.append(_length(place, end, length + delta))
 
     # -- what is made ----------------------------------------------------------------------------------
 
@@ -411,7 +607,7 @@ class Edits:
             return header(act.tag, "LO", act.place.encoding, len(value)) + value
         if new.items is None:
             return self._inserted(level, act, self._memory(level), out)
-        later = [step for step in act.steps if step.rank > rank and step.rule is not None]
+        later = [step for step in act.steps if step.rank > rank and step.rule is not None and not step.general]
         if any(step.rule is not None and step.rule.action.key != "keep" for step in later):
             raise Unfit(f"{rule.label} {rule.action.key}: a later rule speaks of the sequence that this one makes")
         self.matched |= {step.rule.index for step in later if step.rule is not None}
@@ -512,6 +708,7 @@ class Edits:
             self.matched |= result.matched
             if result.new is not None:
                 self._not_lost(level, one, doomed.rank)
+                self._seal(level, act, one, result)
                 delta = self._change(level, one.start, one.end, result, out)
                 self.unread.append((level, one))
                 for item in items:  # what rules before it find inside counts, and what they cannot do, too
@@ -554,6 +751,10 @@ def _leads(steps: Sequence[tuple[int, int | None]], way: tuple[tuple[int, int], 
     """Tell whether the way to an element to be made leads through a sequence of a data set."""
     depth = len(way)
     return len(steps) > depth and steps[depth][0] == tag and way == tuple((one, at or 0) for one, at in steps[:depth])
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _tag(absent: Act | New) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import Enum, auto
+from functools import cached_property
 from typing import NamedTuple
 
+from fw_gear_deid.actions import HashUid, Keep
 from fw_gear_deid.formats.dicom.level import CHARACTER_SET, Place, Want
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import (
@@ -14,15 +17,21 @@ from fw_gear_deid.model.dictionary import (
     is_private,
     is_private_creator,
     keyword_of,
+    known_vr,
     knows_creator,
     private_vr,
     public_vr,
 )
 from fw_gear_deid.model.outcome import Always
-from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.model.references import CLASSES, HEADS, kind_of
+from fw_gear_deid.model.ruling import Asked, Ruling
+from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.plan.kept import is_parsed
 from fw_gear_deid.profile.compiled import DicomSection, Rule
+from fw_gear_deid.standard import marks, risks
 
+FOLLOW = "follow-uids"
+"""Begins the audit's rule where a UID changes since another one does."""
 META_LENGTH = 0x00020000
 MEDIA_INSTANCE_UID = 0x00020003
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
@@ -48,7 +57,12 @@ ESSENTIAL = frozenset(
 )  # fmt: skip
 
 
+_NO_ENTRY = -1  # index of a rule that is none of the profile's
 _PLACES_MAX = 20_000  # places inside items that are remembered where rules go by paths; each takes some kilobytes
+
+
+GOES = frozenset({"remove", "encrypt"})
+"""Actions that take an element away; what is encrypted goes into the envelope."""
 
 
 class Kind(Enum):
@@ -64,10 +78,10 @@ class Kind(Enum):
 
 
 class Rank:
-    """When a step runs; rules come after FIRST_RULE by their index."""
+    """When a step runs; rules come after FIRST_RULE by their index; then a table's, and what follows."""
 
     OUTSIDE, PADDING, META, SIGN, GROUP_LENGTH, PRIVATE, AGE, UNDEFINED, FIRST_RULE = range(9)
-    INSTANCE, SYNC, NEVER = 1 << 40, 1 << 41, 1 << 42
+    TABLE, FOLLOW, INSTANCE, SYNC, NEVER = 1 << 38, 1 << 39, 1 << 40, 1 << 41, 1 << 42
 
 
 class Step(NamedTuple):
@@ -79,9 +93,43 @@ class Step(NamedTuple):
     rule: Rule | None = None
 
     @property
+    def general(self) -> bool:
+        """Whether no entry names the element by its place: one for its VR does, or a table."""
+        return self.rule is not None and (self.rank >= Rank.TABLE or isinstance(self.rule.selector, VrAt))
+
+    @property
     def removes(self) -> bool:
         """Whether it takes the element away, whatever its value."""
-        return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key == "remove")
+        return self.kind is Kind.REMOVE or (self.rule is not None and self.rule.action.key in GOES)
+
+    @property
+    def cleans(self) -> bool:
+        """Whether it needs to know what the others take away."""
+        return self.rule is not None and self.rule.action.key == "clean"
+
+
+class Beside(NamedTuple):
+    """What decides on an element besides its header and its creator.
+
+    Attributes
+    ----------
+    spared : bool
+        remove-private-tags leaves it.
+    listed : bool
+        remove-undefined leaves it, for what it holds or stands for.
+    used : bool
+        It is a private creator, and of its block something stays: the table is not asked.
+    whole : bool
+        What the table wants to see beside it stands there.
+    """
+
+    spared: bool = False
+    listed: bool = False
+    used: bool = False
+    whole: bool = True
+
+
+NOTHING_BESIDE = Beside()
 
 
 class Act(Want):
@@ -94,6 +142,8 @@ class Act(Want):
         Of a private element.
     rule_vr : str
         VR that rules go by: what the private dictionary knows counts where the wire says UN.
+    kind : str
+        VR by which entries for a VR and tables go: the dictionary's, whatever stands on the wire.
     steps : tuple of Step
         In the order in which they run.
     fixed : bool
@@ -104,12 +154,20 @@ class Act(Want):
         Nothing here can change it.
     watched : bool
         Its value is asked for by others.
+    depends : bool
+        What becomes of it depends on more than its value.
+    cleans : bool
+        A step cleans it of what others take away.
     gone : bool
         All that happens is that it goes, and its length is all that is told of it.
+    seals : bool
+        What goes may have to go into an envelope.
     """
 
     __slots__ = (
-        "creator", "depends", "fixed", "gone", "here", "keeps", "place", "rule_vr", "ruled", "steps", "watched",
+        "cleans", "creator", "depends", "fixed", "gone", "here", "keeps", "kind", "place", "rule_vr", "ruled", "seals",
+        "steps",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -119,33 +177,41 @@ class Act(Want):
         watched = place.top and not place.meta and tag in plan.watched
         keeps = all(step.rule is not None and step.rule.action.key == "keep" for step in steps)
         binary = vr in BINARY_VRS and vr != "UN"
-        gone = binary and len(steps) == 1 and steps[0].removes
+        retains = plan.section.retain and not place.meta
+        seals = retains or any(step.rule is not None and step.rule.action.key == "encrypt" for step in steps)
+        gone = binary and len(steps) == 1 and steps[0].removes and not seals
         read = any(place.points(one, tag, creator, recurse=False) for one in plan.readable)
         watched = watched or read
         wanted = not fixed or bool(steps) or watched or is_private_creator(tag) or tag == CHARACTER_SET or place.meta
-        wanted = wanted or tag in plan.growing_tags
+        ends_header = plan.section.follow_uids and place.top and tag in PIXEL_TAGS
+        wanted = wanted or tag in plan.growing_tags or tag in plan.mate_tags or ends_header
         blind = (
             fixed
-            and not (watched or place.meta or tag in plan.growing_tags)
+            and not (watched or place.meta or tag in plan.growing_tags or tag in plan.mate_tags)
             and tag != CHARACTER_SET
             and ((keeps and not is_private_creator(tag)) or gone)
         )
         super().__init__(tag, vr, wire, wanted=wanted, blind=blind)
         self.place = place
         self.creator = creator
-        self.rule_vr = private_vr(tag, creator) or "UN" if vr == "UN" and is_private(tag) else vr
+        named = is_private(tag) and not is_private_creator(tag)
+        self.rule_vr = private_vr(tag, creator) or "UN" if vr == "UN" and named else vr
+        self.kind = known_vr(tag, creator, vr)
         self.steps = steps
         self.fixed = fixed
         self.ruled = any(step.kind is Kind.RULE for step in steps)
         self.keeps = keeps
         self.watched = watched
         self.gone = gone
+        self.seals = seals
         self.depends = any(
             step.kind in (Kind.AGE, Kind.SYNC) or (step.rule is not None and bool(plan.names_of(step.rule)))
             for step in steps
         )
+        self.cleans = any(step.cleans for step in steps)
+        self.depends = self.depends or self.cleans
         self.here = format_tag(tag)
-        if is_private(tag) and not is_private_creator(tag) and (creator in plan.creators or knows_creator(creator)):
+        if named and plan.known_creator(creator):
             # a creator that neither dictionary nor profile know may be any text, a name too
             self.here = f'({tag >> 16:04X},"{creator}",{tag & 0xFF:02X})'
 
@@ -192,7 +258,7 @@ class RulePlace(Place):
         self.meta = meta
         self.way = way
         self._texts = texts or WayTexts()
-        self._acts: dict[tuple[int, str, str, str, bool, bool] | tuple[int, str, str], Act] = {}
+        self._acts: dict[tuple[int, str, str, str, Beside] | tuple[int, str, str], Act] = {}
         self._below: dict[tuple[int, int, Encoding], RulePlace] = {}
         self._made: tuple[Act, ...] | None = None
 
@@ -200,7 +266,9 @@ class RulePlace(Place):
         """Return the place inside an item: one for all where no rule goes by a path."""
         plan = self.plan
         if not plan.by_path:
-            return plan.inside(encoding)
+            if not plan.by_way:
+                return plan.inside(encoding)
+            index = 0  # one for all items of a sequence
         key = tag, index, encoding
         known = self._below.get(key)
         if known is None:
@@ -225,28 +293,18 @@ class RulePlace(Place):
         section = self.plan.section
         if self.meta:
             return self.settled(tag, vr, wire)
-        private = is_private(tag) and (not is_private_creator(tag) or section.remove_private)
+        private = is_private(tag) and (not is_private_creator(tag) or section.remove_private or self.plan.general)
         depends = section.remove_undefined and (vr == "SQ" or wire == "UN" or tag == CHARACTER_SET or is_private(tag))
-        if (private and self.plan.private_matters) or depends:
+        if (private and self.plan.private_matters) or depends or tag in self.plan.mates:
             return Act(self, tag, vr, wire)
         return self.settled(tag, vr, wire)
 
-    def settled(
-        self, tag: int, vr: str, wire: str, creator: str = "", *, spared: bool = False, listed: bool = False
-    ) -> Act:
-        """Return an element with its steps.
-
-        Parameters
-        ----------
-        spared : bool
-            remove-private-tags leaves it.
-        listed : bool
-            remove-undefined leaves it, for what it holds or stands for.
-        """
-        key = tag, vr, wire, creator, spared, listed
+    def settled(self, tag: int, vr: str, wire: str, creator: str = "", beside: Beside = NOTHING_BESIDE) -> Act:
+        """Return an element with its steps."""
+        key = tag, vr, wire, creator, beside
         known = self._acts.get(key)
         if known is None:
-            steps = tuple(self._steps(tag, creator, spared=spared, listed=listed))
+            steps = tuple(self._steps(tag, known_vr(tag, creator, vr), creator, beside))
             known = self._acts[key] = Act(self, tag, vr, wire, creator, steps)
         return known
 
@@ -261,9 +319,12 @@ class RulePlace(Place):
         vr = public_vr(tag) or (private_vr(tag, creator) if creator else None) or "UN"
         return self.settled(tag, vr, vr, creator)
 
-    def _steps(self, tag: int, creator: str, *, spared: bool, listed: bool) -> Iterator[Step]:
+    def _steps(self, tag: int, vr: str, creator: str, beside: Beside) -> Iterator[Step]:
         plan, section = self.plan, self.plan.section
         rules = [rule for rule in plan.candidates(tag) if self.points(rule.selector, tag, creator)]
+        reached = bool(rules) or self.meta or (section.age and self.top and tag == PATIENT_AGE)
+        if not reached:
+            rules = plan.of_class(tag, vr, creator)
         if self.meta:
             ruled = tag in plan.ruled_tags
             if tag not in META_STAYS and tag not in SIGNED and not ruled:
@@ -277,25 +338,40 @@ class RulePlace(Place):
                 yield Step(Rank.PADDING, Kind.REMOVE, Always.TRAILING.value)
             if not tag & 0xFFFF:
                 yield Step(Rank.GROUP_LENGTH, Kind.REMOVE, Always.GROUP_LENGTH.value)
-            if section.remove_private and is_private(tag) and not spared:
+            if section.remove_private and is_private(tag) and not beside.spared:
                 yield Step(Rank.PRIVATE, Kind.REMOVE, "remove-private-tags")
             if section.age and self.top and tag == PATIENT_AGE:
                 yield Step(Rank.AGE, Kind.AGE, "patient-age-from-birthdate")
             if section.remove_undefined and not rules:
-                stays = listed or (self.top and tag in ESSENTIAL)
+                stays = beside.listed or (self.top and tag in ESSENTIAL)
                 if not stays:
                     yield Step(Rank.UNDEFINED, Kind.REMOVE, "remove-undefined")
                 elif is_parsed(tag):
                     yield Step(Rank.UNDEFINED, Kind.PARSE, "remove-undefined")
         for rule in rules:
             yield Step(Rank.FIRST_RULE + rule.index, Kind.RULE, rule.label, rule)
+        if not (reached or rules or beside.used):
+            yield from self._general(tag, vr, creator, beside)
         if self.top and not self.meta and tag == SOP_INSTANCE_UID:
             yield Step(Rank.INSTANCE, Kind.INSTANCE, Always.SOP_INSTANCE_UID.value)
         if self.meta and tag == MEDIA_INSTANCE_UID:
             yield Step(Rank.SYNC, Kind.SYNC, Always.SYNC.value)
 
+    def _general(self, tag: int, vr: str, creator: str, beside: Beside) -> Iterator[Step]:
+        """Yield what the table says of an element that no entry reaches."""
+        way = tuple(step for step, _ in self.way)
+        ruling = self.plan.ruling(Asked(tag, vr, creator, way, self.plan.sop_class, beside.whole))
+        if ruling is None and vr == "UI":
+            follows = self.plan.follows.get(kind_of(tag, creator, way))
+            if follows is not None:
+                yield Step(Rank.FOLLOW, Kind.RULE, follows.label, follows)
+        for number, action in enumerate(() if ruling is None else ruling.actions):
+            assert ruling is not None  # noqa: S101 -- of it
+            rule = Rule(TagAt(tag), action, ruling.label, ruling.label, _NO_ENTRY, insert=False)
+            yield Step(Rank.TABLE + number, Kind.RULE, rule.label, rule)
+
     def points(self, selector: Selector, tag: int, creator: str, *, recurse: bool | None = None) -> bool:
-        """Tell whether a selector points at an element here.
+        """Tell whether a selector points at an element here by its place; one for VRs does not.
 
         Parameters
         ----------
@@ -319,6 +395,13 @@ class RulePlace(Place):
                 keyword = keyword_of(tag)
                 by_name = bool(keyword) and bool(pattern.match(self._texts.keywords + keyword))
                 return by_name or bool(hex_pattern.match(f"{self._texts.tags}{tag:08x}"))
+            case VrAt():
+                return False
+
+    def names(self, tag: int, vr: str, creator: str) -> bool:
+        """Tell whether an entry names an element here, by its place or by its VR."""
+        by_place = any(self.points(rule.selector, tag, creator) for rule in self.plan.candidates(tag))
+        return by_place or bool(self.plan.of_class(tag, known_vr(tag, creator, vr), creator))
 
     def creates(self, selector: Selector) -> bool:
         """Tell whether a rule that finds nothing makes its element here."""
@@ -347,10 +430,15 @@ class Places:
         Tags of the top level whose values are asked for.
     also : tuple of Selector
         Other elements whose values are asked for.
+    sop_class : str
+        Of the files; it matters to a table.
     """
 
-    def __init__(self, section: DicomSection, watched: frozenset[int], also: tuple[Selector, ...] = ()) -> None:
+    def __init__(
+        self, section: DicomSection, watched: frozenset[int], also: tuple[Selector, ...] = (), sop_class: str = ""
+    ) -> None:
         self.section = section
+        self.sop_class = sop_class
         rules = section.rules
         self.creators = section.creators
         self.growing = tuple(rule for rule in rules if rule.insert and isinstance(rule.selector, PathAt | PrivateAt))
@@ -364,8 +452,12 @@ class Places:
         by_tag: dict[int, list[Rule]] = {}
         by_creator: dict[tuple[int, int], list[Rule]] = {}
         self._others: list[Rule] = []
+        self._by_vr: dict[str, Rule] = {}
         for rule in rules:
             match rule.selector:
+                case VrAt(vrs):
+                    for vr in vrs:
+                        self._by_vr.setdefault(vr, rule)
                 case TagAt(tag) | PathAt(_, tag):
                     by_tag.setdefault(tag, []).append(rule)
                 case PrivateAt(group, _, element):
@@ -375,14 +467,23 @@ class Places:
         self._by_tag = by_tag
         self._by_creator = by_creator
         named = (selector for template in section.filenames for selector in template.elements)
-        self.readable = (*self.references.values(), *named, *also)
+        conditions = (one.selector for exclusion in section.exclude for one in exclusion.conditions)
+        self.readable = (*self.references.values(), *named, *also, *conditions)
         selectors = [*(rule.selector for rule in rules), *self.readable]
         by_creators = (rule.selector for rule in rules if isinstance(rule.selector, PrivateAt))
         self.named_private = frozenset((one.group, one.creator, one.element) for one in by_creators)
         """Group, creator and element of what rules name by its creator."""
         self.by_path = any(isinstance(one, PathAt | RegexAt) for one in selectors)
+        self.general = bool(self._by_vr) or section.table is not None or section.follow_uids
+        """Whether something is asked of elements that no entry reaches by its place."""
+        self.by_way = section.table is not None or section.follow_uids
+        self.mates = {} if section.table is None else section.table.mates
+        self.mate_tags = frozenset().union(*self.mates.values())
+        """Whether the sequences around an element matter, and not the numbers of items."""
+        self.names_instance = self.names_instance or section.table is not None or "UI" in self._by_vr
         self.private_matters = (
             section.remove_private
+            or self.general
             or section.remove_undefined
             or any(isinstance(one, PrivateAt | RegexAt) or _is_odd(one) for one in selectors)
         )
@@ -393,7 +494,11 @@ class Places:
         self.meta_inserts = tuple(
             sorted({tag for tag in inserted if tag >> 16 == 2} | {META_LENGTH, MEDIA_INSTANCE_UID, *SIGNED})
         )
-        self.watched = watched | {SOP_INSTANCE_UID} | ({BIRTH_DATE, STUDY_DATE} if section.age else set())
+        marked = frozenset() if section.claims is None else frozenset(marks.TAGS)
+        self.inserts = tuple(sorted({*self.inserts, *marked}))
+        asked = {SOP_CLASS_UID} if section.table is not None else set()
+        dates = {BIRTH_DATE, STUDY_DATE} if section.age else set()
+        self.watched = watched | risks.tags() | marked | {SOP_INSTANCE_UID} | asked | dates
         self.meta = RulePlace(self, EXPLICIT_LITTLE, top=True, meta=True)
         self._top: dict[Encoding, RulePlace] = {}
         self._inside: dict[Encoding, RulePlace] = {}
@@ -426,6 +531,43 @@ class Places:
         own = self._by_tag.get(tag, [])
         others = [*self._by_creator.get((tag >> 16, tag & 0xFF), ()), *self._others]
         return sorted([*own, *others], key=lambda rule: rule.index) if others else own
+
+    @cached_property
+    def follows(self) -> dict[str, Rule]:
+        """What is done to UIDs that refer to a study, series, instance or frame of reference whose own is hashed."""
+        found: dict[str, Rule] = {}
+        for kind, tag in HEADS.items() if self.section.follow_uids else ():
+            rules = self.candidates(tag)
+            place = self.top(EXPLICIT_LITTLE)
+            entries = [rule for rule in rules if place.points(rule.selector, tag, "")] or self.of_class(tag, "UI", "")
+            actions = [rule.action for rule in entries]
+            label = entries[-1].label if entries else ""
+            if not entries:
+                ruling = self.ruling(Asked(tag, "UI", "", (), self.sop_class))
+                actions, label = ([], "") if ruling is None else (list(ruling.actions), ruling.label)
+            for action in actions:
+                if isinstance(action, HashUid):
+                    spares = replace(action, spares=True)
+                    found[kind] = Rule(TagAt(tag), spares, FOLLOW, f"{FOLLOW} ({label})", _NO_ENTRY, insert=False)
+        return found
+
+    def known_creator(self, creator: str) -> str:
+        """Return a private creator that the dictionary or the profile knows, so that it is no name; else nothing."""
+        return creator if creator in self.creators or knows_creator(creator) else ""
+
+    def of_class(self, tag: int, vr: str, creator: str) -> list[Rule]:
+        """Return the rule for the elements of a VR, of those that list it the first; at most one.
+
+        A private creator that is known stays: without it nobody could tell what the elements of its block are.
+        """
+        rule = self._by_vr.get(vr)
+        if rule is None or (is_private_creator(tag) and self.known_creator(creator)):
+            return []
+        return [replace(rule, action=Keep()) if tag in CLASSES and isinstance(rule.action, HashUid) else rule]
+
+    def ruling(self, asked: Asked) -> Ruling | None:
+        """Return what the table of the section says of an element that no entry reaches."""
+        return None if self.section.table is None else self.section.table.rule(asked)
 
     def names_private(self, tag: int, creator: str) -> bool:
         """Tell whether a rule names an element of a creator's block."""

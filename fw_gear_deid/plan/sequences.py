@@ -55,7 +55,7 @@ def carry_sequence(act: Act, count: int, until: int) -> Doomed:
         rule = step.rule
         if step.removes:
             if state is not None:
-                note(step, "remove")
+                note(step, rule.action.key if rule else "remove")
                 state = None
                 matched |= {rule.index} if rule else set()
             continue
@@ -66,10 +66,13 @@ def carry_sequence(act: Act, count: int, until: int) -> Doomed:
             continue
         if state is None and is_private(act.tag) and not isinstance(rule.selector, PrivateAt):
             raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", ABSENT)
+        unknown = step.rank >= Rank.TABLE or (step.general and act.rule_vr == "UN")
+        if unknown and not isinstance(rule.action, Replace):
+            continue  # nobody knew that it is a sequence; what is in it goes by itself
         if not isinstance(rule.action, Replace):
             text = "{path} is a sequence; remove it, or name the elements inside"
             raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", text)
-        if any(rule.action.values):
+        if any(rule.action.values) and not step.general:
             what = "is a sequence; remove it, or name the elements inside" if state is not None else None
             text = f"{{path}} {what}" if what else "{path}: a sequence cannot take a value"
             raise Problem(step.rank, f"{rule.label} {rule.action.key}: ", text)

@@ -6,16 +6,21 @@ import fnmatch
 from collections.abc import Mapping, Set
 from dataclasses import replace
 
+from fw_gear_deid.actions import Decrypt, Encrypt
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Options
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.boxes import Box
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import Lock
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector
-from fw_gear_deid.profile.language.conditions import Condition
+from fw_gear_deid.model.ruling import Table
+from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector, TagAt
+from fw_gear_deid.profile.language.conditions import When
 from fw_gear_deid.profile.text.problems import Problem
+
+NO_LOCK = Lock()
 
 
 @frozen
@@ -108,7 +113,7 @@ class Mask:
 
     Attributes
     ----------
-    when : Condition
+    when : When
         Of which images.
     boxes : tuple of Box
         In order, on top of those of the entries before.
@@ -120,10 +125,45 @@ class Mask:
         ``site.yaml:31``, for the audit.
     """
 
-    when: Condition
+    when: When
     boxes: tuple[Box, ...]
     outside: bool
     frames: tuple[tuple[int, int], ...]
+    label: str
+
+
+@frozen
+class Condition:
+    """What one element must hold.
+
+    Attributes
+    ----------
+    selector : TagAt or PrivateAt
+        Of the top level, or of the file meta.
+    texts : tuple of str
+        One of which equals one of its values,
+    patterns : tuple of Pattern
+        or one of which matches a whole one.
+    """
+
+    selector: TagAt | PrivateAt
+    texts: tuple[str, ...]
+    patterns: tuple[Pattern, ...]
+
+    def holds(self, values: tuple[str, ...]) -> bool:
+        """Tell whether it holds of the values of an element, none where it is absent."""
+        plain = [value.strip(" \0") for value in values]
+        whole = [*plain, "\\".join(plain)] if len(plain) > 1 else plain
+        return any(
+            text in self.texts or any(pattern.fullmatch(text) for pattern in self.patterns) for text in whole if text
+        )
+
+
+@frozen
+class Exclusion:
+    """One entry of ``exclude``: all of its conditions must hold, then the instance is left out."""
+
+    conditions: tuple[Condition, ...]
     label: str
 
 
@@ -145,6 +185,20 @@ class DicomSection:
     """Other fields that regex-sub reads: name as written → where."""
     uid: Action
     """The section's hashuid, for UIDs that may not go."""
+    table: Table | None = None
+    """Asked of what neither place entries nor class entries reach."""
+    exclude: tuple[Exclusion, ...] = ()
+    """Conditions on the header as it comes; one that holds leaves the instance out."""
+    follow_uids: bool = False
+    """What refers to a UID that is hashed is hashed as well."""
+    accept: frozenset[str] = frozenset()
+    """Risks whose files may leave as they are: words of ``standard/risks``."""
+    claims: frozenset[str] | None = None
+    """Options of PS3.15 that the section follows and marks tell; None: it does not follow the standard's table."""
+    lock: Lock = NO_LOCK
+    """Keys of what its rules encrypt and decrypt."""
+    retain: bool = False
+    """What a rule, or ``remove-private-tags``, takes away or changes goes into the envelope, too."""
     masks: tuple[Mask, ...] = ()
     """What is blank in the pixels, in order."""
 
@@ -275,6 +329,8 @@ class Profile:
         Risks that the profile leaves.
     flywheel : FlywheelSection, optional
         Without one, no metadata of a platform's containers travels.
+    keyed : str
+        The first word in it that only a secret key makes safe, with its line; empty when there is none.
     """
 
     name: str
@@ -286,6 +342,7 @@ class Profile:
     others: tuple[FieldSection, ...]
     warnings: tuple[Problem, ...]
     flywheel: FlywheelSection | None = None
+    keyed: str = ""
 
     def nameless(self) -> Profile:
         """Return the same without the names that it gives to files."""
@@ -297,6 +354,12 @@ class Profile:
     def sections(self) -> tuple[DicomSection | FieldSection, ...]:
         """The sections that say what becomes of fields, in the order in which they take files."""
         return (*([self.dicom] if self.dicom else []), *self.others)
+
+    @property
+    def locks(self) -> tuple[Lock, ...]:
+        """The keys that sections work with: of the one for DICOM first, if any."""
+        texts = {rule.action.secret for rule in self.rules if isinstance(rule.action, Encrypt | Decrypt)} - {""}
+        return (self.dicom.lock if self.dicom is not None else NO_LOCK, *map(Lock, sorted(texts)))
 
     @property
     def rules(self) -> tuple[Rule | KeyRule, ...]:

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from fw_gear_deid.formats import FORMATS, TABLE
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector
+from fw_gear_deid.model.selectors import PathAt, RegexAt, Selector, VrAt
 from fw_gear_deid.profile.advice import lint
 from fw_gear_deid.profile.compiled import (
     DicomSection,
@@ -19,18 +19,22 @@ from fw_gear_deid.profile.compiled import (
     Rule,
     ZipSection,
 )
-from fw_gear_deid.profile.language import requires, schema
+from fw_gear_deid.profile.language import exclude, ranges, requires, schema
+from fw_gear_deid.profile.language.addresses import vr_of
 from fw_gear_deid.profile.language.build import hashuid_of
 from fw_gear_deid.profile.language.entries import Entry, execution_order, parse_entries
 from fw_gear_deid.profile.language.filenames import parse_filenames
 from fw_gear_deid.profile.language.section import Section
+from fw_gear_deid.profile.sections import locks
 from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
 from fw_gear_deid.profile.sections.masks import parse_masks
+from fw_gear_deid.profile.sections.standard import parse_standard
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
 from fw_gear_deid.profile.values.filling import Filling
 from fw_gear_deid.profile.values.variables import Template, read_template
+from fw_gear_deid.standard import risks
 
 
 def parse_profile(text: str, file: str, values: Values[str, str] | None = None) -> Profile:
@@ -77,6 +81,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     if not isinstance(root, Mapping) or not root.entries:
         problems.error(root.line, root.column, "", "the profile is empty: write sections such as 'dicom:'")
         return None
+    written, root = root, ranges.spread(root, problems)
     sections: dict[str, Section] = {}
     name = ""
     for key, node in root.entries:
@@ -85,7 +90,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
             if section is not None:
                 sections[key.text] = section
         elif key.text in schema.TOP:
-            Section(key.text, root, file, problems).check(node, schema.TOP[key.text], key.text)
+            Section(key.text, root, file, problems).check_value(key, node, schema.TOP[key.text], key.text)
             if key.text == "name":
                 name = node.text if isinstance(node, Scalar) else ""
         else:
@@ -110,7 +115,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
     flywheel = parse_flywheel(root, sections.get("dicom"), dicom, file, problems)
     if lint_too:
         lint.warn(sections, problems)
-        requires.warn(root, template, problems)
+        requires.warn(written, template, problems)
     return Profile(
         name=name or file,
         file=file,
@@ -121,6 +126,7 @@ def _document(root: Node, template: Template, problems: Problems, *, lint_too: b
         others=others,
         warnings=problems.all(),
         flywheel=flywheel,
+        keyed=requires.keyed(written),
     )
 
 
@@ -172,10 +178,11 @@ def _top_options(root: Mapping, sections: dict[str, Section], problems: Problems
             problems.error(
                 log.line, log.column, "deid-log", "not supported; audit.csv holds every change, see --reports"
             )
-    for key in ("map-subjects", "secret-key"):
-        node = root.get(key)
-        if node is not None:
-            problems.error(node.line, node.column, key, "not supported by this version; take it out")
+    node = root.get("map-subjects")
+    if node is not None:
+        problems.error(node.line, node.column, "map-subjects", "not supported by this version; take it out")
+    locks.inherit(root, sections)
+    locks.warn(root, sections, problems)
 
 
 def _match(section: Section) -> FileMatch:
@@ -201,16 +208,10 @@ def _dicom(section: Section) -> DicomSection:
     entries = parse_entries(section)
     problems, node = section.problems, section.options
     fields = node.get("fields")
-    listed = isinstance(fields, Listing) and bool(fields.items)
+    listed = isinstance(fields, Listing) and bool(fields.items) and not requires.is_all(fields)
     units = section.text("patient-age-units", "")
     if units not in ("", "D", "M", "Y"):
         section.complain("patient-age-units", "not an age unit; write D, M or Y")
-    for key in ("retain", "asymmetric-encryption"):
-        if section.flag(key):
-            section.complain(key, "encryption is not supported by this version")
-    for key in ("secret-key", "public-key", "private-key", "force-nonce"):
-        if node.get(key) is not None:
-            section.complain(key, "not supported by this version; take it out")
     remove_undefined, recurse = section.flag("remove-undefined"), section.flag("recurse-sequence")
     if remove_undefined and not listed:
         section.complain("remove-undefined", "no fields: it would remove everything; list what to keep")
@@ -222,8 +223,11 @@ def _dicom(section: Section) -> DicomSection:
                     entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
                 )
     masks = parse_masks(section)
+    accepted = _accepted(section)
+    table = parse_standard(section, accepted)
     changes = (
         listed
+        or table is not None
         or bool(masks)
         or any(section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined"))
     )
@@ -257,8 +261,29 @@ def _dicom(section: Section) -> DicomSection:
         date_format=section.text("date-format", "%Y%m%d"),
         references=tuple(references.items()),
         uid=hashuid_of(section),
+        table=table,
+        accept=accepted,
+        claims=None if table is None else table.options,
+        exclude=exclude.parse(section),
+        follow_uids=section.flag("follow-uids") or table is not None,
+        lock=locks.lock_of(section, entries),
+        retain=section.flag("retain"),
         masks=masks,
     )
+
+
+def _accepted(section: Section) -> frozenset[str]:
+    """Return the risks that ``accept`` names."""
+    node = section.options.get("accept")
+    words: set[str] = set()
+    for item in node.items if isinstance(node, Listing) else ():
+        if isinstance(item, Scalar) and item.text in risks.WORDS:
+            words.add(item.text)
+        else:
+            text = item.text if isinstance(item, Scalar) else "this"
+            hint = did_you_mean(text, risks.WORDS) or f"; risks are {', '.join(risks.WORDS)}"
+            section.problems.error(item.line, item.column, "dicom.accept", f"no risk: {text!r}{hint}")
+    return frozenset(words)
 
 
 # UIDs and the pixel module stay under remove-undefined; a name may use them
@@ -267,9 +292,10 @@ _STAYS = frozenset({"SOPInstanceUID", "SOPClassUID"})
 
 def _names_listed(section: Section, entries: list[Entry]) -> None:
     listed = {entry.selector for entry in entries}
+    by_vr = {vr for entry in entries if isinstance(entry.selector, VrAt) for vr in entry.selector.vrs}
     for template in parse_filenames(section, "filenames", elements=True, quiet=True):
         for name, selector in template.fields:
-            if selector not in listed and name not in _STAYS:
+            if selector not in listed and vr_of(selector) not in by_vr and name not in _STAYS:
                 section.complain(
                     "filenames", f"{{{name}}} is not among the fields, so remove-undefined takes it away: list it"
                 )
@@ -296,7 +322,10 @@ def _zip(section: Section) -> ZipSection:
 
 
 def _filename(section: Section) -> FilenameSection:
-    if section.options.get("fields") is not None:
+    fields = section.options.get("fields")
+    if requires.is_all(fields):
+        parse_entries(section)
+    elif fields is not None:
         section.complain("fields", "this section renames only; list fields in the section of their file type")
     filenames = parse_filenames(section, "filenames", elements=False)
     if not filenames and not section.problems.fatal:

@@ -23,7 +23,7 @@ def shipped_folder() -> Path:
 
 def shipped() -> dict[str, Path]:
     """Return name → path of the shipped profiles."""
-    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def headline(path: Path) -> str:

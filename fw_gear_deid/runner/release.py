@@ -174,7 +174,7 @@ class Releaser:
         """Tell whether what was checked and noted of a file is all that this run asks for."""
         verified, _, rules = made.checked.partition(" ")
         is_checked = self._job.verify in ("off", verified) and (bool(rules) or not self._job.strict_rules)
-        return is_checked and (made.originals or not self._job.originals) and self._job.ids is None
+        return is_checked and (made.originals or not self._job.originals) and not self._job.wants_ids
 
     def _known_there(self, place: Place) -> Told | None:
         """By what the store itself keeps with its files, wherever they stand."""
@@ -183,7 +183,7 @@ class Releaser:
         reason = verdict(found, place.containers, self._version(item), fingerprint)
         if not reason or (reason.startswith(policy.STALE_WORD) and self._job.exists == "replace"):
             return None
-        if reason == policy.UNCHANGED and self._job.ids is not None:
+        if reason == policy.UNCHANGED and self._job.wants_ids:
             return None  # its ids are in the source only
         [there] = found
         inside = there.containers[-1].origin if there.containers and self._sink.apart else ""

@@ -57,13 +57,19 @@ def unused_rows(summary: Mapping[str, object]) -> str:
     return f"{len(numbers)} {what} used by nothing in this run, of the mapping's {told['rows']}: {listed}"
 
 
+_TABLES = {"ids": "--ids", "uid_map": "--uid-map"}
+
+
 def missing_ids(summary: Mapping[str, object]) -> str:
     """Return a line about files whose ids this run has not seen, empty when it saw those of all."""
-    told = summary.get("ids")
+    asked = [(summary[name], option) for name, option in _TABLES.items() if name in summary]
+    if not asked:
+        return ""
+    told, option = asked[0]
     if not isinstance(told, dict) or not told["unchanged_files"]:
         return ""
     what = "file was" if told["unchanged_files"] == 1 else "files were"
     return (
-        f"{told['unchanged_files']} {what} unchanged: the table of ids has them if an earlier run had --ids; "
+        f"{told['unchanged_files']} {what} unchanged: the table of ids has them if an earlier run had {option}; "
         "--exists replace makes them anew"
     )

@@ -85,6 +85,8 @@ class Job:
         ``--audit-originals``.
     ids : Path or None
         ``--ids``: where to write old and new ids.
+    uid_map : Path or None
+        ``--uid-map``: where to write UIDs that were hashed.
     dry_run : bool
     quiet : bool
     names : bool
@@ -128,6 +130,7 @@ class Job:
     scheduler: Scheduler | None = None
     originals: bool = False
     ids: Path | None = None
+    uid_map: Path | None = None
     dry_run: bool = False
     quiet: bool = False
     names: bool = True
@@ -141,6 +144,11 @@ class Job:
     whole: bool = True
     limits: Given = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def wants_ids(self) -> bool:
+        """Whether ids are asked for, which only the work on a source tells."""
+        return self.ids is not None or self.uid_map is not None
 
     def fingerprint(self, task: Task) -> str:
         """Return what results depend on besides their source: another one makes a rerun do the work again."""
@@ -224,6 +232,7 @@ class _Run:
             job.strict_rules,
             job.limits,
             marks=True,
+            uids=job.uid_map is not None,
         )
         self._rows_used = Rows(job.profiles.lookup)
         self._unchanged = 0
@@ -431,7 +440,8 @@ class _Run:
         ended = datetime.now(UTC)
         profile = job.profiles.base
         summary: dict[str, object] = (
-            {
+            {name: job.facts[name] for name in ("warnings",) if name in job.facts}  # nobody is to miss them
+            | {
                 "program": {"name": "fw-gear-deid", "version": __version__},
                 "versions": {"python": sys.version.split()[0], "pydicom": version_of("pydicom")},
                 "profile": {"name": profile.name, "sha256": job.profiles.sha256},
@@ -457,9 +467,10 @@ class _Run:
             | self._rows_used.report()
             | job.facts
         )
-        if job.ids is not None:
-            ids.write(job.ids, self._ids)
-            summary["ids"] = {"rows": len(self._ids), "unchanged_files": self._unchanged}
+        for name, path, kind in (("ids", job.ids, ids.TABLE), ("uid_map", job.uid_map, ids.UID_MAP)):
+            if path is not None:
+                rows = ids.write(path, kind, self._ids)
+                summary[name] = {"rows": rows, "unchanged_files": self._unchanged}
         folders = reports.Folders(job.reports, job.private, job.originals)
         return reports.write(folders, self._rows(), summary, profile.rule_labels(), self._container_audit())
 

@@ -67,7 +67,9 @@ def last_lines(code: int, summary: Mapping[str, Any], reports: str) -> list[str]
     if dry_run:
         line = f"dry run: {line}"
     notes = [f"note: {note}" for note in summary.get("notes", ())]
-    line += f"; {summary['totals'].get('changes', 0)} changes; reports in {reports}"
+    risks: Mapping[str, int] = summary.get("risks", {})
+    told = f"; risks: {', '.join(f'{number} {word}' for word, number in risks.items())}" if risks else ""
+    line += f"; {summary['totals'].get('changes', 0)} changes{told}; reports in {reports}"
     if code != INTERRUPTED:
         return [*notes, line]
     files = sum(states.values())

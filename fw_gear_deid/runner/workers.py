@@ -61,6 +61,8 @@ class Settings:
     """Those that were set."""
     marks: bool = False
     """Note in the workspace what each process is at."""
+    uids: bool = False
+    """Tell which UIDs were hashed."""
 
     def within(self, task: Task) -> AbstractContextManager[Budget]:
         """Let limits go for the files of a task."""
@@ -162,7 +164,7 @@ def process(settings: Settings, task: Task) -> Worked:
     begin = time.perf_counter()
     result = settings.workspace / f"{task.number:08d}"
     done: Result | Outcome
-    notes = Notes(collect=settings.ids)
+    notes = Notes(collect=settings.ids, uids=settings.uids)
     watch = Watch(task.born, task.by_id, settings.strict)
     try:
         os.close(private.create_anew(result))  # whoever writes it keeps its mode
@@ -256,7 +258,7 @@ def share(settings: Settings, task: Task) -> bool:
         os.close(private.create_anew(part))
         path = settings.source.fetch(task.items[0], settings.workspace)
         with settings.within(task):
-            ctx = _context(settings, task, path, Notes(collect=settings.ids), Watch())
+            ctx = _context(settings, task, path, Notes(collect=settings.ids, uids=settings.uids), Watch())
             records = make_share(path, task.items[0].name, ctx, part, task.share, task.shares)
         data = pickle.dumps(records)
         with os.fdopen(private.create_anew(told), "wb") as stream:

@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model import limits
-from fw_gear_deid.model.action import ENDS, EQUALS, GONE, MOVED, SHIFTED
+from fw_gear_deid.model.action import CLEANED, ENDS, EQUALS, GONE, MOVED, RENAMED, SHIFTED
 from fw_gear_deid.model.dictionary import (
     LONG_VRS,
     format_tag,
@@ -24,7 +24,9 @@ from fw_gear_deid.model.dictionary import (
     public_vr,
 )
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.verify import fails, frames
+from fw_gear_deid.model.headers import kind_of
+from fw_gear_deid.verify import cleaned, copies, fails, frames, headers, marks
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import PRIVATE, UNNAMED, WANTED, Promise, Promises, Way
 from fw_gear_deid.verify.shapes import (
     BLOCK,
@@ -34,6 +36,7 @@ from fw_gear_deid.verify.shapes import (
     inflate,
     is_moment,
     is_uid,
+    keeps_uid,
     only_uid,
     stands,
     stands_still,
@@ -54,15 +57,17 @@ from fw_gear_deid.verify.source import (
     form_of,
     really,
 )
-from fw_gear_deid.verify.spots import Must, Spot, State
+from fw_gear_deid.verify.spots import Key, Must, Spot, State
 from fw_gear_deid.verify.ways import is_read_otherwise
 
 Told = tuple[Sequence[Splice], Sequence[Splice], Set[str]]
+_NO_ITEMS: frozenset[bytes] = frozenset()
 _PIXEL_DATA = 0x7FE00010
-_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX = 50_000, 10_000, 20_000
+_KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX, _LATE_MAX = 50_000, 10_000, 20_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
+_MARKED = (marks.CODES, marks.EQUIPMENT)
 _IDENTITY = frozenset({0x00080016, _INSTANCE, 0x00080060})
 _WATCHED = _IDENTITY | {_CHARACTER_SET, _VERSION, _MEDIA_CLASS, _MEDIA, _SYNTAX}
 _BITS = re.compile(rb"([\0-\x1f]{2})?")
@@ -92,7 +97,15 @@ class Checker:
         self.reader = Reader()
         self._expected: dict[tuple[Promise, str, tuple[str, ...], bool], bytes] = {}
 
-    def check(self, source: Span, data: bytes, told: Told, total: int | None = None) -> None:
+    def check(
+        self,
+        source: Span,
+        data: bytes,
+        told: Told,
+        total: int | None = None,
+        known: Known | None = None,
+        said: marks.Said | None = None,
+    ) -> None:
         """Compare a result with its source.
 
         Parameters
@@ -105,6 +118,10 @@ class Checker:
             audit's rows.
         total : int, optional
             Length of the whole result.
+        known : Known, optional
+            What texts that were cleaned may not tell.
+        said : Said, optional
+            What it is to say of its de-identification.
 
         Raises
         ------
@@ -113,7 +130,7 @@ class Checker:
             not kept.
         """
         try:
-            _Check(self, source, data, len(data) if total is None else total).run(*told)
+            _Check(self, source, data, len(data) if total is None else total, known).run(*told, said)
         except struct.error:
             raise fails("the result does not parse") from None
 
@@ -126,12 +143,12 @@ class Checker:
 
     def inside(self, spot: Spot, tag: int, index: int, form: Form) -> Spot:
         """Return the place inside an item: one for all where no rule goes by a path."""
-        if not self.promises.by_path:
+        if not self.promises.by_path and not self.promises.by_way:
             known = self._inside.get(form)
             if known is None:
                 known = self._inside[form] = Spot(Way(((0, 0),)), form)
             return known
-        key = tag, index, form
+        key = tag, index if self.promises.by_path else 0, form
         known = spot.below.get(key)
         if known is None:
             self._places += 1
@@ -156,8 +173,9 @@ class Checker:
 class _Check:
     """One result."""
 
-    def __init__(self, checker: Checker, source: Span, data: bytes, total: int) -> None:
+    def __init__(self, checker: Checker, source: Span, data: bytes, total: int, known: Known | None = None) -> None:
         self._checker = checker
+        self._known = known
         self._source = source
         self._data = data
         self._total = total
@@ -166,13 +184,16 @@ class _Check:
         self._put: list[int] = []
         self._was = b""
         self._trail: list[str] = []
+        self._pixels: tuple[int, int] | None = None
         self._media: bytes | None = None
         self._instance: bytes | None = None
         self._identified = False
         self._syntax = ""
         self._items_left = limits.now().most("elements")
+        self._own = _NO_ITEMS
+        self._ordered = True
 
-    def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str]) -> None:
+    def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str], said: marks.Said | None) -> None:
         source, data = self._source, self._data
         prefix = source.data[128:132] == b"DICM"
         if (data[128:132] == b"DICM") != prefix:
@@ -201,6 +222,7 @@ class _Check:
         self._src, self._was = now, source.body
         form = really(now, end, total, form)
         self._one_way(end, total, form, undefined=False)
+        self._own = _NO_ITEMS if said is None else said.own
         if self._level(end, total, State(self._checker.top(form), ()), undefined=False) != total:
             raise fails("bytes follow the last element")
         if not prefix and not self._identified:
@@ -208,7 +230,13 @@ class _Check:
         same = self._instance is None or self._media in (self._instance, only_uid(self._instance))
         if self._instance and source.meta_end > source.meta and not same:
             raise fails("MediaStorageSOPInstanceUID is not SOPInstanceUID")
+        if said is not None:
+            marks.check(now, (end, total), form, said, ordered=self._ordered)
         self._checker.reader.check(source, meta, body, paths)
+        if self._checker.promises.follow:
+            spans = [(end, self._pixels[0]), (self._pixels[1], total)] if self._pixels else [(end, total)]
+            hunt = copies.Hunt(self._checker.promises, end, total, form)
+            copies.check(source.body, now, spans, body, hunt)
 
     def _same(self, src: bytes, start: int, end: int, now: bytes, at: int, splices: Sequence[Splice]) -> int:
         """Compare a span with its source; return its length. What no splice names is as it was, byte for byte."""
@@ -259,6 +287,7 @@ class _Check:
                 self._look_back(state)
                 return pos + 8
             if tag <= last or twins is not None:
+                self._ordered = False
                 twins = self._no_twin(twins, begin, pos, tag, spot)
             last = max(tag, last)
             if length > 0:
@@ -284,6 +313,8 @@ class _Check:
                         state.creators[tag] = src[value:stop].decode("iso8859").strip("\0 ")
                     elif tag in _WATCHED and spot.way.top:
                         self._take(tag, src[value:stop], must, meta=spot.way.meta)
+                    elif tag in self._checker.promises.mate_tags and src[value:stop].strip(b"\0 "):
+                        state.there.add(tag)
                     self._ask(pos, value, stop, tag, must, state)
             pos = stop
         if undefined:
@@ -298,11 +329,16 @@ class _Check:
             raise fails(f"{where} can be read in two ways, with and without VR; convert the file with dcmconv")
 
     def _look_back(self, state: State) -> None:
-        """Ask of what stood before its creator."""
+        """Ask of what stood before its creator, or before what it goes by besides."""
         for tag in state.early:
-            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag))
+            promise = self._checker.promises.at(state.spot.way, tag, state.creator_of(tag), "UN")
             if promise in _EARLY:
                 raise self._broken(promise, tag, state)
+        state.ended = True
+        for pos, value, stop, tag, must in state.waiting:
+            self._ask(pos, value, stop, tag, must, state)
+        for count, tag, must in state.counts:
+            self._ask_items(count, tag, must, state)
 
     def _take(self, tag: int, raw: bytes, must: Must, *, meta: bool) -> None:
         if meta and must.promise is None and tag != _MEDIA:  # which is compared
@@ -370,7 +406,9 @@ class _Check:
             wire = vr = public_vr(tag) or ("LO" if is_private_creator(tag) else "UN")
         must = self._must(tag, vr, wire, spot)
         if length > 0 and must.promise is None and not must.late and vr != "SQ" and wire != "UN" and not must.sealed:
-            watched = tag in _WATCHED or is_private_creator(tag)
+            watched = (
+                tag in _WATCHED or tag in PIXELS or is_private_creator(tag) or tag in self._checker.promises.mate_tags
+            )
             if not watched:
                 entry: tuple[int, int, Must | None] = tag, length, None
                 return self._keep(spot, key, entry)
@@ -389,9 +427,9 @@ class _Check:
         private = is_private(tag) and not is_private_creator(tag)
         unknown = is_private(tag) or public_vr(tag) is None
         hides = wire == "UN" or (unknown and wire in LONG_VRS and tag not in PIXELS)
-        if is_private(tag) and promises.by_creator:
+        if (is_private(tag) and promises.by_creator) or (tag in promises.mates and not spot.way.meta):
             return Must(vr, wire, None, late=True, hides=hides, sealed=False)
-        promise = None if spared else promises.at(spot.way, tag, "")
+        promise = None if spared else promises.at(spot.way, tag, "", vr)
         if tag == _PADDING and promise is None:
             raise fails(f"{format_tag(tag)} is not gone")
         sealed = public_vr(tag) == "SQ" and vr != "SQ"
@@ -446,7 +484,7 @@ class _Check:
         Without a change in it what is asked of it is answered by its bytes alone.
         """
         src = self._src
-        key = tag, must.wire, undefined, state.encodings, src[value : value + _BEGINNING]
+        key = self._key(value, tag, must, state, undefined=undefined)
         known, count = state.spot.passed.get(key, (b"", 0))
         stop = value + len(known)
         if not known or src[value:stop] != known or self._is_changed(value, stop):
@@ -462,10 +500,11 @@ class _Check:
         passed = state.spot.passed
         if len(passed) >= _PASSED_MAX:
             passed.clear()
-        passed[tag, must.wire, undefined, state.encodings, self._src[value : value + _BEGINNING]] = (
-            self._src[value:stop],
-            count,
-        )
+        passed[self._key(value, tag, must, state, undefined=undefined)] = self._src[value:stop], count
+
+    def _key(self, value: int, tag: int, must: Must, state: State, *, undefined: bool) -> Key:
+        """Return what a sequence that passed is found by: what texts may not tell counts, too."""
+        return tag, must.wire, undefined, state.encodings, self._src[value : value + _BEGINNING], self._known
 
     def _is_changed(self, start: int, stop: int) -> bool:
         """Tell whether something was put into a span of the result."""
@@ -492,6 +531,10 @@ class _Check:
             stop = end if ends else pos + length
             if stop > end:
                 raise fails("the result does not parse")
+            if tag in _MARKED and spot.way.top and src[pos:stop] in self._own:
+                pos = stop  # the program's own word of itself, in which no rule has a say
+                count += 1
+                continue
             inside = really(src, pos, stop, form)
             below = self._checker.inside(spot, tag, count, inside)
             self._trail.append(f"{self._here(tag, state)}[{count}]")
@@ -510,14 +553,47 @@ class _Check:
         promise, vr = must.promise, must.vr
         if must.late:
             creator = state.creator_of(tag)
-            promise = self._checker.promises.at(state.spot.way, tag, creator)
+            mates = self._checker.promises.mates.get(tag)
+            whole = mates is None or not mates.isdisjoint(state.there)
+            key = tag, creator, vr, whole
+            if key in state.spot.late:
+                promise = state.spot.late[key]
+            else:
+                if len(state.spot.late) >= _LATE_MAX:
+                    state.spot.late.clear()
+                promise = self._checker.promises.at(state.spot.way, tag, creator, vr, whole=whole)
+                state.spot.late[key] = promise
             if vr == "UN":
                 vr = private_vr(tag, creator) or "UN"
         return promise, vr
 
+    @staticmethod
+    def _is_idle(tag: int, state: State) -> bool:
+        """Tell whether a creator is a known one, no name, that an action left when it took the last of its block."""
+        return knows_creator(state.creator_of(tag))
+
+    def _waits(self, tag: int, must: Must, state: State) -> bool:
+        """Tell whether what is asked of an element may go by a creator that stands behind it."""
+        if state.ended or not must.late or not self._checker.promises.general:
+            return False
+        if tag in self._checker.promises.mates:
+            return True
+        if is_private_creator(tag):
+            return self._checker.promises.by_way  # a table lets it stay for the sake of its block
+        block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+        state.used.add(block)
+        return block not in state.creators
+
     def _ask(self, pos: int, value: int, stop: int, tag: int, must: Must, state: State) -> None:
+        if self._waits(tag, must, state):
+            state.waiting.append((pos, value, stop, tag, must))
+            return
+        if tag in PIXELS and state.spot.way.top:
+            self._pixels = value, stop
         promise, vr = self._held(tag, must, state)
         if promise is None or self._is_early(promise, tag, state):
+            return
+        if promise.table and is_private_creator(tag) and (tag in state.used or self._is_idle(tag, state)):
             return
         if promise.kind == GONE:
             raise self._broken(promise, tag, state)
@@ -531,6 +607,9 @@ class _Check:
             if vr != "SQ" and now != wanted and not behind:
                 raise self._broken(promise, tag, state)
             return
+        if promise.kind == CLEANED:
+            self._ask_cleaned(now, vr, tag, must, state, promise)
+            return
         before = self._before(pos, value, stop, state.spot)
         if promise.kind in (MOVED, SHIFTED):
             if promise.kind == SHIFTED and stands_still(before, now, vr):
@@ -538,10 +617,23 @@ class _Check:
             if before != now and vr in FORMS and not all(is_moment(one, vr) for one in now.split(b"\\")):
                 raise self._broken(promise, tag, state)
             return
-        if before.strip(b"\0 ") and before == now:
+        if before.strip(b"\0 ") and (keeps_uid(before, now) if promise.kind == RENAMED else before == now):
             raise self._broken(promise, tag, state)
         if vr == "UI" and not all(map(is_uid, now.split(b"\\"))):
             raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} is no legal UID")
+
+    def _ask_cleaned(self, now: bytes, vr: str, tag: int, must: Must, state: State, promise: Promise) -> None:
+        """Make sure that no value tells what was taken away; it is text, since the rule could read it."""
+        if self._known is None:
+            raise fails(f"{promise.label}: nobody says what texts may not tell")
+        if kind_of(state.creator_of(tag), tag):
+            if told := headers.told_by(now, self._known):
+                raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
+            return
+        little = state.spot.form.little or must.wire == "UN"
+        for text in values.decode(now, vr, state.encodings, little=little):
+            if told := cleaned.told_by(text, self._known):
+                raise fails(f"{promise.label}: {''.join(self._trail)}{self._here(tag, state)} still tells {told}")
 
     def _before(self, pos: int, value: int, stop: int, spot: Spot) -> bytes:
         """Return the value that an element had in the source."""
@@ -555,6 +647,9 @@ class _Check:
         return self._was[start + (12 if spot.form.explicit and code in LONG_CODES else 8) : end]
 
     def _ask_items(self, count: int, tag: int, must: Must, state: State) -> None:
+        if self._waits(tag, must, state):
+            state.counts.append((count, tag, must))
+            return
         promise, _ = self._held(tag, must, state)
         if promise is None or promise is UNNAMED or self._is_early(promise, tag, state):
             return  # a sequence may hold what is named: whatever is in it has been asked for

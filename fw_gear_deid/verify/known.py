@@ -15,10 +15,10 @@ from datetime import date
 from functools import lru_cache
 from itertools import chain, pairwise, permutations
 
+from fw_gear_deid.model.letters import romanised, spelt_out, without_strokes
 from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.model.words import NEUTRAL, PARTICLES, is_neutral
 from fw_gear_deid.verify.inbytes import Words
-from fw_gear_deid.verify.letters import romanised, spelt_out, without_strokes
 
 _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INSIDE_MIN = 4  # bytes of UTF-8: four letters, two ideographs; shorter ones occur by chance
@@ -166,14 +166,12 @@ class Known:
         return len(digits) >= _UID_MIN and digits in self._inside.get(len(digits), ())
 
     def _is_in(self, text: str) -> bool:
-        plain = plainly(text)
+        plain, components, days = _parts(text) if len(text) <= _WORD else _parts.__wrapped__(text)
         for length, texts in self._inside.items():
             # by its places, not by the values, of which an archive may teach thousands
             if any(plain[at : at + length] in texts for at in range(len(plain) - length + 1)):
                 return True
-        if self._components and not self._components.isdisjoint(_components(text)):
-            return True
-        return bool(self._days) and not self._days.isdisjoint(_days(text))
+        return not self._components.isdisjoint(components) or not self._days.isdisjoint(days)
 
 
 class _Forms:
@@ -281,6 +279,15 @@ def _made(text: str, vr: str, keyword: str) -> Made:
         for value in spelt.split("\\"):
             forms.add(value.strip("\0 "), vr, keyword)
     return tuple(forms.inside), tuple(forms.components), tuple(forms.days)
+
+
+_WORD = 32  # letters of what comes again and again: the words of a protocol in each slice
+
+
+@lru_cache(maxsize=8192)
+def _parts(text: str) -> tuple[str, frozenset[str], frozenset[date]]:
+    """Return what of a text is compared with values: its letters and digits, its components, its days."""
+    return plainly(text), frozenset(_components(text)), frozenset(_days(text))
 
 
 def plainly(text: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, SHIFTED
-from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of
+from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, MOVED, NOTHING, RENAMED, SHIFTED
+from fw_gear_deid.model.dictionary import is_private, is_private_creator, keyword_of, known_vr, knows_creator
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.model.references import CLASSES
+from fw_gear_deid.model.selectors import GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 
 WANTED = {
     GONE: "gone",
@@ -17,6 +19,8 @@ WANTED = {
     DIFFERS: "different from the source",
     MOVED: "a date",
     SHIFTED: "another value",
+    CLEANED: "clean",
+    RENAMED: "another UID",
 }
 
 
@@ -30,12 +34,15 @@ class Promise:
     kind : str
         ``gone``; ``equals`` the texts; ``ends`` with them; ``differs`` from the source where that was not empty;
         ``moved``: legal dates where it differs; ``shifted``: besides, each value differs that can be read, unless
-        another rule speaks of the place, too; or empty: nothing.
+        another rule speaks of the place, too; ``renamed``: each value is another one, but for registered UIDs;
+        ``cleaned``: no value tells what rules took away elsewhere; or empty: nothing.
     texts : tuple of str
     label : str
         Place in the profile.
     keeps : bool
         The rule changes nothing: it only names the place.
+    table : bool
+        No rule promises it but a table: a private creator that should be gone stays as long as something of its block.
     """
 
     selector: Selector
@@ -43,6 +50,35 @@ class Promise:
     texts: tuple[str, ...]
     label: str
     keeps: bool = False
+    table: bool = False
+
+
+Table = Callable[["Way", int, str, str, bool], Sequence[Promise]]
+"""Way, tag, VR by the dictionary and creator of an element that no rule speaks of, and whether a mate of it stands
+there → what a table promises of it."""
+
+
+class General(NamedTuple):
+    """What goes for elements that no rule names by their place.
+
+    Attributes
+    ----------
+    creators : frozenset of str
+        Private creators that the profile names: entries for a VR leave them.
+    table : callable, optional
+    mates : mapping of int to frozenset of int
+        Tag → tags of which one has a value beside it, or the table promises something else.
+    marks : frozenset of int
+        Tags of the top level that say what was done: what a rule made of them is not the last word.
+    follow : bool
+        No UID that changed may be left where nothing names an element.
+    """
+
+    creators: frozenset[str]
+    table: Table | None = None
+    mates: Mapping[int, frozenset[int]] = {}
+    marks: frozenset[int] = frozenset()
+    follow: bool = False
 
 
 _ANYTHING = RegexAt(Pattern("."), Pattern("."))
@@ -96,6 +132,8 @@ class Promises:
         Tags of the top level that stay although no rule names them; None: all others do as well.
     meta : frozenset of int, optional
         The same for the file meta.
+    general : General, optional
+        What goes for elements that no rule speaks of.
     """
 
     def __init__(
@@ -106,6 +144,7 @@ class Promises:
         stay: frozenset[tuple[int, str, int]] | None = None,
         unnamed: frozenset[int] | None = None,
         meta: frozenset[int] | None = None,
+        general: General | None = None,
     ) -> None:
         self.recurse = recurse
         self._stay = stay
@@ -115,12 +154,25 @@ class Promises:
         self._by_tag: dict[int, list[tuple[int, Promise]]] = {}
         self._by_creator: dict[tuple[int, int], list[tuple[int, Promise]]] = {}
         self._others: list[tuple[int, Promise]] = []
+        table = None if general is None else general.table
+        self._table = table
+        self.follow = general is not None and general.follow
+        self.mates = {} if general is None else general.mates
+        self.mate_tags = frozenset().union(*self.mates.values())
+        self._known = frozenset() if general is None else general.creators
+        self._marks = frozenset() if general is None else general.marks
+        self._by_vr: dict[str, Promise] = {}
+        for promise in promises:
+            for vr in promise.selector.vrs if isinstance(promise.selector, VrAt) else ():
+                self._by_vr.setdefault(vr, promise)
+        self.general = bool(self._by_vr) or table is not None
+        """Whether something is promised of elements that no rule names by their place."""
         # what promises nothing matters where being named does
-        named = unnamed is not None or any(promise.kind == SHIFTED for promise in promises)
+        named = unnamed is not None or self.general or any(promise.kind == SHIFTED for promise in promises)
         telling = [
             (number, one)
             for number, one in enumerate(promises)
-            if named or one.kind != NOTHING or _is_meta(one.selector)
+            if not isinstance(one.selector, VrAt) and (named or one.kind != NOTHING or _is_meta(one.selector))
         ]
         for number, promise in telling:
             match promise.selector:
@@ -132,26 +184,58 @@ class Promises:
                     self._others.append((number, promise))
         selectors = [promise.selector for _, promise in telling]
         self.by_path = any(isinstance(one, PathAt | RegexAt) for one in selectors)
-        self.by_creator = stay is not None or bool(self._by_creator)
+        self.by_way = table is not None
+        self.by_creator = stay is not None or bool(self._by_creator) or self.general
         self._blocks = {tag & 0xFFFF0000 | tag >> 8 & 0xFF for tag in self._by_tag if is_private(tag)}
         self._named_creators = {(one.group, one.creator) for one in selectors if isinstance(one, PrivateAt)}
         self._by_regex = any(isinstance(one, RegexAt) for one in selectors)
 
-    def at(self, way: Way, tag: int, creator: str) -> Promise | None:
-        """Return what must hold of an element; the creator is that of its block, or the text of a creator itself."""
+    def at(self, way: Way, tag: int, creator: str, vr: str, *, whole: bool = True) -> Promise | None:
+        """Return what must hold of an element.
+
+        Parameters
+        ----------
+        creator : str
+            That of its block, or the text of a creator itself.
+        vr : str
+            As it stands on the wire, the dictionary's where that does not tell.
+        whole : bool
+            One of its mates has a value beside it.
+        """
+        if tag in self._marks and way.top:
+            return None
         if self._stay is not None and is_private(tag) and not way.meta and not self._may_stay(tag, creator):
             return PRIVATE
         own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
         candidates: Iterable[tuple[int, Promise]] = (*own, *others, *self._others)
         named = [(number, one) for number, one in candidates if self._points(one.selector, way, tag, creator)]
-        if not named:
-            return self._of_unnamed(way, tag, creator)
-        held = [(number, one) for number, one in named if not one.keeps]
-        if len(held) > 1:  # one rule may move to where another one moved from
-            held = [(number, replace(one, kind=MOVED) if one.kind == SHIFTED else one) for number, one in held]
-        held = [pair for pair in held if pair[1].kind != NOTHING]
-        # dates that are legal still have to be gone, or what another rule sets
-        return max(held, key=lambda pair: (pair[1].kind != MOVED, pair[0]))[1] if held else None
+        if named:
+            return _last(named)
+        vr = known_vr(tag, creator, vr)
+        by_vr = None if way.meta or self._is_known(tag, creator) else self._by_vr.get(vr)
+        if by_vr is not None:
+            spared = by_vr.kind == RENAMED and tag in CLASSES
+            return None if by_vr.keeps or by_vr.kind == NOTHING or spared else by_vr
+        gone = self._of_unnamed(way, tag, creator)
+        if gone is not None or way.meta or self._table is None:
+            return gone
+        return _last(list(enumerate(self._table(way, tag, vr, creator, whole))))
+
+    def names(self, way: Way, tag: int, creator: str, vr: str) -> bool:
+        """Tell whether a rule, or a table, speaks of an element; parameters as ``at``."""
+        own, others = self._by_tag.get(tag, ()), self._by_creator.get((tag >> 16, tag & 0xFF), ())
+        if any(self._points(one.selector, way, tag, creator) for _, one in (*own, *others, *self._others)):
+            return True
+        vr = known_vr(tag, creator, vr)
+        if vr in self._by_vr and not self._is_known(tag, creator):
+            return True
+        return self._table is not None and any(
+            bool(self._table(way, tag, vr, creator, whole)) for whole in (True, False)
+        )
+
+    def _is_known(self, tag: int, creator: str) -> bool:
+        """Tell whether an element is a private creator that the dictionary or the profile knows."""
+        return is_private_creator(tag) and (creator in self._known or knows_creator(creator))
 
     def _of_unnamed(self, way: Way, tag: int, creator: str) -> Promise | None:
         """Return what must hold of an element that no rule names."""
@@ -160,7 +244,7 @@ class Promises:
         if self._unnamed is None or tag == _CHARACTER_SET or (way.top and tag in self._unnamed):
             return None
         if is_private_creator(tag) and (
-            self._by_regex or tag in self._blocks or (tag >> 16, creator) in self._named_creators
+            self._by_regex or self._by_vr or tag in self._blocks or (tag >> 16, creator) in self._named_creators
         ):
             return None  # what it was kept for may be gone by a rule
         return UNNAMED
@@ -183,11 +267,23 @@ class Promises:
                 return same and counts and not way.meta and name == creator
             case PathAt(steps, other):
                 return other == tag and not way.meta and _leads(steps, way.steps)
+            case VrAt():
+                return False
             case RegexAt(pattern, hex_pattern):
                 if way.meta:
                     return False
                 name = way.path(tag, by_name=True)
                 return bool(name and pattern.match(name)) or bool(hex_pattern.match(way.path(tag, by_name=False)))
+
+
+def _last(named: list[tuple[int, Promise]]) -> Promise | None:
+    """Return the promise that holds where several rules speak of a place, each with its number."""
+    held = [(number, one) for number, one in named if not one.keeps]
+    if len(held) > 1:  # one rule may move to where another one moved from
+        held = [(number, replace(one, kind=MOVED) if one.kind == SHIFTED else one) for number, one in held]
+    held = [pair for pair in held if pair[1].kind != NOTHING]
+    # dates that are legal still have to be gone, or what another rule sets
+    return max(held, key=lambda pair: (pair[1].kind != MOVED, pair[0]))[1] if held else None
 
 
 def _is_meta(selector: Selector) -> bool:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 from fw_gear_deid.formats.row import NO_NUMBER, NO_VALUE, Changes, Field, Listing
-from fw_gear_deid.model.action import DIFFERS, ENDS, EQUALS, GONE, REMOVE, SHIFTED, Gone, Texts
+from fw_gear_deid.model.action import CLEANED, DIFFERS, ENDS, EQUALS, GONE, REMOVE, RENAMED, SHIFTED, Gone, Texts
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.selectors import KeyAt, KeysAt
-from fw_gear_deid.verify import fails
+from fw_gear_deid.verify import cleaned, fails
+from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.promises import WANTED
+from fw_gear_deid.verify.shapes import is_registered
 
 
 @frozen
@@ -78,6 +80,20 @@ def check(
             raise fails(f"{who}a field of the result is not what it should be")
 
 
+def check_cleaned(result: Listing, promises: Sequence[Held], known: Known) -> None:
+    """Make sure that no field of a result tells what was taken away that a rule cleans, and no later one changes.
+
+    Raises
+    ------
+    Unfit
+    """
+    last = {number: held for held in promises for number in _places(result, held.selector)}
+    for number, held in last.items():
+        for text in result.fields[number].texts if held.kind == CLEANED else ():
+            if told := cleaned.told_by(text, known):
+                raise fails(f"{held.label}: {result.fields[number].path} still tells {told}")
+
+
 def _should(source: Listing, changes: Changes, number: int) -> Texts:
     """Return the texts that a field of the source should have in the result; none where it goes."""
     texts = changes.texts.get(number, source.fields[number].texts)
@@ -112,16 +128,22 @@ def _is_kept(held: Held, before: Field, now: Texts | Gone, changes: Changes) -> 
         if held.kind == EQUALS:
             return all(text == cell for _, text in pairs)
         blank = {"", *(NO_NUMBER if held.kind == SHIFTED else NO_VALUE)}
-        differs = held.kind in (DIFFERS, SHIFTED)
-        return held.kind != GONE and (not differs or all(one != two or one.strip() in blank for one, two in pairs))
+        differs = held.kind in (DIFFERS, SHIFTED, RENAMED)
+        other = (one != two or one.strip() in blank or _may_stay(one, held) for one, two in pairs)
+        return held.kind != GONE and (not differs or all(other))
     if held.kind == EQUALS:
         return now == held.texts or (now is REMOVE and held.texts in changes.made.values())
     if held.kind == ENDS:
         return not isinstance(now, Gone) and now[len(now) - len(held.texts) :] == held.texts
     if held.kind == GONE:
         return now is REMOVE
-    same = now == before.texts and any(text.strip("\0 \t\r\n") for text in before.texts)
-    return held.kind not in (DIFFERS, SHIFTED) or not same
+    same = now == before.texts and any(text.strip("\0 \t\r\n") and not _may_stay(text, held) for text in before.texts)
+    return held.kind not in (DIFFERS, SHIFTED, RENAMED) or not same
+
+
+def _may_stay(text: str, held: Held) -> bool:
+    """Tell whether a text is a UID of DICOM's own, which what renames UIDs lets stay."""
+    return held.kind == RENAMED and is_registered(text.encode("utf-8", "surrogatepass"))
 
 
 def _stood(source: Listing, name: str, changes: Changes) -> bool:

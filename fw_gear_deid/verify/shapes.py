@@ -32,6 +32,7 @@ _MOMENT = re.compile(
 )
 _AGE = re.compile(rb"\d{3}[DWMY]")
 _DAY = 8  # digits
+_REGISTERED = re.compile(rb"1\.2\.840\.10008(\.(0|[1-9][0-9]{0,3})){1,10}")
 _UID = re.compile(rb"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
 
@@ -65,6 +66,20 @@ def is_uid(raw: bytes) -> bool:
     """Tell whether a value is empty or a legal UID (PS3.5 §9.1)."""
     raw = raw.rstrip(b"\0 ")
     return not raw or _UID.fullmatch(raw) is not None
+
+
+def is_registered(raw: bytes) -> bool:
+    """Tell whether a value is a UID of DICOM's own, which names no instance (PS3.6 Annex A)."""
+    return _REGISTERED.fullmatch(raw.strip(b"\0 ")) is not None
+
+
+def keeps_uid(before: bytes, now: bytes) -> bool:
+    """Tell whether UIDs of a value came out as they went in, but for those that are registered."""
+    was, are = ([part.strip(b"\0 ") for part in raw.split(b"\\")] for raw in (before, now))
+    if len(was) != len(are):
+        return False
+    pairs = zip(was, are, strict=True)
+    return any(one == other if one and not is_registered(one) else one != other for one, other in pairs)
 
 
 def begins_like_items(head: bytes, size: int) -> bool:

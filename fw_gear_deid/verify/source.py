@@ -356,7 +356,7 @@ class _Walk:
         first, last, new = self._splices[self._index]
         if first != pos or last != stop:
             raise self._misplaced()
-        if new and not (new[:4] == self._src[pos : pos + 4] and _is_one(new, form)):
+        if new and not (new[:4] == self._src[pos : pos + 4] and self._is_one(new, form)):
             raise fails("a change puts more or less than one element in")
         if path != "(0002,0000)" or new[:8] != b"\2\0\0\0UL\4\0":
             self._named(path)
@@ -374,9 +374,21 @@ class _Walk:
             tag = group << 16 | element
             if tag != _META_LENGTH and not self._is_named(path + format_tag(tag)):
                 return
-            if not _is_one(new, form):
+            if not self._is_one(new, form):
+                if path:
+                    return  # an element of its name changed here, and one is put behind the items
                 raise fails("a change puts more or less than one element in")
             self._step()
+
+    def _is_one(self, new: bytes, form: Form) -> bool:
+        """Tell whether bytes are one element."""
+        head = 12 if form.explicit else 8
+        if new[head - 4 : head] != UNDEFINED or (form.explicit and new[4:6] not in LONG_CODES):
+            return _is_one(new, form)
+        tag, _, unknown, holds = self._learn(new[:8], form)
+        return _Walk(self._reader, new, (), frozenset())._open(
+            0, head, len(new), form, "", (tag, unknown, holds)
+        ) == len(new)
 
     def _mended(self) -> None:
         """Take the mending of a length."""

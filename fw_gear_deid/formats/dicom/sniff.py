@@ -107,9 +107,13 @@ FORMAT = Format(
     options=dict.fromkeys(
         (
             "remove-private-tags", "remove-undefined", "recurse-sequence", "decode", "patient-age-from-birthdate",
-            "retain", "asymmetric-encryption",
+            "retain", "asymmetric-encryption", "follow-uids",
         ),
         "bool",
-    ) | {"patient-age-units": "str", "public-key": "any", "private-key": "any"},
+    ) | {
+        "patient-age-units": "str", "exclude": "list", "public-key": "any", "private-key": "any", "accept": "list",
+        "ps3-15": "any",
+    },
+    ours=frozenset({"accept", "exclude", "follow-uids", "ps3-15"}),
 )  # fmt: skip
 """It goes in pieces, by plans: see ``plan`` and ``deid``."""

@@ -15,6 +15,7 @@ _MOMENTS = (
     "FrameReferenceDateTime", "IssueDateOfImagingServiceRequest", "ScheduledProcedureStepStartDate",
     "ScheduledProcedureStepEndDate", "RadiopharmaceuticalStartDateTime", "DateOfSecondaryCapture",
 )  # fmt: skip
+_BORN, _AGE = "PatientBirthDate", "PatientAge"
 _FAMILY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 # UID → the attributes that refer to it inside sequences
 _REFERRED = {
@@ -30,6 +31,17 @@ def moments_stay(view: View) -> Iterator[Advice]:
     stays = [keyword for keyword in _MOMENTS if view.stays(keyword)]
     if first is not None and stays:
         yield at(first, f"{moving} moves, and {_left(stays, 'tell')} the true day; move or remove as well")
+
+
+def ages_tell_the_distance(view: View) -> Iterator[Advice]:
+    """Warn where dates move and a birth date and an age stay: their sum is the true day, within what the age counts."""
+    moving, first = _moving(view)
+    told = view.stays(_AGE) or view.section.flag("patient-age-from-birthdate")
+    if first is not None and told and view.stays(_BORN):
+        message = (
+            f"{moving} moves, and {_BORN} stays beside {_AGE}: they tell by how much; move or remove {_BORN} as well"
+        )
+        yield at(first, message)
 
 
 def uids_tell_the_day(view: View) -> Iterator[Advice]:
@@ -52,7 +64,7 @@ def uids_of_one_family(view: View) -> Iterator[Advice]:
 
 def references_stay(view: View) -> Iterator[Advice]:
     """Warn where a UID is hashed and what refers to it stays: a broken link, and the original in clear."""
-    for keyword, entry in _hashed(view):
+    for keyword, entry in _hashed(view) if not view.section.flag("follow-uids") else ():
         stays = [other for other in _REFERRED.get(keyword, ()) if view.stays_below(other)]
         if stays and not any(map(removes, view.ruling(keyword))):
             how = "hash as well" if view.recursive else "hash as well, with recurse-sequence: true"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from fw_gear_deid.actions import ACTIONS
+from fw_gear_deid.actions.hash import EVERY_MRN
 from fw_gear_deid.formats import FORMATS, Format
 from fw_gear_deid.model.selectors import KeyAt
-from fw_gear_deid.profile.advice import links, people, rules
+from fw_gear_deid.profile.advice import links, people, rules, standard
 from fw_gear_deid.profile.advice.view import Advice, View, at, keeps, view_of
 from fw_gear_deid.profile.language.entries import Entry
 from fw_gear_deid.profile.language.schema import ZIP_FIELDS
@@ -27,9 +28,12 @@ DICOM: tuple[Callable[[View], Iterator[Advice]], ...] = (
     people.ages_stay,
     people.pixels_stay,
     links.moments_stay,
+    links.ages_tell_the_distance,
     links.uids_tell_the_day,
     links.uids_of_one_family,
     links.references_stay,
+    standard.codes_are_lost,
+    standard.nothing_to_accept,
 )
 """What is asked of a dicom section; each yields its warnings. One that is not true, or has no remedy, is noise."""
 
@@ -66,7 +70,8 @@ def _fields(section: Section, row: Format) -> Iterator[Advice]:
 def _archive(section: Section) -> Iterator[Advice]:
     view = view_of(section, ZIP_FIELDS)
     if section.flag("hash-subdirectories") and not section.text("salt", ""):
-        message = "folder names hashed without a salt can be found by trying all likely names: set 'salt' to a secret"
+        found = f"can be found by trying all likely names: {EVERY_MRN}"
+        message = f"folder names hashed without a salt {found}; set 'salt' to a secret"
         yield view.option("hash-subdirectories", message)
     yield from _actions(view.entries, lambda entry: None)
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from fw_gear_deid.actions import ACTIONS
 from fw_gear_deid.model.action import GONE
-from fw_gear_deid.model.dictionary import tag_of
+from fw_gear_deid.model.dictionary import public_vr, tag_of
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
+from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt, VrAt
 from fw_gear_deid.profile.language.entries import Entry, parse_entries
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.problems import Problems
@@ -46,6 +46,16 @@ class View:
         return self.section.flag("remove-undefined")
 
     @property
+    def by_standard(self) -> bool:
+        """Whether what no entry names goes by the standard's table."""
+        return self.section.options.get("ps3-15") is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether what no entry names does not come out as it went in."""
+        return self.keep_list or self.by_standard
+
+    @property
     def recursive(self) -> bool:
         """Whether entries for the top level count inside sequences."""
         return self.section.flag("recurse-sequence")
@@ -60,18 +70,24 @@ class View:
         return Advice(key.line, key.column, f"{self.section.key}.{option}", message)
 
     def ruling(self, keyword: str) -> list[Entry]:
-        """Return the entries that point at an element of the top level."""
-        return [entry for entry in self.entries if reaches(entry, keyword)]
+        """Return the entries that point at an element of the top level: by its place, else the first for its VR."""
+        return [entry for entry in self.entries if reaches(entry, keyword)] or self._of_class(keyword)
+
+    def _of_class(self, keyword: str) -> list[Entry]:
+        vr = public_vr(tag_of(keyword) or 0)
+        found = (entry for entry in self.entries if isinstance(entry.selector, VrAt) and vr in entry.selector.vrs)
+        first = next(found, None)
+        return [] if first is None else [first]
 
     def stays(self, keyword: str) -> bool:
         """Tell whether an element of the top level comes out as it went in."""
         found = self.ruling(keyword)
-        return all(keeps(entry) for entry in found) and (bool(found) or not self.keep_list)
+        return all(keeps(entry) for entry in found) and (bool(found) or not self.closed)
 
     def stays_below(self, keyword: str) -> bool:
         """Tell whether an element inside sequences comes out as it went in."""
-        found = [entry for entry in self.entries if self._reaches_below(entry, keyword)]
-        return all(keeps(entry) for entry in found) and (bool(found) or not self.keep_list)
+        found = [entry for entry in self.entries if self._reaches_below(entry, keyword)] or self._of_class(keyword)
+        return all(keeps(entry) for entry in found) and (bool(found) or not self.closed)
 
     def _reaches_below(self, entry: Entry, keyword: str) -> bool:
         if isinstance(entry.selector, RegexAt):
@@ -97,7 +113,7 @@ def keeps(entry: Entry) -> bool:
 
 def removes(entry: Entry) -> bool:
     """Tell whether an entry takes its element away."""
-    return ACTIONS[entry.action.key].promise == GONE
+    return ACTIONS[entry.action.key].promised(entry.action) == GONE
 
 
 def moves(entry: Entry) -> bool:
@@ -126,7 +142,7 @@ def _matches(pattern: Pattern, text: str) -> bool:
 
 def is_nested(entry: Entry) -> bool:
     """Tell whether an entry may point into sequences by itself."""
-    return isinstance(entry.selector, PathAt | RegexAt)
+    return isinstance(entry.selector, PathAt | RegexAt | VrAt)
 
 
 def listed(words: list[str]) -> str:

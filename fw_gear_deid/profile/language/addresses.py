@@ -6,7 +6,7 @@ import re
 
 from fw_gear_deid.model import dictionary, patterns
 from fw_gear_deid.model.patterns import Pattern
-from fw_gear_deid.model.selectors import AnySelector, GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt
+from fw_gear_deid.model.selectors import AnySelector, GroupsAt, PathAt, PrivateAt, RegexAt, Selector, TagAt, VrAt
 from fw_gear_deid.profile.text.problems import did_you_mean
 
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8})")
@@ -156,5 +156,7 @@ def vr_of(selector: AnySelector) -> str | None:
             return dictionary.private_vr(group << 16 | 0x1000 | element, creator)
         case GroupsAt(group, element):
             return dictionary.public_vr(group << 16 | element)
+        case VrAt((vr,)):
+            return vr
         case _:
             return None

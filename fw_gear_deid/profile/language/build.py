@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 
-from fw_gear_deid.actions import SPECS, TABLE, Keep, hashuid
+from fw_gear_deid.actions import SPECS, TABLE, HashUid, Keep, hashuid
 from fw_gear_deid.actions.spec import Spec
 from fw_gear_deid.model.action import Action
-from fw_gear_deid.model.selectors import AnySelector
-from fw_gear_deid.profile.language import schema
-from fw_gear_deid.profile.language.given import FromEntry
+from fw_gear_deid.model.selectors import AnySelector, VrAt
+from fw_gear_deid.profile.language import requires, schema
+from fw_gear_deid.profile.language.given import FromEntry, is_keyed
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import did_you_mean
@@ -19,13 +20,13 @@ from fw_gear_deid.profile.values.variables import settle
 def action_keys(section: Section, item: Mapping, where: str) -> list[Scalar]:
     """Return the action keys of an entry and complain about keys that nothing knows."""
     found = [key for key, _ in item.entries if key.text in schema.ACTIONS]
-    known = {"name", "regex"} | schema.ACTIONS.keys()
+    known = schema.ADDRESSES | schema.ACTIONS.keys()
     for key in found:
         known |= schema.ACTIONS[key.text].keys()
     for key, _ in item.entries:
         if key.text in known:
             continue
-        everywhere = {"name", "regex"} | schema.ACTIONS.keys() | {o for more in schema.ACTIONS.values() for o in more}
+        everywhere = schema.ADDRESSES | schema.ACTIONS.keys() | {o for more in schema.ACTIONS.values() for o in more}
         if key.text in everywhere:
             message = (
                 f"option {key.text!r} does not belong to {found[0].text!r}"
@@ -46,7 +47,7 @@ _OTHER_WORDS = (
 """Words of other tools → ours."""
 
 
-def _meant(word: str, known: set[str]) -> str:
+def _meant(word: str, known: Set[str]) -> str:
     other = _OTHER_WORDS.get(word.lower().replace("_", "-"))
     return f"; did you mean {other!r}?" if other else did_you_mean(word, known)
 
@@ -60,7 +61,8 @@ def _not_true(spec: Spec, key: str, value: Node) -> str:
         return f"must be true without quotes: '{key}: true'"
     if isinstance(value, Scalar) and value.kind == "str" and _NUMBER.fullmatch(value.text) and "int" in spec.not_true:
         return spec.not_true["int"]
-    return spec.not_true.get(value.kind, "must be true; take the entry out to not do it")
+    wanted = "must be true or keyed" if spec.keyed else "must be true"
+    return spec.not_true.get(value.kind, f"{wanted}; take the entry out to not do it")
 
 
 def parse_action(
@@ -78,9 +80,12 @@ def parse_action(
             return Keep()
         if len(item.entries) == 1:
             section.problems.error(
-                item.line, item.column, where, "no action; a regex needs one, such as 'remove: true'"
+                item.line,
+                item.column,
+                where,
+                f"no action; a {item.entries[0][0].text} needs one, such as 'remove: true'",
             )
-        elif all(key.text in ("name", "regex") for key, _ in item.entries):
+        elif all(key.text in schema.ADDRESSES for key, _ in item.entries):
             section.problems.error(item.line, item.column, where, "no action, such as 'remove: true'")
         return None
     if len({key.text for key in found}) > 1:
@@ -94,23 +99,42 @@ def parse_action(
     for option, node in item.entries:
         if option.text in schema.ACTIONS[key]:
             section.check(node, schema.ACTIONS[key][option.text], f"{where}.{option.text}")
-    if spec.alone and not (isinstance(value, Scalar) and value.kind == "bool" and value.truth):
+    is_true = isinstance(value, Scalar) and value.kind == "bool" and value.truth
+    if spec.alone and not is_true and not (spec.keyed and is_keyed(value)):
         section.problems.error(value.line, value.column, f"{where}.{key}", _not_true(spec, key, value))
+        return None
+    if spec.placed and isinstance(selector, VrAt):
+        section.problems.error(item.line, item.column, where, f"{key} needs the name of an element, and vr is none")
         return None
     if spec.build is None:
         section.problems.error(found[0].line, found[0].column, where, f"{key!r} is not supported by this version")
         return None
+    if spec.sealed and (section.key == "zip" or section.key.startswith("flywheel") or ".groups[" in where):
+        section.problems.error(found[0].line, found[0].column, where, f"{key!r} is for fields of files alone")
+        return None
     given = FromEntry(spec, section, item, where, key, name, selector, references)
     action = spec.build(given)
     wrong = spec.misfit(action, given.vr) if action is not None and given.vr is not None else ""
+    if action is not None and isinstance(selector, VrAt) and not wrong:
+        action, wrong = _wide(spec, given, action, selector.vrs[0])
     if wrong:
         given.complain(wrong)
         return None
     return action and settle(action, item, *given.from_section())
 
 
+def _wide(spec: Spec, given: FromEntry, action: Action, vr: str) -> tuple[Action, str]:
+    """Return what is done to all elements of a VR, and what is wrong with it."""
+    if spec.only and vr not in spec.only:
+        return action, f"{spec.key} is for VR {' and '.join(sorted(spec.only))}, not for {vr}"
+    made = spec.wide(given, action, vr)
+    return (action, made) if isinstance(made, str) else (made, "")
+
+
 def hashuid_of(section: Section) -> Action:
-    """Return the ``hashuid`` of a section, for UIDs that no entry names."""
+    """Return the ``hashuid`` of a section, for UIDs that no entry names: by the key where anything in it is."""
+    if requires.keyed(section.options):
+        return HashUid(keyed=True)
     spec = hashuid.SPEC
     assert spec.build is not None  # noqa: S101 -- this version has it
     given = FromEntry(spec, section, section.options, section.key, spec.key)

@@ -42,7 +42,7 @@ class Test:
 
 
 @frozen
-class Condition:
+class When:
     """Tests, each with how it goes with all before it: ``and`` or ``or``, from left to right."""
 
     steps: tuple[tuple[str, Test], ...]
@@ -53,7 +53,7 @@ class Condition:
         return frozenset(test.tag for _, test in self.steps)
 
 
-def parse_condition(text: str) -> Condition:
+def parse_condition(text: str) -> When:
     """Return the condition of a ``when``; lines without an operator must all hold.
 
     Raises
@@ -71,7 +71,7 @@ def parse_condition(text: str) -> Condition:
     for part, joint in zip(parts[::2], [*parts[1::2], ""], strict=True):
         steps.append((operator, _test(part.strip())))
         operator = "or" if joint == "||" else "and"
-    return Condition(tuple(steps))
+    return When(tuple(steps))
 
 
 def _test(text: str) -> Test:

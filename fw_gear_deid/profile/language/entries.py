@@ -7,8 +7,8 @@ from dataclasses import field
 from fw_gear_deid.actions import ACTIONS, Replace
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.frozen import frozen
-from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, PrivateAt, RegexAt, TagAt
-from fw_gear_deid.profile.language import build, requires
+from fw_gear_deid.model.selectors import AnySelector, GroupsAt, KeysAt, PathAt, PrivateAt, RegexAt, TagAt, VrAt
+from fw_gear_deid.profile.language import build, classes, requires, schema
 from fw_gear_deid.profile.language.addresses import BadName, is_keyword, spelling_note, vr_of
 from fw_gear_deid.profile.language.naming import ELEMENTS
 from fw_gear_deid.profile.language.section import Section
@@ -54,6 +54,9 @@ def parse_entries(section: Section, names: frozenset[str] | None = None) -> list
         if requires.is_requirement(item):
             requires.check(section, item, where)
             continue
+        if classes.KEY in (key.text for key, _ in item.entries) and _is_one(section, item, where):
+            entries += _of_class(section, item, where, entries)
+            continue
         entry = _entry(section, item, where, names)
         if entry is not None:
             earlier = alike.setdefault((entry.selector, entry.name if entry.selector is None else ""), [])
@@ -63,11 +66,38 @@ def parse_entries(section: Section, names: frozenset[str] | None = None) -> list
     return entries
 
 
+def _is_one(section: Section, item: Mapping, where: str) -> bool:
+    """Complain unless an entry says in one way which fields it is for."""
+    there = [key.text for key, _ in item.entries if key.text in schema.ADDRESSES]
+    if not there:
+        section.problems.error(item.line, item.column, where, "neither a name nor a regex")
+    elif len(there) > 1:
+        told = " and ".join(f"a {key}" for key in there)
+        section.problems.error(item.line, item.column, where, f"both {told}; keep one")
+    return len(there) == 1
+
+
+def _of_class(section: Section, item: Mapping, where: str, earlier: list[Entry]) -> list[Entry]:
+    """Return the entries of one for VRs; several where dates of another form move in another way."""
+    references: dict[str, AnySelector] = {}
+    label = section.label(item.line)
+    found = [
+        Entry(selector, action, name, False, item.line, item.column, where, label, references)
+        for selector, action, name in classes.parse(section, item, where, references)
+    ]
+    taken = {vr: one for one in reversed(earlier) if isinstance(one.selector, VrAt) for vr in one.selector.vrs}
+    for entry in found:
+        assert isinstance(entry.selector, VrAt)  # noqa: S101 -- of these
+        for vr in entry.selector.vrs:
+            if vr in taken:
+                told = f"{vr} is listed first in line {taken[vr].line}: that entry acts, this one does not"
+                section.problems.warn(item.line, item.column, where, told)
+    return found
+
+
 def _entry(section: Section, item: Mapping, where: str, names: frozenset[str] | None) -> Entry | None:
     keys = [key.text for key, _ in item.entries]
-    if ("name" in keys) == ("regex" in keys):
-        why = "both a name and a regex; keep one" if "name" in keys else "neither a name nor a regex"
-        section.problems.error(item.line, item.column, where, why)
+    if not _is_one(section, item, where):
         return None
     by = "name" if "name" in keys else "regex"
     node = item.get(by)
@@ -117,9 +147,14 @@ def _wrong_kind(action: Action, selector: AnySelector | None, name: str) -> str:
 
 
 def execution_order(entries: list[Entry]) -> list[Entry]:
-    """Fields in file order, but every regex-sub first, the last of them foremost (profile language §2.2)."""
-    first = [entry for entry in reversed(entries) if ACTIONS[entry.action.key].early]
-    return first + [entry for entry in entries if not ACTIONS[entry.action.key].early]
+    """Fields in file order, but every regex-sub first, the last of them foremost (profile language §2.2).
+
+    Entries for VRs come last, in the order of the file: of two that list a VR the first acts.
+    """
+    placed = [entry for entry in entries if not isinstance(entry.selector, VrAt)]
+    first = [entry for entry in reversed(placed) if ACTIONS[entry.action.key].early]
+    later = [entry for entry in placed if not ACTIONS[entry.action.key].early]
+    return first + later + [entry for entry in entries if isinstance(entry.selector, VrAt)]
 
 
 def _compare_with_earlier(section: Section, entry: Entry, earlier: list[Entry]) -> None:

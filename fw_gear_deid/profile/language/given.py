@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fw_gear_deid.actions.spec import Spec, Template, Value
+from fw_gear_deid.actions.spec import KEYED, Spec, Template, Value
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.profile.language import templates
 from fw_gear_deid.profile.language.addresses import vr_of
+from fw_gear_deid.profile.language.naming import ELEMENTS
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
+
+
+def is_keyed(value: Node | None) -> bool:
+    """Tell whether a value is the word ``keyed``."""
+    return isinstance(value, Scalar) and value.kind == "str" and value.text == KEYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,19 @@ class FromEntry:
         return None if self.selector is None else vr_of(self.selector)
 
     @property
+    def keyed(self) -> bool:
+        """Whether the action's value is the word ``keyed``."""
+        return is_keyed(self.item.get(self.key))
+
+    @property
     def multiple(self) -> bool:
         """Whether a backslash separates several values."""
         return self.section.naming.multiple
+
+    @property
+    def elements(self) -> bool:
+        """Whether the fields of the section are elements of DICOM."""
+        return self.section.naming is ELEMENTS
 
     def text(self, option: str) -> str:
         """Return a text option."""

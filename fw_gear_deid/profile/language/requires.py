@@ -4,21 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from fw_gear_deid.actions import unreadable
+from fw_gear_deid.actions import clean, unreadable
+from fw_gear_deid.actions.spec import KEYED
 from fw_gear_deid.profile.language import schema
+from fw_gear_deid.profile.language.given import is_keyed
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
-_WORDS = schema.OURS | {unreadable.KEY, "alter-pixels", "rectangles"}
-"""Options that only this program knows: others pass them over without a word."""
+_WORDS = schema.OURS | {
+    unreadable.KEY,
+    clean.SPEC.key,
+    "accept",
+    "alter-pixels",
+    "exclude",
+    "follow-uids",
+    "ps3-15",
+    "rectangles",
+    "vr",
+}
+"""Words that only this program knows: others pass some of them over, and carry out the rest of the profile."""
+_SECRET = frozenset({"ps3-15"})
+"""Options that are keyed without saying so."""
 
 
 def is_requirement(entry: Mapping) -> bool:
     """Tell whether an entry of ``fields`` is this one."""
     return entry.get(KEY) is not None
+
+
+def is_all(fields: Node | None) -> bool:
+    """Tell whether a list of fields has nothing else in it."""
+    listed = fields.items if isinstance(fields, Listing) else ()
+    return bool(listed) and all(isinstance(one, Mapping) and is_requirement(one) for one in listed)
 
 
 def check(section: Section, entry: Mapping, where: str) -> None:
@@ -33,25 +53,39 @@ def check(section: Section, entry: Mapping, where: str) -> None:
 def warn(root: Node, template: Template, problems: Problems) -> None:
     """Warn of a word that only this program knows in a profile that others would carry out."""
     ours = [(line, column, spell(name)) for name, line, column in names_in(template) if name in PSEUDONYMS]
-    ours += [(key.line, key.column, key.text) for key in _keys(root) if key.text in _WORDS]
+    ours += [(key.line, key.column, key.text) for key, _ in _pairs(root) if key.text in _WORDS]
+    ours += [(key.line, key.column, f"{key.text}: {KEYED}") for key in _keyed(root) if key.text not in _SECRET]
     if ours and not _stands_in(root):
         line, column, word = min(ours)
         told = f"{word} is known to this program only: add '- {KEY}: {OURS}' to fields, so that others refuse it"
         problems.warn(line, column, "", told)
 
 
-def _keys(node: Node) -> list[Scalar]:
+def keyed(root: Node) -> str:
+    """Return the first word that nothing but a secret key makes safe, with its line; empty when there is none."""
+    words = ((key, key.text if key.text in _SECRET else f"{key.text}: {KEYED}") for key in _keyed(root))
+    return next((f"{word} (line {key.line})" for key, word in words), "")
+
+
+def _keyed(root: Node) -> list[Scalar]:
+    """Return the keys whose value is the word ``keyed``, and those of options that always work so."""
+    return [key for key, value in _pairs(root) if (key.text in schema.KEYED and is_keyed(value)) or key.text in _SECRET]
+
+
+def _pairs(node: Node) -> list[tuple[Scalar, Node]]:
     match node:
         case Mapping():
-            return [found for key, value in node.entries for found in (key, *_keys(value))]
+            return [found for key, value in node.entries for found in ((key, value), *_pairs(value))]
         case Listing():
-            return [found for item in node.items for found in _keys(item)]
+            return [found for item in node.items for found in _pairs(item)]
         case _:
             return []
 
 
 def _stands_in(root: Node) -> bool:
-    sections = [node for _, node in root.entries if isinstance(node, Mapping)] if isinstance(root, Mapping) else []
+    """Tell whether it stands where others look: in a section for files; they read none for containers."""
+    entries = root.entries if isinstance(root, Mapping) else ()
+    sections = [node for key, node in entries if key.text in schema.SECTIONS and isinstance(node, Mapping)]
     listed = [fields for section in sections if isinstance(fields := section.get("fields"), Listing)]
     return any(isinstance(entry, Mapping) and is_requirement(entry) for fields in listed for entry in fields.items)
 
@@ -69,8 +103,9 @@ def add(values: dict[str, Any], template: Template) -> bool:
     problems = Problems()
     if template.root is not None:
         warn(template.root, template, problems)
-    listed = [section["fields"] for section in values.values() if isinstance(section, dict) and "fields" in section]
-    if not problems.all() or not listed:
+    if not problems.all():
         return False
-    listed[0].insert(0, {KEY: OURS})
+    sections = [values[name] for name in values if name in schema.SECTIONS and isinstance(values[name], dict)]
+    chosen = next((section for section in sections if section.get("fields")), sections[0])
+    chosen["fields"] = [{KEY: OURS}, *(chosen.get("fields") or ())]
     return True

@@ -7,7 +7,7 @@ from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.language.addresses import BadName, compile_pattern
 from fw_gear_deid.profile.language.naming import ELEMENTS, Naming
-from fw_gear_deid.profile.text.nodes import Mapping, Node, Scalar
+from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, did_you_mean
 
 _TYPES = {
@@ -52,11 +52,14 @@ class Section:
                 hint = outer or did_you_mean(option.text, known)
                 self.problems.error(option.line, option.column, self.key, f"unknown option {option.text!r}{hint}")
                 continue
-            good = self.check(value, known[option.text], f"{self.key}.{option.text}")
-            declared = schema.OPTIONS.get(option.text)
-            wrong = declared.problem(value.text) if good and declared and isinstance(value, Scalar) else ""
-            if wrong:
-                self.problems.error(value.line, value.column, f"{self.key}.{option.text}", wrong)
+            self.check_value(option, value, known[option.text], f"{self.key}.{option.text}")
+
+    def check_value(self, option: Scalar, value: Node, expected: str, where: str) -> None:
+        """Complain about the value of an option that is of the wrong type, or that it cannot have."""
+        good, declared = self.check(value, expected, where), schema.OPTIONS.get(option.text)
+        wrong = declared.problem(value.text) if good and declared and isinstance(value, Scalar) else ""
+        if wrong:
+            self.problems.error(value.line, value.column, where, wrong)
 
     def check(self, node: Node, expected: str, where: str) -> bool:
         """Complain about a node of the wrong type; return whether it is right."""
@@ -85,6 +88,11 @@ class Section:
         """Return a number option."""
         node = self.options.get(option)
         return float(node.text) if isinstance(node, Scalar) and node.kind in _TYPES["number"] else default
+
+    def lists(self, option: str, word: str) -> bool:
+        """Tell whether an option is a list with a word in it."""
+        node = self.options.get(option)
+        return isinstance(node, Listing) and any(isinstance(one, Scalar) and one.text == word for one in node.items)
 
     def is_unknown(self, option: str) -> bool:
         """Tell whether an option holds a variable without a value."""

@@ -16,7 +16,7 @@ from fw_gear_deid.profile.language.naming import Naming
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Scalar
 
-_UNSUPPORTED = ("alter_pixels", "alter-pixels", "secret-key", "force-nonce")
+_UNSUPPORTED = ("alter_pixels", "alter-pixels")
 
 
 def parse_fields(section: Section, row: Format, match: FileMatch, first: int) -> FieldSection:

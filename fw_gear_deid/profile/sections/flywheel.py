@@ -9,6 +9,7 @@ from fw_gear_deid.actions.spec import RECORD
 from fw_gear_deid.model.action import Action
 from fw_gear_deid.model.container import DATED, EDITABLE, GROUPS, LEVELS, NEVER, Json, choices, fit
 from fw_gear_deid.model.errors import Unfit
+from fw_gear_deid.model.ruling import Asked
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, TagAt
 from fw_gear_deid.profile.advice.lint import warning_of
 from fw_gear_deid.profile.compiled import DicomSection, FlywheelSection, KeyRule, LevelRules
@@ -84,7 +85,7 @@ def _check_keys(section: Section) -> None:
             hint = hint or did_you_mean(key.text, schema.FLYWHEEL)
             section.problems.error(key.line, key.column, section.key, f"unknown key {key.text!r}{hint}")
         else:
-            section.check(value, schema.FLYWHEEL[key.text], f"flywheel.{key.text}")
+            section.check_value(key, value, schema.FLYWHEEL[key.text], f"flywheel.{key.text}")
 
 
 def _level(
@@ -220,7 +221,10 @@ def _moves(section: Section, own: Node | None, dicom: DicomSection | None) -> Ac
         return build.parse_action(quiet, item, section.key, None, {}, "timestamp")
     moving = [rule for rule in (dicom.rules if dicom is not None else ()) if rule.action.key in _INCREMENTS]
     moving.sort(key=lambda rule: rule.selector != _STUDY_DATE)  # any date will do, the study's best
-    action = moving[0].action if moving else None
+    asked = None if dicom is None or dicom.table is None else dicom.table.rule(Asked(_STUDY_DATE.tag, "DA", "", (), ""))
+    table = () if asked is None else asked.actions
+    by_table = (one for one in table if isinstance(one, IncrementDate | IncrementDatetime))
+    action = moving[0].action if moving else next(by_table, None)
     if not isinstance(action, IncrementDate | IncrementDatetime):
         return action
     return IncrementDatetime(action.shift, unreadable=section.text(unreadable.KEY, action.unreadable))

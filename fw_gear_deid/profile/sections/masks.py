@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fw_gear_deid.model.boxes import Box
 from fw_gear_deid.profile.compiled import Mask
 from fw_gear_deid.profile.language.addresses import BadName
-from fw_gear_deid.profile.language.conditions import Condition, parse_condition
+from fw_gear_deid.profile.language.conditions import When, parse_condition
 from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import did_you_mean
@@ -100,7 +100,7 @@ def _entry(section: Section, node: Node, where: str, *, blanked: bool) -> Iterat
         yield Mask(condition, boxes, outside, frames, section.label(node.line))
 
 
-def _condition(section: Section, node: Node, where: str) -> Condition | None:
+def _condition(section: Section, node: Node, where: str) -> When | None:
     try:
         return parse_condition(node.text if isinstance(node, Scalar) else "")
     except BadName as error:
@@ -201,7 +201,7 @@ def _group(section: Section, group: list[tuple[int, str]], where: str) -> Iterat
         return
     line = group[0][0]
     try:
-        condition = parse_condition("\n".join(tests)) if tests else Condition(())
+        condition = parse_condition("\n".join(tests)) if tests else When(())
     except BadName as error:
         section.problems.error(line, 1, where, str(error))
         return

@@ -141,6 +141,31 @@ def read(text: str, problems: Problems, options: frozenset[str]) -> Node | None:
     return node
 
 
+def spans(text: str, key: str) -> list[tuple[int, int, str]]:
+    """Return where the scalars of a key stand in a document, and what they say; none of one that is not YAML."""
+    if len(text) > MAX_CHARACTERS:
+        return []
+    try:
+        root = yaml.compose(_without_tabs(text), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        return []  # who reads it says so
+    found: dict[int, tuple[int, int, str]] = {}
+    open_, seen = [root], set()
+    while open_:
+        node = open_.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            open_ += node.value
+        for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            open_ += (name, value)
+            scalars = isinstance(name, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+            if scalars and name.value == key and not value.tag.endswith(":null"):
+                found[value.start_mark.index] = value.start_mark.index, value.end_mark.index, value.value
+    return sorted(found.values())
+
+
 def _convert(node: yaml.Node, problems: Problems, budget: Iterator[int], depth: int, *, is_key: bool = False) -> Node:
     line, column = node.start_mark.line + 1, node.start_mark.column + 1
     if next(budget, None) is None or depth > _MAX_DEPTH:

@@ -38,6 +38,10 @@ class Problems:
         """Note something that works as the language says, and leaves a risk."""
         self._found.append(Problem(line, column, "warning", where, message))
 
+    def take(self, others: Problems) -> None:
+        """Take over what was noted elsewhere."""
+        self._found += others._found
+
     def all(self) -> tuple[Problem, ...]:
         """Return the findings in the order of the file, each once."""
         return tuple(sorted(set(self._found)))

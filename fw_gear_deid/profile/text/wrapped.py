@@ -6,10 +6,11 @@ have theirs below ``deid_profile``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from fw_gear_deid.profile.language.schema import SECTIONS
+from fw_gear_deid.profile.language.schema import FLAGS, SECTIONS, VALUES
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar, read
 from fw_gear_deid.profile.text.problems import Problems
 
@@ -128,7 +129,10 @@ def _inside(node: Node, depth: int) -> Iterator[tuple[str, Node]]:
 
 
 def plain_values(text: str) -> dict[str, Any]:
-    """Return a profile as the plain JSON object that a platform stores; scalars keep their source text.
+    """Return a profile as the plain JSON object that a platform stores.
+
+    What YAML reads as something else than it says keeps its source text, as in the profile: ``YES`` is a word where no
+    option or action takes true or false, and ``1.50`` is a number with two decimals.
 
     The text must be one that ``read`` has found no fault with.
     """
@@ -139,15 +143,20 @@ def plain_values(text: str) -> dict[str, Any]:
     return found
 
 
-def _plain(node: Node | None) -> Any:
+def _plain(node: Node | None, key: str = "") -> Any:
     match node:
         case None:
             return None
         case Mapping(entries):
-            return {key.text: _plain(value) for key, value in entries}
+            return {key.text: _plain(value, key.text) for key, value in entries}
         case Listing(items):
-            return [_plain(item) for item in items]
-        case Scalar(text, kind):
-            if kind in ("bool", "null"):
-                return {"bool": node.truth, "null": None}[kind]
-            return {"int": int, "float": float}.get(kind, str)(text)
+            return [_plain(item, key) for item in items]
+        case Scalar(text, "bool"):
+            return node.truth if key in FLAGS else text
+        case Scalar(_, "null"):
+            return None
+        case Scalar(text, "int" | "float" as kind):
+            number = {"int": int, "float": float}[kind](text)
+            return number if key not in VALUES or json.dumps(number) == text else text
+        case Scalar(text):
+            return text

@@ -8,6 +8,8 @@ from collections.abc import Mapping as Values
 from dataclasses import dataclass, field, replace
 
 from fw_gear_deid.actions.regexsub import VARIABLE as FIELD
+from fw_gear_deid.model.locks import OPTIONS as KEY_OPTIONS
+from fw_gear_deid.model.locks import is_key
 from fw_gear_deid.profile.language import schema
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problem, Problems
@@ -35,6 +37,7 @@ _STAND_IN = (
 )
 _BLAMED_AT_KEY = (_KINDS.keys() | _STAND_IN.keys()) - schema.BOOLEAN_ACTIONS
 """Options that other modules complain about at their key."""
+_KEYS_GO = "a key goes to the options " + ", ".join(KEY_OPTIONS) + " alone"
 _NEEDED = {"bool": "true or false", "int": "a whole number", "number": "a number"}
 
 
@@ -117,6 +120,8 @@ class Filling:
             self._complain(node, node.line, node.column, where, message)
         if not spots:
             return node
+        if any(is_key(spot.name) for spot in spots):
+            return self._key(node, spots, where, key)
         listed = tuple(dict.fromkeys(spot.name for spot in spots))
         node = replace(node, kind="str", variables=listed)
         self._places[node.line, node.column] = listed
@@ -130,6 +135,15 @@ class Filling:
             message = f"the value of {spell(*listed)} holds a brace, which an output cannot"
             self._complain(node, node.line, node.column, where, message)
         return replace(node, text=self._filled(node, key))
+
+    def _key(self, node: Scalar, spots: list[Spot], where: str, key: str) -> Scalar:
+        """Return a variable that stands for a key: it gets no value here."""
+        spelled = self.template.spelled(node.text)
+        (name, *others), wanted = (spot.name for spot in spots), KEY_OPTIONS.get(key, "")
+        if others or name.partition(".")[0] != wanted or spelled.strip() != spots[0].spelled:
+            can = f"{key} takes {spell(wanted)} and nothing beside it" if wanted else _KEYS_GO
+            self._complain(node, node.line, node.column, where, can)
+        return replace(node, kind="str", text=spell(name))
 
     def _is_misplaced(self, node: Scalar, spots: list[Spot], where: str, key: str) -> bool:
         """Complain about braces without a name, and about variables where none can be."""

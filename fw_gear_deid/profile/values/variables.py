@@ -11,8 +11,9 @@ from functools import lru_cache
 from fw_gear_deid.model.action import Action, At, Result, Texts
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.locks import SECRET, is_key
 from fw_gear_deid.profile.language import schema
-from fw_gear_deid.profile.text.nodes import BREAK, Listing, Mapping, Node, Scalar, read
+from fw_gear_deid.profile.text.nodes import BREAK, Listing, Mapping, Node, Scalar, read, spans
 from fw_gear_deid.profile.text.problems import Problem, Problems
 from fw_gear_deid.profile.text.wrapped import unwrap
 
@@ -78,7 +79,30 @@ def read_template(text: str, file: str) -> Template:
     file : str
         Name to use in messages.
     """
-    return replace(_template(text), file=file)
+    return replace(_template(_lifted(text)[0]), file=file)
+
+
+def keys_in(text: str) -> dict[str, str]:
+    """Return the keys that stand in a profile itself, by the variables that stand for them in its template."""
+    return dict(_lifted(text)[1])
+
+
+@lru_cache(maxsize=4)
+def _lifted(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return a profile with variables in the place of its keys, and those: nothing that is made of it holds one."""
+    if "secret-key" not in text:
+        return text, ()
+    # what is no variable stays what it is; each keeps its length
+    plain = _BRACES.sub(lambda match: "x" * len(match.group()), text)
+    found: list[tuple[str, str]] = []
+    for number, (start, end, value) in reversed(list(enumerate(spans(plain, "secret-key"), 1))):
+        if "{{" in text[start:end] or not value.strip():
+            continue
+        name = f"{SECRET}.{number}"
+        rest = "\n" * plain.count("\n", start, end)
+        text = f'{text[:start]}"{{{{ {name} }}}}"{rest}{text[end:]}'
+        found.append((name, value))
+    return text, tuple(found)
 
 
 @lru_cache(maxsize=4)
@@ -116,8 +140,9 @@ def names(text: str) -> tuple[tuple[str, int, int], ...]:
 def names_in(template: Template) -> tuple[tuple[str, int, int], ...]:
     """Return the variables of a template in file order: name, line and column."""
     scalars = [] if template.root is None else scalars_in(template.root)
-    used = {spot for scalar in scalars for spot in template.spots_in(scalar.text) if spot.name}
-    return tuple((spot.name, spot.line, spot.column) for spot in template.spots if spot in used)
+    used = {spot for scalar in scalars for spot in template.spots_in(scalar.text)}
+    named = (spot for spot in template.spots if spot in used and spot.name and not is_key(spot.name))
+    return tuple((spot.name, spot.line, spot.column) for spot in named)
 
 
 def scalars_in(node: Node) -> list[Scalar]:

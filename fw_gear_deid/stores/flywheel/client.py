@@ -168,6 +168,14 @@ class Platform:
             lambda sdk: sdk.download_file_from_container(container, name, str(target), version=version),
         )
 
+    def content(self, container: str, name: str) -> bytes:
+        """Return what is in a small file."""
+        return bytes(
+            self.call(
+                "reading a file", lambda sdk: sdk.download_file_from_container_as_data(container, name), tries=TRIES
+            )
+        )
+
     def upload(self, container: str, name: str, stream: BinaryIO, size: int, metadata: Json) -> list[Any]:
         """Send a file with its metadata; never twice by itself."""
         spec = flywheel.FileSpec(name, contents=stream, size=size)
