@@ -45,7 +45,6 @@ NEEDS = {
     "xml": {"xml"},
     "table": {"csv", "tsv", "table"},
     "key-value": {"key-value-text-file"},
-    "encrypt": {"encrypt"},
 }
 NIFTI = {"image-nii-replace": b"X", "image-nii-hash": sha256(b"PHI Doe").hexdigest()[:16].encode()}
 """Extensions do not travel, which the reference engine copies; and a text can be hashed: what descrip holds then."""

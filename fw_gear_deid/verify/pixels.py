@@ -7,7 +7,6 @@ decoded by pydicom out of both files.
 from __future__ import annotations
 
 import io
-import logging
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -149,6 +148,8 @@ def check(was: bytes, now: bytes, boxes: Boxes) -> int:
     ------
     Unfit
     """
+    import logging
+
     import pydicom
 
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
