@@ -269,9 +269,9 @@ def _masked(data: bytes, section: DicomSection, album: Album) -> bytes:
     met = masks.meet(data, section) if section.masks else None
     if met is None:
         return data
-    incoming, edits = masks.masked(Incoming(iter((data,)), len(data)), section)
-    result = incoming.all()
-    _tell(edits)
+    masked = masks.masked(Incoming(iter((data,)), len(data)), section)
+    result = masked.source.all()
+    _tell(masked.edits)
     album.keep(result, next(span.start for span in met.ranges if span))
     return result
 

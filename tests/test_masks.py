@@ -39,7 +39,7 @@ from fw_gear_deid.model.outcome import Edit
 from fw_gear_deid.profile.parse import parse_profile
 from fw_gear_deid.profile.text.problems import ProfileError
 from fw_gear_deid.verify import pixels
-from tests.desk import edits_of
+from tests.desk import Desk, edits_of
 
 ROWS, COLUMNS = 40, 64
 PROFILE = """\
@@ -662,6 +662,22 @@ def test_what_is_wrong_in_a_profile(text: str) -> None:
     with pytest.raises(ProfileError) as caught:
         parse_profile(f"dicom:\n  {text}\n  fields:\n  - name: PatientName\n    remove: true\n", "p.yaml")
     assert WRONG[text] in str(caught.value)
+
+
+def test_masks_that_meet_nothing_are_told(desk: Desk) -> None:
+    desk.put({"S/V/A/1.dcm": native(pattern())})
+    desk.rules(
+        PROFILE.replace(
+            "keep: [9, 4, 12, 99]", "remove: [0, 0, 1, 1]\n    - when: contains Modality CT\n      remove: [0, 0, 2, 2]"
+        )
+    )
+    assert desk.run().code == 0
+    assert "alter_pixels (profile.yaml:8)" in desk.summary()["rules_without_a_match"]
+    assert not [one for one in desk.summary()["rules_without_a_match"] if one.endswith((":4)", ":6)"))]
+    (result,) = desk.there().values()
+    here = np.zeros_like(HERE)
+    here[2:11, 5:21] = here[0, 0] = True
+    check(native(pattern()), result, here)
 
 
 # -- hostile ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 from fw_gear_deid.actions import Remove, Replace
 from fw_gear_deid.deid import dataset
@@ -101,8 +102,16 @@ class Masks:
         return tuple(found) if any(box.blank for box in found) else ()
 
 
-def masked(source: Incoming, section: DicomSection, *, verify: bool = True) -> tuple[Incoming, tuple[Edit, ...]]:
-    """Return a file with its pixels masked, checked as it passes, and the audit's rows; itself where no mask meets it.
+class Masked(NamedTuple):
+    """A file with its pixels masked, checked as it passes; the audit's rows, and the masks that it met."""
+
+    source: Incoming
+    edits: tuple[Edit, ...]
+    masks: tuple[Mask, ...]
+
+
+def masked(source: Incoming, section: DicomSection, *, verify: bool = True) -> Masked:
+    """Return a file with its masks on; itself where none meets it.
 
     Raises
     ------
@@ -110,13 +119,12 @@ def masked(source: Incoming, section: DicomSection, *, verify: bool = True) -> t
         A mask cannot be put on it.
     """
     if not section.masks:
-        return source, ()
+        return Masked(source, (), ())
     met = source.enough(lambda: meet(source.data, section, source.total))
     if met is None:
-        return source, ()
-    if met.header.encapsulated:
-        return _compressed(source, section, met, verify=verify)
-    return _native(source, section, met, verify=verify)
+        return Masked(source, (), ())
+    carry = _compressed if met.header.encapsulated else _native
+    return Masked(*carry(source, section, met, verify=verify), met.masks)
 
 
 def meet(data: bytes, section: DicomSection, total: int | None = None) -> Masks | None:

@@ -176,12 +176,14 @@ def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> 
     try:
         if section.masks and section.exclude:
             source.enough(lambda: leave_out(dataset.open_file(source.data, section, (), source.total), section))
-        source, edits = masks.masked(source, section, verify=ctx.verify != "off")
+        masked = masks.masked(source, section, verify=ctx.verify != "off")
+        source = masked.source
         done = source.enough(lambda: _from_beginning(source, name, section, ctx))
     except Excluded:
         source.drain()  # what cannot be read is refused
         raise
-    done.edits = (*edits, *done.edits)
+    done.edits = (*masked.edits, *done.edits)
+    done.matched |= ctx.profile.met(masked.masks)
     return done
 
 

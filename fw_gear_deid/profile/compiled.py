@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
 from fw_gear_deid.actions import Decrypt, Encrypt
@@ -366,12 +366,24 @@ class Profile:
         """The rules of all sections, by index."""
         return tuple(rule for section in self.sections for rule in section.rules)
 
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """What is blank in pixels; their indices in reports follow those of the rules."""
+        return self.dicom.masks if self.dicom is not None else ()
+
+    def met(self, masks: Iterable[Mask]) -> frozenset[int]:
+        """Return the indices of some of the masks."""
+        first = len(self.rules)
+        return frozenset(first + self.masks.index(mask) for mask in masks)
+
     def without(self, matched: Set[int]) -> frozenset[int]:
-        """Return the rules that found nothing, where some did."""
-        return frozenset(rule.index for rule in self.rules) - matched
+        """Return the rules and masks that found nothing, where some did."""
+        return frozenset(range(len(self.rules) + len(self.masks))) - matched
 
     def rule_labels(self) -> tuple[tuple[str, str], ...]:
-        """Return ``name (place)`` of the rules by index, and the keys of their sections."""
-        return tuple(
+        """Return ``name (place)`` of the rules and masks by index, and the keys of their sections."""
+        rules = [
             (f"{rule.name} ({rule.label})", section.match.key) for section in self.sections for rule in section.rules
-        )
+        ]
+        masks = [(f"alter_pixels ({mask.label})", self.dicom.match.key) for mask in self.masks if self.dicom]
+        return (*rules, *masks)

@@ -164,6 +164,15 @@ def check(was: bytes, now: bytes, boxes: Boxes) -> int:
             raise fails("(7FE0,0010): masked frames cannot be read back") from None
 
 
+def _decoder(syntax: Any) -> str:
+    """Return the decoder of a transfer syntax, none where it is not encapsulated; of those that survive damage."""
+    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
+
+    there = get_decoder(syntax).available_plugins
+    sound = (one for one in ("pydicom", "pyjpegls", "pylibjpeg", "pillow") if one in there)
+    return next(sound) if syntax.is_encapsulated else ""
+
+
 def _check(was: Any, now: Any, boxes: Boxes) -> int:
     import numpy as np
     from pydicom.encaps import generate_frames
@@ -183,7 +192,7 @@ def _check(was: Any, now: Any, boxes: Boxes) -> int:
     if not others:
         return len(same)
     read = [
-        get_decoder(syntax).iter_array(one, indices=others, raw=True)
+        get_decoder(syntax).iter_array(one, indices=others, raw=True, decoding_plugin=_decoder(syntax))
         for syntax, one in zip(syntaxes, (was, now), strict=True)
     ]
     for number, (before, meta), (after, other) in zip(others, *read, strict=True):

@@ -6,6 +6,7 @@ An encoder is asked for what loses nothing; who masks compares what its frame de
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from fw_gear_deid.formats.dicom.careful import strict_pydicom
@@ -28,6 +29,8 @@ LOSES = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 """Transfer syntaxes that always lose something."""
 WHOLE = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT"})
 """Photometric interpretations that frames without loss cannot have."""
+_SOUND = ("pydicom", "pyjpegls", "pylibjpeg", "pillow")
+"""Decoders and encoders that survive damage, the better ones first. GDCM ends the process, libjpeg's JPEG-LS never."""
 REMEDY = "install fw-gear-deid[pixels], decompress it with a DICOM toolkit, or remove its pixels"
 
 
@@ -45,6 +48,21 @@ def options_of(image: Image, photometric: str | None = None) -> dict[str, Any]:
         "planar_configuration": 0,
         "pixel_keyword": "PixelData",
     }
+
+
+def plugin_of(syntax: str, available: Collection[str]) -> str:
+    """Return the decoder or encoder for a transfer syntax.
+
+    Raises
+    ------
+    LookupError
+        There is none that is sound.
+    """
+    sound = ("pyjpegls",) if syntax in (JPEG_LS, NEAR_JPEG_LS) else _SOUND
+    for one in sound:
+        if one in available:
+            return one
+    raise LookupError
 
 
 def decode(frame: bytes, syntax: str, image: Image, number: int) -> tuple[Array, str]:
@@ -72,7 +90,10 @@ def decode(frame: bytes, syntax: str, image: Image, number: int) -> tuple[Array,
         warnings.simplefilter("ignore")
         try:
             decoder = pydicom.pixels.get_decoder(syntax)
-            found, meta = decoder.as_array(items_of([frame]), index=0, raw=True, **options_of(image))
+            plugin = plugin_of(syntax, decoder.available_plugins)
+            found, meta = decoder.as_array(
+                items_of([frame]), index=0, raw=True, decoding_plugin=plugin, **options_of(image)
+            )
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 -- decoders raise whatever broken bytes lead them to
@@ -91,7 +112,8 @@ def encode(found: Array, syntax: str, image: Image, photometric: str) -> bytes |
             encoder = pydicom.pixels.get_encoder(LOSSLESS[syntax])
             options = options_of(image, photometric)
             del options["pixel_keyword"]
-            return bytes(encoder.encode(found, **options))
+            plugin = plugin_of(LOSSLESS[syntax], encoder.available_plugins)
+            return bytes(encoder.encode(found, encoding_plugin=plugin, **options))
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 -- what is missing, or what it does not take

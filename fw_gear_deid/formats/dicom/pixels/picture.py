@@ -6,6 +6,7 @@ import io
 import warnings
 
 from fw_gear_deid.formats.dicom.careful import strict_pydicom
+from fw_gear_deid.formats.dicom.pixels.codec import plugin_of
 from fw_gear_deid.model.errors import Unfit
 
 
@@ -31,7 +32,10 @@ def png(data: bytes, number: int) -> bytes:
 
         try:
             ds = pydicom.dcmread(io.BytesIO(data), force=True)
-            found = pydicom.pixels.pixel_array(ds, index=number)
+            syntax = ds.file_meta.TransferSyntaxUID
+            available = pydicom.pixels.get_decoder(syntax).available_plugins
+            plugin = plugin_of(syntax, available) if syntax.is_encapsulated else ""
+            found = pydicom.pixels.pixel_array(ds, index=number, decoding_plugin=plugin)
             if ds.PhotometricInterpretation == "PALETTE COLOR":
                 found = pydicom.pixels.apply_color_lut(found, ds)
             low, high = (0, 255) if found.dtype == np.uint8 else (float(found.min()), float(found.max()))
