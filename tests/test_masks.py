@@ -439,6 +439,13 @@ def test_what_is_excluded_goes_by_what_it_said() -> None:
     check(native(pattern()), run(native(pattern()), profile)[0])
 
 
+def test_pixels_twice_are_refused() -> None:
+    ds = header(native(pattern()))
+    ds.FloatPixelData = np.ones(pattern().size, np.float32).tobytes()
+    with pytest.raises(Unfit, match="pixels twice"):
+        run(saved(ds, ExplicitVRLittleEndian))
+
+
 def test_overlay_in_bits_of_pixels_goes() -> None:
     found = pattern(2, 1, 16, 12)
     ds = header(native(found | np.uint16(0x8000), stored=12))
@@ -678,6 +685,13 @@ def test_masks_that_meet_nothing_are_told(desk: Desk) -> None:
     here = np.zeros_like(HERE)
     here[2:11, 5:21] = here[0, 0] = True
     check(native(pattern()), result, here)
+
+
+def test_the_page_shows_a_profile_that_is_right() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "pixels.md").read_text(encoding="utf-8")
+    profile = parse_profile(page.split("```yaml\n")[1].split("```")[0], "p.yaml")
+    assert len(profile.masks) == 4
+    assert not [one for one in profile.warnings if "known to this program only" in one.message]
 
 
 # -- hostile ---------------------------------------------------------------------------------------------

@@ -253,8 +253,9 @@ def _joined(data: bytes, start: int, splices: Sequence[Splice]) -> part10.Pieces
 
 
 def _held(source: Incoming, data: bytes) -> Incoming:
-    """Return a file that is at hand, once its source turned out to be sound."""
+    """Return a file that is at hand, once its source turned out to be sound; that one is not held any more."""
     source.drain()
+    source.data = b""
     return Incoming(iter((data,)), len(data))
 
 
