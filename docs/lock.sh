@@ -1,5 +1,5 @@
 #!/bin/sh
-# pyproject.toml → requirements.txt (image: core, gear, encrypt and de-id log) and requirements-dev.txt (all): every package of every
+# pyproject.toml → requirements.txt (image: core, gear, encrypt, pixels and de-id log) and requirements-dev.txt (all): every package of every
 # supported Python and system, pinned, with hashes, without host names. Closed: installed with --no-deps.
 # The peers of "make bench" have a lock of their own.
 set -eu
@@ -10,7 +10,7 @@ compile() {
 python3 -m venv .lock
 .lock/bin/pip install --quiet uv
 for target in requirements requirements-dev; do
-    case $target in requirements) extras="--extra encrypt --extra gear --extra postgres" ;; *) extras="--extra dev" ;; esac
+    case $target in requirements) extras="--extra encrypt --extra gear --extra pixels --extra postgres" ;; *) extras="--extra dev" ;; esac
     # shellcheck disable=SC2086 -- words
     compile --universal --python-version 3.11 $extras --output-file "$target.txt" pyproject.toml
 done

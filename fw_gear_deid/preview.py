@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from fw_gear_deid.actions import ACTIONS
-from fw_gear_deid.deid import Context, dataset, document, envelope, files, sort, takes
+from fw_gear_deid.deid import Context, dataset, document, envelope, files, masks, sort, takes
 from fw_gear_deid.deid.identity import person_of
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.deid.marking import telling_of
@@ -25,6 +25,7 @@ from fw_gear_deid.deid.pair import is_volume
 from fw_gear_deid.formats.archive import HEAD
 from fw_gear_deid.formats.dicom import part10
 from fw_gear_deid.formats.dicom.part10 import Parts
+from fw_gear_deid.formats.dicom.pixels.picture import png
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
@@ -59,6 +60,8 @@ class Asked:
     places : sequence of Place
     table : Path or None
         Where to write the two-rows-per-file CSV. It holds identifiers in clear.
+    pictures : Path or None
+        New folder for a PNG of each file that masks meet: the first masked frame, as it will leave.
     include, exclude : tuple of str
         Patterns, as of ``run``.
     limits : mapping of str to int
@@ -67,6 +70,7 @@ class Asked:
 
     places: Sequence[Place]
     table: Path | None = None
+    pictures: Path | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     limits: limits.Given = field(default_factory=dict)
@@ -106,6 +110,7 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
     silence()
     refused = files = 0
     columns = _columns(book.base)
+    album = Album(asked.pictures)
     with _private(asked.table) as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow([cell(label) for label in ("src_path", "type", *(label for label, _ in columns))])
@@ -114,7 +119,7 @@ def preview(asked: Asked, book: ProfileBook, keyring: Keyring) -> int:
             try:
                 if isinstance(data, Unfit):
                     raise data
-                before, after = _one(task, data, book, keyring, columns)
+                before, after = _one(task, data, book, keyring, columns, album)
                 writer.writerow([cell(text) for text in (name, "before", *before)])
                 writer.writerow([cell(text) for text in (name, "after", *after)])
                 files += 1
@@ -139,6 +144,37 @@ def _private(table: Path | None) -> IO[str]:
     except OSError as error:
         raise UsageError(f"{table}: cannot be written ({error.strerror})") from None
     return os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+class Album:
+    """Pictures of masked frames, in a new folder for its owner alone; without one, nowhere.
+
+    Raises
+    ------
+    UsageError
+        It cannot be made.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._count = 0
+        if folder is not None:
+            try:
+                folder.mkdir(mode=private.FOLDER)
+            except FileExistsError:
+                raise UsageError(f"{folder}: exists already; nothing was written") from None
+            except OSError as error:
+                raise UsageError(f"{folder}: cannot be made ({error.strerror})") from None
+
+    def keep(self, data: bytes, number: int) -> None:
+        """Write a frame of a file, by its number from 0, and print where."""
+        if self._folder is None:
+            return
+        self._count += 1
+        path = self._folder / f"{self._count:05}-frame-{number + 1}.png"
+        with os.fdopen(private.create(path), "wb") as stream:
+            stream.write(png(data, number))
+        print(f"  picture: {shown(str(path))}")
 
 
 Given = tuple[str, bytes]
@@ -207,7 +243,7 @@ def _columns(profile: Profile) -> Columns:
     return columns
 
 
-def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns: Columns) -> Cells:
+def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns: Columns, album: Album) -> Cells:
     """Print the changes of a file; return its columns."""
     base, data = given
     section = takes(book.base, base, data[:HEAD])
@@ -221,11 +257,23 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
     )
     match takes(profile, base, data[:HEAD]):
         case DicomSection() as section:
-            return _instance(data, section, ctx, columns)
+            return _instance(_masked(data, section, album), section, ctx, columns)
         case FieldSection() as section:
             return _document(data, section, ctx, columns)
         case _:
             raise Unfit("no section of the profile takes this file")
+
+
+def _masked(data: bytes, section: DicomSection, album: Album) -> bytes:
+    """Return a file with its masks on; print what they do, and keep a picture where one is wanted."""
+    met = masks.meet(data, section) if section.masks else None
+    if met is None:
+        return data
+    masked = masks.masked(Incoming(iter((data,)), len(data)), section)
+    result = masked.source.all()
+    _tell(masked.edits)
+    album.keep(result, next(span.start for span in met.ranges if span))
+    return result
 
 
 def _instance(data: bytes, section: DicomSection, ctx: Context, columns: Columns) -> Cells:

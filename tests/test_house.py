@@ -89,7 +89,7 @@ def test_pydicom_has_one_door_but_for_sample_data() -> None:
         for path in PACKAGE.rglob("*.py")
         if path.parent.name != "sample" and any(name.split(".")[0] == "pydicom" for name in imports(path))
     }
-    assert used == {"formats/dicom/careful.py"}
+    assert used == {"formats/dicom/careful.py", "verify/pixels.py"}  # the check shares nothing with what it checks
 
 
 def test_the_check_shares_nothing_with_what_it_checks() -> None:

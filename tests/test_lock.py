@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGE = {"", "encrypt", "gear", "postgres"}
+IMAGE = {"", "encrypt", "gear", "pixels", "postgres"}
 EXTRAS = {"requirements.txt": IMAGE, "requirements-dev.txt": IMAGE | {"dev"}}
 # the systems that the lock promises to serve
 SYSTEMS = [

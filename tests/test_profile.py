@@ -146,7 +146,7 @@ DOCUMENTS: dict[str, tuple[str, Found]] = {
         "json:\n  force-nonce: abc\n  fields: [{name: a, remove: true}]\n",
         (2, 16, "base64 of eight bytes"),
     ),
-    "pixels": (REMOVE + "  alter_pixels: {}\n", (5, 3, "not supported")),
+    "pixels": (REMOVE + "  alter_pixels: {}\n", (5, 3, "it masks nothing")),
     "name-in-recursion": (
         entry("name: OtherPatientIDsSequence.0.PatientID\nremove: true", "recurse-sequence: true"),
         (4, 7, "a path into sequences does not go together"),

@@ -45,7 +45,6 @@ NEEDS = {
     "xml": {"xml"},
     "table": {"csv", "tsv", "table"},
     "key-value": {"key-value-text-file"},
-    "pixels": {"pixels"},
 }
 NIFTI = {"image-nii-replace": b"X", "image-nii-hash": sha256(b"PHI Doe").hexdigest()[:16].encode()}
 """Extensions do not travel, which the reference engine copies; and a text can be hashed: what descrip holds then."""
@@ -93,6 +92,7 @@ class Right:
 
 
 NO_OUTPUT = None
+_MASKED = bytes(0 if number < 16 and number % 8 < 4 else number for number in range(64))
 RIGHT: dict[str, Wrong | Right | bytes | None] = {
     "table-default-filter": b"id,dob\n1,19541215\n2,\n",
     "table-tsv": b"id\n1\n",
@@ -153,6 +153,9 @@ RIGHT: dict[str, Wrong | Right | bytes | None] = {
     "zip-basic": Right(),
     "zip-comment-hash": Right(),
     "zip-only-zip": "no section for the members",
+    "pixels-reversed": "x0 less than x1",
+    "pixels-hyphen-typo": Right({"7FE00010": [base64.b64encode(_MASKED).decode()]}),
+    "pixels-undecodable": NO_OUTPUT,
 }
 PROPERTY_DEFECTS = ("jitter-ds-over16", "jitter-is-float-cast", "jitter-minmax-regex-zero")
 LEAKS = {

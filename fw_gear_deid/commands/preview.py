@@ -16,6 +16,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path)
     parser.add_argument("--profile", required=True, metavar="P", help="path of a profile, or the name of a shipped one")
     parser.add_argument("--csv", type=Path, metavar="F", help="two rows per file, as 'fw deid test' writes them")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="a PNG of each masked file's first masked frame")
     options.add(
         parser, "mapping", "session_level_profile", "allow_shared_ids", "include", "exclude", "limit", "key_file",
         "secret_key", "public_key", "private_key",
@@ -40,5 +41,5 @@ def show(arguments: argparse.Namespace) -> int:
     given = locks.given(arguments.secret_key, arguments.public_key or (), arguments.private_key)
     keyring = replace(keyring, locks=locks.gather(planned, given))
     include, exclude = tuple(arguments.include or ()), tuple(arguments.exclude or ())
-    asked = preview.Asked(places, arguments.csv, include, exclude, dict(arguments.limit or ()))
+    asked = preview.Asked(places, arguments.csv, arguments.pictures, include, exclude, dict(arguments.limit or ()))
     return 1 if preview.preview(asked, book, keyring) else 0

@@ -384,7 +384,7 @@ def edit(
     edited = Edited(
         section,
         parts,
-        (*_repaired(parts), *outside(parts), *cleaned, *done.rows()),
+        (*repaired(parts), *outside(parts), *cleaned, *done.rows()),
         done.matched,
         done.meta.splices,
         sorted([*done.body.splices, *blanks], key=lambda one: one[:2]) if blanks else done.body.splices,
@@ -483,7 +483,7 @@ def _path(level: Level) -> str:
     return "" if level.parent is None else f"{_path(level.parent)}{format_tag(level.tag)}[{level.index}]"
 
 
-def _repaired(parts: Parts) -> list[Edit]:
+def repaired(parts: Parts) -> list[Edit]:
     """Note what was made plain before the rules ran."""
     return [
         Edit(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fw_gear_deid.actions.cleaning import Fact
-from fw_gear_deid.deid import dataset, document, envelope, pair
+from fw_gear_deid.deid import dataset, document, envelope, masks, pair
 from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
@@ -180,10 +180,17 @@ def deidentify_member(source: Incoming, name: str, ctx: Context) -> Done:
 
 def _dicom(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:
     try:
-        return source.enough(lambda: _from_beginning(source, name, section, ctx))
+        if section.masks and section.exclude:
+            source.enough(lambda: leave_out(dataset.open_file(source.data, section, (), source.total), section))
+        masked = masks.masked(source, section, verify=ctx.verify != "off")
+        source = masked.source
+        done = source.enough(lambda: _from_beginning(source, name, section, ctx))
     except Excluded:
         source.drain()  # what cannot be read is refused
         raise
+    done.edits = (*masked.edits, *done.edits)
+    done.matched |= ctx.profile.met(masked.masks)
+    return done
 
 
 def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Context) -> Done:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
 from fw_gear_deid.actions import Decrypt, Encrypt
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats.row import Options
 from fw_gear_deid.model.action import Action
+from fw_gear_deid.model.boxes import Box
 from fw_gear_deid.model.container import LEVELS
 from fw_gear_deid.model.frozen import frozen
 from fw_gear_deid.model.locks import Lock
 from fw_gear_deid.model.patterns import Pattern
 from fw_gear_deid.model.ruling import Table
 from fw_gear_deid.model.selectors import AnySelector, KeyAt, KeysAt, PrivateAt, Selector, TagAt
+from fw_gear_deid.profile.language.conditions import When
 from fw_gear_deid.profile.text.problems import Problem
 
 NO_LOCK = Lock()
@@ -106,6 +108,31 @@ class NameTemplate:
 
 
 @frozen
+class Mask:
+    """One entry of ``alter_pixels``.
+
+    Attributes
+    ----------
+    when : When
+        Of which images.
+    boxes : tuple of Box
+        In order, on top of those of the entries before.
+    outside : bool
+        What lies outside of the ultrasound regions is blank.
+    frames : tuple of (int, int)
+        First and last, from 1; none for all.
+    label : str
+        ``site.yaml:31``, for the audit.
+    """
+
+    when: When
+    boxes: tuple[Box, ...]
+    outside: bool
+    frames: tuple[tuple[int, int], ...]
+    label: str
+
+
+@frozen
 class Condition:
     """What one element must hold.
 
@@ -172,6 +199,8 @@ class DicomSection:
     """Keys of what its rules encrypt and decrypt."""
     retain: bool = False
     """What a rule, or ``remove-private-tags``, takes away or changes goes into the envelope, too."""
+    masks: tuple[Mask, ...] = ()
+    """What is blank in the pixels, in order."""
 
     @property
     def creators(self) -> frozenset[str]:
@@ -337,12 +366,24 @@ class Profile:
         """The rules of all sections, by index."""
         return tuple(rule for section in self.sections for rule in section.rules)
 
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """What is blank in pixels; their indices in reports follow those of the rules."""
+        return self.dicom.masks if self.dicom is not None else ()
+
+    def met(self, masks: Iterable[Mask]) -> frozenset[int]:
+        """Return the indices of some of the masks."""
+        first = len(self.rules)
+        return frozenset(first + self.masks.index(mask) for mask in masks)
+
     def without(self, matched: Set[int]) -> frozenset[int]:
-        """Return the rules that found nothing, where some did."""
-        return frozenset(rule.index for rule in self.rules) - matched
+        """Return the rules and masks that found nothing, where some did."""
+        return frozenset(range(len(self.rules) + len(self.masks))) - matched
 
     def rule_labels(self) -> tuple[tuple[str, str], ...]:
-        """Return ``name (place)`` of the rules by index, and the keys of their sections."""
-        return tuple(
+        """Return ``name (place)`` of the rules and masks by index, and the keys of their sections."""
+        rules = [
             (f"{rule.name} ({rule.label})", section.match.key) for section in self.sections for rule in section.rules
-        )
+        ]
+        masks = [(f"alter_pixels ({mask.label})", self.dicom.match.key) for mask in self.masks if self.dicom]
+        return (*rules, *masks)

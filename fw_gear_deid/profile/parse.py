@@ -28,6 +28,7 @@ from fw_gear_deid.profile.language.section import Section
 from fw_gear_deid.profile.sections import locks
 from fw_gear_deid.profile.sections.fields import parse_fields
 from fw_gear_deid.profile.sections.flywheel import parse_flywheel
+from fw_gear_deid.profile.sections.masks import parse_masks
 from fw_gear_deid.profile.sections.standard import parse_standard
 from fw_gear_deid.profile.text.nodes import Listing, Mapping, Node, Scalar
 from fw_gear_deid.profile.text.problems import Problems, ProfileError, did_you_mean
@@ -211,9 +212,6 @@ def _dicom(section: Section) -> DicomSection:
     units = section.text("patient-age-units", "")
     if units not in ("", "D", "M", "Y"):
         section.complain("patient-age-units", "not an age unit; write D, M or Y")
-    for key in ("alter_pixels", "alter-pixels"):
-        if node.get(key) is not None:
-            section.complain(key, "not supported by this version; take it out")
     remove_undefined, recurse = section.flag("remove-undefined"), section.flag("recurse-sequence")
     if remove_undefined and not listed:
         section.complain("remove-undefined", "no fields: it would remove everything; list what to keep")
@@ -224,11 +222,13 @@ def _dicom(section: Section) -> DicomSection:
                 problems.error(
                     entry.line, entry.column, entry.where, f"{what} does not go together with recurse-sequence: true"
                 )
+    masks = parse_masks(section)
     accepted = _accepted(section)
     table = parse_standard(section, accepted)
     changes = (
         listed
         or table is not None
+        or bool(masks)
         or any(section.flag(key) for key in ("remove-private-tags", "patient-age-from-birthdate", "remove-undefined"))
     )
     if not changes:
@@ -268,6 +268,7 @@ def _dicom(section: Section) -> DicomSection:
         follow_uids=section.flag("follow-uids") or table is not None,
         lock=locks.lock_of(section, entries),
         retain=section.flag("retain"),
+        masks=masks,
     )
 
 

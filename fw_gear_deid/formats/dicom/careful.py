@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+_DECODERS = ("pylibjpeg", "openjpeg", "jpeg_ls")
+
+
 @contextmanager
 def strict_pydicom() -> Iterator[Any]:
     """Lend pydicom: it logs nothing, since that quotes values, and raises where it would only warn."""
     import logging
 
+    for name in _DECODERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # its import looks for them, and they tell
     import pydicom
 
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # which its import has set anew

@@ -43,8 +43,10 @@ def ages_stay(view: View) -> Iterator[Advice]:
 
 def pixels_stay(view: View) -> Iterator[Advice]:
     """Warn of text in the pixels, which no rule of a section looks at."""
+    masked = any(view.section.options.get(word) is not None for word in ("alter_pixels", "alter-pixels"))
     if (
         not view.by_standard
+        and not masked
         and not view.section.lists("accept", "burned-in")
         and not any(map(removes, view.ruling("PixelData")))
     ):

@@ -14,7 +14,17 @@ from fw_gear_deid.profile.text.problems import Problems
 from fw_gear_deid.profile.values.variables import PSEUDONYMS, Template, names_in, spell
 
 KEY, OURS = "requires", "fw-gear-deid"
-_WORDS = schema.OURS | {unreadable.KEY, clean.SPEC.key, "accept", "exclude", "follow-uids", "ps3-15", "vr"}
+_WORDS = schema.OURS | {
+    unreadable.KEY,
+    clean.SPEC.key,
+    "accept",
+    "alter-pixels",
+    "exclude",
+    "follow-uids",
+    "ps3-15",
+    "rectangles",
+    "vr",
+}
 """Words that only this program knows: others pass some of them over, and carry out the rest of the profile."""
 _SECRET = frozenset({"ps3-15"})
 """Options that are keyed without saying so."""
