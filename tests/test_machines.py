@@ -502,8 +502,8 @@ def test_table_of_ids_where_nothing_can_be_synced(tmp_path: Path, monkeypatch: P
     from fw_gear_deid.ledger import ids
 
     monkeypatch.setattr(os, "fsync", refusing(os.fsync, errno.EINVAL, lambda *_: True))
-    ids.write(tmp_path / "ids.csv", [("a",) * len(ids.ID_COLUMNS)])
-    assert ids.read(tmp_path / "ids.csv") == [("a",) * len(ids.ID_COLUMNS)]
+    ids.write(tmp_path / "ids.csv", ids.TABLE, [("a",) * len(ids.ID_COLUMNS)])
+    assert ids.read(tmp_path / "ids.csv", ids.TABLE) == [("a",) * len(ids.ID_COLUMNS)]
 
 
 def test_ledger_that_cannot_be_prepared_is_let_go(tmp_path: Path, monkeypatch: Patch) -> None:

@@ -31,7 +31,7 @@ class Cleaner:
     --------
     >>> cleaner = Cleaner([Fact("Doe^Jane", "PN", "PatientName"), Fact("AB1234", "LO", "PatientID")])
     >>> cleaner.cleaned("AX T2 FLAIR J. Doe ab-1234 of 12 MAR 1961, b1000"), cleaner.cleaned("t1_mprage_sag_p2_iso")
-    ('AX T2 FLAIR   of , b1000', 't1_mprage_sag_p2_iso')
+    ('AX T2 FLAIR  of , b1000', 't1_mprage_sag_p2_iso')
     """
 
     def __init__(self, facts: Sequence[Fact]) -> None:

@@ -31,7 +31,8 @@ WHOLE = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_IC
 """Photometric interpretations that frames without loss cannot have."""
 _SOUND = ("pydicom", "pyjpegls", "pylibjpeg", "pillow")
 """Decoders and encoders that survive damage, the better ones first. GDCM ends the process, libjpeg's JPEG-LS never."""
-REMEDY = "install fw-gear-deid[pixels] (lossless JPEG: [jpeg-lossless]), decompress it with a DICOM toolkit, or remove its pixels"
+_EXTRAS = "fw-gear-deid[pixels] (lossless JPEG: [jpeg-lossless])"
+REMEDY = f"install {_EXTRAS}, decompress it with a DICOM toolkit, or remove its pixels"
 
 
 def options_of(image: Image, photometric: str | None = None) -> dict[str, Any]:
