@@ -62,6 +62,7 @@ class Gate:
         self.confirmed = self.withdrawn = 0
         self.is_shut = False
         self._reserved = 0
+        self._logged: frozenset[str] | None = None
 
     @property
     def wanted(self) -> bool:
@@ -120,6 +121,24 @@ class Gate:
             return []
         found = _or(UNRESOLVED, lambda log: log.find_file(there.file), self._log)
         return [one.id for one in found if one.state == UPLOADED and one.id != there.id]
+
+    def has_entry(self, sha: str) -> bool:
+        """Tell whether the log says of a file at the destination that it stands; where none can be asked, it does.
+
+        Parameters
+        ----------
+        sha : str
+            Its SHA-256.
+
+        Raises
+        ------
+        LogDown
+        """
+        if self._log is None or not self._log.readable:
+            return True
+        if self._logged is None:
+            self._logged = _or(UNLOGGED, lambda log: log.standing(self._project), self._log)
+        return sha in self._logged
 
     # -- what is taken back ----------------------------------------------------------------------------
 
