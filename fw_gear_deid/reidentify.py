@@ -131,8 +131,8 @@ def _name(found: Logged, tags: Mapping[str, Any]) -> str:
     return Path(name_of(tags) or (found.entry.dest_file if series else source)).name or "original"
 
 
-def _write(released: Path, found: Logged, tags: Mapping[str, Any], out: Path) -> tuple[Path, tuple[str, ...]]:
-    """Write a file as it was, for its owner alone.
+def _write(released: Path, found: Logged, tags: Mapping[str, Any], place: str) -> tuple[Path, tuple[str, ...]]:
+    """Write a file as it was, for its owner alone, as ``place`` or into that folder; one that ends in ``/`` is made.
 
     Raises
     ------
@@ -141,7 +141,10 @@ def _write(released: Path, found: Logged, tags: Mapping[str, Any], out: Path) ->
     """
     if _digest(released) != found.entry.dest_sha:
         raise UsageError(f"{released}: it is not what was released: its SHA-256 is another")
+    out = Path(place)
     try:
+        if place.endswith(("/", os.sep)):
+            out.mkdir(mode=0o700, exist_ok=True)
         if out.is_dir():
             out = out / _name(found, tags)
         handle = private.create(out)

@@ -307,9 +307,13 @@ def test_reidentify_asks_why_and_leaves_a_line(tmp_path: Path, capsys: pytest.Ca
     assert told_by(capsys, "reidentify", id_, *words)[0] == 0
     assert back.read_bytes() == instance()
     assert told_by(capsys, "reidentify", id_, *words)[0] == 2  # nothing is written over
+    assert told_by(capsys, "reidentify", id_, *words[:-1], f"{tmp_path}/folder/")[0] == 0
+    [made] = (tmp_path / "folder").iterdir()
+    assert made.read_bytes() == back.read_bytes()
+    assert [oct(one.stat().st_mode & 0o777) for one in (made.parent, made)] == ["0o700", "0o600"]
     with closing(sqlite3.connect(log)) as db:
         looks = db.execute("SELECT command, reason FROM deid_log_trail").fetchall()
-    assert looks == [("reidentify", "asked for")] * 5
+    assert looks == [("reidentify", "asked for")] * 6
     other = tmp_path / "other.dcm"
     other.write_bytes(instance("P2"))
     assert told_by(capsys, "reidentify", str(other), "--log-db", url, "--reason", "x")[0] == 1
