@@ -180,6 +180,19 @@ def test_tables_are_private(desk: Desk) -> None:
     assert json.loads((out / "summary.json").read_text())["counts"]["files"] == 1
 
 
+def test_tables_go_to_a_folder_of_their_own(desk: Desk) -> None:
+    """Names of files are in them: they do not lie among what was released, nor in what is scanned."""
+    desk.put({"S/V/A/1.dcm": instance()})
+    (desk.folder / "other").mkdir()
+    (desk.folder / "other" / "a.txt").write_text("a")
+    for out, word in ((desk.folder / "other", "holds other files"), (desk.source / "x", "SOURCE and --out lie")):
+        done = call("scan", str(desk.source), "--out", str(out), "--workers", "1")
+        assert done.code == 2 and word in done.err
+    assert [path.name for path in (desk.folder / "other").iterdir()] == ["a.txt"]
+    (desk.folder / "empty").mkdir()
+    assert [scan(desk.source, desk.folder / "empty") for _ in range(2)] == [1, 1]
+
+
 @pytest.mark.parametrize(("text", "told"), [
     ("t1_mprage_sag_p2_iso", ""), ("AX T2 FLAIR", ""), ("2.25.301870562219446518.3.1.1", ""), ("20190312", "a date"),
     ("sub-0123456789ab", ""), ("Frau Meier", "what looks like a name"), ("", ""),
