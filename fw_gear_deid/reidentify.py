@@ -60,11 +60,19 @@ def _found(log: DeidLog, which: str) -> tuple[Logged | None, Path | None]:
     if not path.is_file():
         raise UsageError(f"{path}: neither a file nor the id of an entry, which has 32 digits 0-9 a-f")
     sha = _digest(path)
-    listed = [
-        one for one in (*log.find_file(os.path.realpath(path)), *log.find_file("", sha)) if one.entry.dest_sha == sha
-    ]
-    standing = [one for one in listed if one.state == UPLOADED]
-    return next(iter(reversed(standing or listed)), None), path
+    here = _latest([one for one in log.find_file(os.path.realpath(path)) if one.entry.dest_sha == sha])
+    if here:
+        return here[-1], path
+    elsewhere = _latest(log.find_file("", sha))
+    if len(elsewhere) > 1:  # two patients may have one text, once nothing of theirs is in it
+        ids = ", ".join(one.id for one in elsewhere)
+        raise UsageError(f"{path}: several released files have these bytes; say which by its id: {ids}")
+    return next(iter(elsewhere), None), path
+
+
+def _latest(listed: list[Logged]) -> list[Logged]:
+    """Return the entries whose files stand, all of them where none does."""
+    return [one for one in listed if one.state == UPLOADED] or listed
 
 
 def _digest(path: Path) -> str:
