@@ -157,6 +157,31 @@ def test_what_stands_without_a_row_is_stale(desk: Logged) -> None:
     assert desk.run().code == 0  # without a log nothing is asked
 
 
+def test_a_row_of_a_file_with_the_same_bytes_is_not_its_own(desk: Logged) -> None:
+    def texts(*names: str) -> dict[str, bytes]:
+        return {f"{name}/V/A/x.json": f'{{"PatientName": "{name}", "EchoTime": 3}}'.encode() for name in names}
+
+    desk.rules("json: {fields: [{name: PatientName, remove: true}]}\n")
+    shutil.rmtree(desk.source)
+    desk.put(texts("Ann"))
+    assert desk.run().code == 0
+    desk.put(texts("Bob"))
+    done = desk.go()
+    assert done.code == 1 and "1 released" in done.err + done.out and "1 stale" in done.err + done.out
+    moved = desk.dest.rename(desk.folder / "moved")
+    moved.rename(desk.dest)
+    assert desk.go("--exists", "replace").code == 0
+    desk.check_settled()
+    assert len(desk.entries()) == 2
+
+
+def test_a_destination_that_moved_keeps_its_rows(desk: Logged) -> None:
+    assert desk.go().code == 0
+    desk.dest = desk.dest.rename(desk.folder / "moved")
+    done = desk.go("--reports", str(desk.reports))
+    assert done.code == 0 and f"{NUMBER} unchanged" in done.err + done.out
+
+
 def test_what_stands_without_ledger_and_row_is_stale(desk: Logged) -> None:
     assert desk.run().code == 0
     shutil.rmtree(desk.reports)

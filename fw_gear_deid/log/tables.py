@@ -207,11 +207,12 @@ class TableLog:
         """As the port."""
         return self._select(f"WHERE state = '{RESERVED}' AND dest_project = ?", [_clean(dest_project)])
 
-    def standing(self, dest_project: str) -> frozenset[str]:
+    def standing(self, dest_project: str) -> frozenset[tuple[str, str, str]]:
         """As the port."""
-        query = f"SELECT dest_sha FROM deid_log WHERE state = '{UPLOADED}' AND dest_project = ?"  # noqa: S608 -- constants
+        columns = "dest_container, dest_file_id, dest_sha"
+        query = f"SELECT {columns} FROM deid_log WHERE state = '{UPLOADED}' AND dest_project = ?"  # noqa: S608 -- constants
         with self._db.session(UNREAD, write=False) as session:
-            return frozenset(str(sha) for (sha,) in session.run(query, [_clean(dest_project)]))
+            return frozenset((one, two, three) for one, two, three in session.run(query, [_clean(dest_project)]))
 
     def find(self, wanted: Mapping[str, str]) -> list[Logged]:
         """As the port."""

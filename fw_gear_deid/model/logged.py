@@ -191,8 +191,8 @@ class DeidLog(Protocol):
         """Return what is reserved for a destination, by whichever run: one that was killed, or one that goes on."""
         ...
 
-    def standing(self, dest_project: str) -> frozenset[str]:
-        """Return the SHA-256 of every file that stands at a destination."""
+    def standing(self, dest_project: str) -> frozenset[tuple[str, str, str]]:
+        """Return container, file (as in ``Placed``) and SHA-256 of all that stand at a destination."""
         ...
 
     def find(self, wanted: Mapping[str, str]) -> list[Logged]:

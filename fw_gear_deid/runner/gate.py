@@ -62,7 +62,7 @@ class Gate:
         self.confirmed = self.withdrawn = 0
         self.is_shut = False
         self._reserved = 0
-        self._logged: frozenset[str] | None = None
+        self._logged: frozenset[tuple[str, ...]] | None = None
 
     @property
     def wanted(self) -> bool:
@@ -122,13 +122,15 @@ class Gate:
         found = _or(UNRESOLVED, lambda log: log.find_file(there.file), self._log)
         return [one.id for one in found if one.state == UPLOADED and one.id != there.id]
 
-    def has_entry(self, sha: str) -> bool:
+    def has_entry(self, path: str, sha: str) -> bool:
         """Tell whether the log says of a file at the destination that it stands; where none can be asked, it does.
 
         Parameters
         ----------
+        path : str
+            Below the destination, which may have moved.
         sha : str
-            Its SHA-256.
+            Its SHA-256: another patient's file may have the same.
 
         Raises
         ------
@@ -137,8 +139,10 @@ class Gate:
         if self._log is None or not self._log.readable:
             return True
         if self._logged is None:
-            self._logged = _or(UNLOGGED, lambda log: log.standing(self._project), self._log)
-        return sha in self._logged
+            listed = _or(UNLOGGED, lambda log: log.standing(self._project), self._log)
+            self._logged = frozenset((*container.split("/"), _base(file), sha) for container, file, sha in listed)
+        *folders, name = path.split("/")
+        return (*(folders or [""]), name, sha) in self._logged
 
     # -- what is taken back ----------------------------------------------------------------------------
 
@@ -216,8 +220,7 @@ class Gate:
         entry = one.entry
         labels = entry.dest_container.split("/") if entry.dest_container else []
         chain = tuple(Wanted(level, label) for level, label in zip(LEVELS, labels, strict=False))
-        name = entry.dest_file.replace("\\", "/").rpartition("/")[2]
-        destination = Destination(chain, name)
+        destination = Destination(chain, _base(entry.dest_file))
         if not self._sink.stood(destination) or self._sink.digest(destination) != entry.dest_sha:
             return None
         return self._sink.spot(destination)
@@ -287,6 +290,11 @@ def _is_young(one: Logged) -> bool:
         return True
     then = then if then.tzinfo is not None else then.replace(tzinfo=UTC)
     return datetime.now(UTC) - then < _OURS
+
+
+def _base(file: str) -> str:
+    """Return the name of a file from its path."""
+    return file.replace("\\", "/").rpartition("/")[2]
 
 
 def _nothing() -> None:

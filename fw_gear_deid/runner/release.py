@@ -157,7 +157,7 @@ class Releaser:
             return None
         same = made.task == version_of(place.task)
         as_asked = made.fingerprint == self._fingerprint(place)
-        logged = self._gate.has_entry(made.sha256)
+        logged = self._gate.has_entry(made.path, made.sha256)
         if as_asked and logged and not (same and self._is_told(made)):
             return None  # the work on it may find these very bytes
         covered = set(made.parts) == set(self._earlier.parts(place)) or made.holds <= self._earlier.instances(place)
@@ -380,7 +380,9 @@ class Releaser:
         if here is None:
             stands = self._foreign(destination)
             same = stands is Stands.FOREIGN and self._sink.digest(destination) == released.sha256
-            return Situation(stands, rival=rival, same_bytes=same, logged=self._gate.has_entry(released.sha256))
+            return Situation(
+                stands, rival=rival, same_bytes=same, logged=self._gate.has_entry(destination.path, released.sha256)
+            )
         stands = self._earlier.stands(here)
         return Situation(
             stands,
@@ -390,7 +392,7 @@ class Releaser:
             or here.key != self._key,
             rival=rival,
             same_bytes=stands is Stands.OURS and here.sha256 == released.sha256,
-            logged=self._gate.has_entry(here.sha256),
+            logged=self._gate.has_entry(here.path, here.sha256),
         )
 
     def _foreign(self, destination: Destination) -> Stands:
