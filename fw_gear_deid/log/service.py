@@ -119,7 +119,7 @@ class ServiceLog:
         """Nothing is known to be reserved."""
         return []
 
-    def standing(self, dest_project: str) -> frozenset[tuple[str, str, str]]:
+    def standing(self, dest_project: str) -> Iterator[tuple[str, str, str]]:
         """As ``_refuse``."""
         _refuse()
 

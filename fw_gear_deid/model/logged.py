@@ -191,7 +191,7 @@ class DeidLog(Protocol):
         """Return what is reserved for a destination, by whichever run: one that was killed, or one that goes on."""
         ...
 
-    def standing(self, dest_project: str) -> frozenset[tuple[str, str, str]]:
+    def standing(self, dest_project: str) -> Iterable[tuple[str, str, str]]:
         """Return container, file (as in ``Placed``) and SHA-256 of all that stand at a destination."""
         ...
 

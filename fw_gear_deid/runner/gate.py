@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,7 +63,7 @@ class Gate:
         self.confirmed = self.withdrawn = 0
         self.is_shut = False
         self._reserved = 0
-        self._logged: frozenset[tuple[str, ...]] | None = None
+        self._logged: frozenset[bytes] | None = None
 
     @property
     def wanted(self) -> bool:
@@ -139,10 +140,12 @@ class Gate:
         if self._log is None or not self._log.readable:
             return True
         if self._logged is None:
-            listed = _or(UNLOGGED, lambda log: log.standing(self._project), self._log)
-            self._logged = frozenset((*container.split("/"), _base(file), sha) for container, file, sha in listed)
-        *folders, name = path.split("/")
-        return (*(folders or [""]), name, sha) in self._logged
+            self._logged = _or(UNLOGGED, self._all_logged, self._log)
+        folder, _, name = path.rpartition("/")
+        return _stamp(folder, name, sha) in self._logged
+
+    def _all_logged(self, log: DeidLog) -> frozenset[bytes]:
+        return frozenset(_stamp(folder, _base(file), sha) for folder, file, sha in log.standing(self._project))
 
     # -- what is taken back ----------------------------------------------------------------------------
 
@@ -290,6 +293,11 @@ def _is_young(one: Logged) -> bool:
         return True
     then = then if then.tzinfo is not None else then.replace(tzinfo=UTC)
     return datetime.now(UTC) - then < _OURS
+
+
+def _stamp(folder: str, name: str, sha: str) -> bytes:
+    """Return what stands for a file in little memory."""
+    return sha256(f"{folder}/{name}\0{sha}".encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def _base(file: str) -> str:
