@@ -142,10 +142,15 @@ class Gate:
         if self._logged is None:
             self._logged = _or(UNLOGGED, self._all_logged, self._log)
         folder, _, name = path.rpartition("/")
-        return _stamp(folder, name, sha) in self._logged
+        return self._stamp(folder, name, sha) in self._logged
 
     def _all_logged(self, log: DeidLog) -> frozenset[bytes]:
-        return frozenset(_stamp(folder, _base(file), sha) for folder, file, sha in log.standing(self._project))
+        return frozenset(self._stamp(folder, _base(file), sha) for folder, file, sha in log.standing(self._project))
+
+    def _stamp(self, folder: str, name: str, sha: str) -> bytes:
+        """Return what stands for a file in little memory; on a platform, where files go by ids, its bytes alone do."""
+        place = "" if self._sink.remembers else f"{folder}/{name}"
+        return sha256(f"{place}\0{sha}".encode("utf-8", "surrogatepass")).digest()[:16]
 
     # -- what is taken back ----------------------------------------------------------------------------
 
@@ -293,11 +298,6 @@ def _is_young(one: Logged) -> bool:
         return True
     then = then if then.tzinfo is not None else then.replace(tzinfo=UTC)
     return datetime.now(UTC) - then < _OURS
-
-
-def _stamp(folder: str, name: str, sha: str) -> bytes:
-    """Return what stands for a file in little memory."""
-    return sha256(f"{folder}/{name}\0{sha}".encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def _base(file: str) -> str:
