@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -249,12 +249,20 @@ def _one(task: Task, given: Given, book: ProfileBook, keyring: Keyring, columns:
     section = takes(book.base, base, data[:HEAD])
     header = part10.look(data, dataset.WATCHED) if isinstance(section, DicomSection) else None
     known = pseudonyms_of(task, section, keyring)
-    profile = book.for_file(task.labels, ids_of(header) if header is not None else {}, known)
-    ctx = replace(
-        Context(profile, keyring, task.person, datetime.now(UTC).date(), "off"),
+    ids = ids_of(header) if header is not None else {}
+    ctx = Context(
+        book.for_file(task.labels, ids, known),
+        keyring,
+        task.person,
+        datetime.now(UTC).date(),
+        "strict",  # a run checks what it says of itself
+        (*task.telling, *book.telling(task.labels, ids)),
+        task.acquisition,
+        {book.by_header: ids[book.by_header]} if book.by_header in ids else {},
         subjects=task.subjects,
         pseudonym=known.get("subject.pseudonym", ""),
     )
+    profile = ctx.profile
     match takes(profile, base, data[:HEAD]):
         case DicomSection() as section:
             return _instance(_masked(data, section, album), section, ctx, columns)

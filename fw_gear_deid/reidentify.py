@@ -60,11 +60,19 @@ def _found(log: DeidLog, which: str) -> tuple[Logged | None, Path | None]:
     if not path.is_file():
         raise UsageError(f"{path}: neither a file nor the id of an entry, which has 32 digits 0-9 a-f")
     sha = _digest(path)
-    listed = [
-        one for one in (*log.find_file(os.path.realpath(path)), *log.find_file("", sha)) if one.entry.dest_sha == sha
-    ]
-    standing = [one for one in listed if one.state == UPLOADED]
-    return next(iter(reversed(standing or listed)), None), path
+    here = _latest([one for one in log.find_file(os.path.realpath(path)) if one.entry.dest_sha == sha])
+    if here:
+        return here[-1], path
+    elsewhere = _latest(log.find_file("", sha))
+    if len(elsewhere) > 1:  # two patients may have one text, once nothing of theirs is in it
+        ids = ", ".join(one.id for one in elsewhere)
+        raise UsageError(f"{path}: several released files have these bytes; say which by its id: {ids}")
+    return next(iter(elsewhere), None), path
+
+
+def _latest(listed: list[Logged]) -> list[Logged]:
+    """Return the entries whose files stand, all of them where none does."""
+    return [one for one in listed if one.state == UPLOADED] or listed
 
 
 def _digest(path: Path) -> str:
@@ -131,8 +139,8 @@ def _name(found: Logged, tags: Mapping[str, Any]) -> str:
     return Path(name_of(tags) or (found.entry.dest_file if series else source)).name or "original"
 
 
-def _write(released: Path, found: Logged, tags: Mapping[str, Any], out: Path) -> tuple[Path, tuple[str, ...]]:
-    """Write a file as it was, for its owner alone.
+def _write(released: Path, found: Logged, tags: Mapping[str, Any], place: str) -> tuple[Path, tuple[str, ...]]:
+    """Write a file as it was, for its owner alone, as ``place`` or into that folder; one that ends in ``/`` is made.
 
     Raises
     ------
@@ -141,7 +149,10 @@ def _write(released: Path, found: Logged, tags: Mapping[str, Any], out: Path) ->
     """
     if _digest(released) != found.entry.dest_sha:
         raise UsageError(f"{released}: it is not what was released: its SHA-256 is another")
+    out = Path(place)
     try:
+        if place.endswith(("/", os.sep)):
+            out.mkdir(mode=0o700, exist_ok=True)
         if out.is_dir():
             out = out / _name(found, tags)
         handle = private.create(out)

@@ -261,6 +261,15 @@ def test_entries_close_the_gaps(number: int, category: str) -> None:
     assert [name for name in found.closes if after[name].state in coverage.GAPS and name not in allowed] == []
 
 
+def test_what_is_meant_so_gives_no_empty_section(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(profile("    - name: ProtocolName\n", "ps3-15: basic"), encoding="utf-8")
+    assert main(["profile", "suggest", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "#   ProtocolName" in lines
+    assert [line for line in lines if not line.startswith("#")] == []
+
+
 def test_the_word_closes_all(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(STARTS[0], encoding="utf-8")

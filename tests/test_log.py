@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from fw_gear_deid.keys import Keyring, fresh_id
+from fw_gear_deid.log import tables
 from fw_gear_deid.log.ids import dashed, digits
 from fw_gear_deid.log.open import open_log
 from fw_gear_deid.log.sqlite import SqliteDatabase
@@ -134,6 +135,15 @@ def test_states(log: DeidLog) -> None:
     )  # fmt: skip
     assert [one.id for one in log.reserved("dest")] == [fourth]
     assert log.reserved("another") == []
+    assert [*log.standing("dest")] == [("c1", "f1", "e" * 64)]
+    assert [*log.standing("another")] == []
+
+
+def test_all_that_stands_is_told_in_pieces(log: DeidLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_SOME", 2)
+    ids = log.reserve([entry(number) for number in range(5)])
+    log.confirm([Placed(one, "c", f"f{number}", "", f"{number}") for number, one in enumerate(ids)])
+    assert sorted(log.standing("dest")) == [("c", f"f{number}", f"{number}") for number in range(5)]
 
 
 def test_tags_come_with_few_and_not_with_many(log: DeidLog) -> None:

@@ -307,9 +307,13 @@ def test_reidentify_asks_why_and_leaves_a_line(tmp_path: Path, capsys: pytest.Ca
     assert told_by(capsys, "reidentify", id_, *words)[0] == 0
     assert back.read_bytes() == instance()
     assert told_by(capsys, "reidentify", id_, *words)[0] == 2  # nothing is written over
+    assert told_by(capsys, "reidentify", id_, *words[:-1], f"{tmp_path}/folder/")[0] == 0
+    [made] = (tmp_path / "folder").iterdir()
+    assert made.read_bytes() == back.read_bytes()
+    assert [oct(one.stat().st_mode & 0o777) for one in (made.parent, made)] == ["0o700", "0o600"]
     with closing(sqlite3.connect(log)) as db:
         looks = db.execute("SELECT command, reason FROM deid_log_trail").fetchall()
-    assert looks == [("reidentify", "asked for")] * 5
+    assert looks == [("reidentify", "asked for")] * 6
     other = tmp_path / "other.dcm"
     other.write_bytes(instance("P2"))
     assert told_by(capsys, "reidentify", str(other), "--log-db", url, "--reason", "x")[0] == 1
@@ -317,6 +321,29 @@ def test_reidentify_asks_why_and_leaves_a_line(tmp_path: Path, capsys: pytest.Ca
     path.write_bytes(instance("P2"))
     code, _, err = told_by(capsys, "reidentify", id_, "--log-db", url, "--reason", "x", "--out", str(other) + "2")
     assert code == 2 and "SHA-256 is another" in err and not Path(str(other) + "2").exists()
+
+
+def test_files_of_two_patients_with_the_same_bytes_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk = Desk(tmp_path)
+    desk.rules("json: {fields: [{name: PatientName, remove: true}]}\n")
+    texts = {name: f'{{"PatientName": "{name}", "EchoTime": 3}}'.encode() for name in ("Ann", "Bob", "Cyd")}
+    desk.put({f"{name}/V/A/x.json": text for name, text in texts.items()})
+    log = tmp_path / "log.sqlite"
+    assert desk.run("--log-db", f"sqlite:///{log}").code == 0
+    released = sorted(desk.dest.rglob("*.json"))
+    assert len(released) == 3 and len({path.read_bytes() for path in released}) == 1
+    asked = ("--log-db", f"sqlite:///{log}", "--reason", "x", "--out")
+    with closing(sqlite3.connect(log)) as db:
+        sources = dict(db.execute("SELECT dest_file_id, source_file_id FROM deid_log").fetchall())
+    for number, path in enumerate(released):
+        back = tmp_path / str(number)
+        assert told_by(capsys, "reidentify", str(path), *asked, str(back))[0] == 0
+        assert back.read_bytes() == texts[sources[str(path)].partition("/")[0]]
+    moved = released[0].rename(tmp_path / "moved.json")
+    code, _, err = told_by(capsys, "reidentify", str(moved), *asked, str(tmp_path / "back"))
+    assert code == 2 and "say which by its id" in err and not (tmp_path / "back").exists()
 
 
 def test_sealed_log_gives_back_with_its_key_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

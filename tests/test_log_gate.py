@@ -142,6 +142,53 @@ def test_every_file_has_its_row_and_unchanged_ones_no_other(desk: Logged) -> Non
     assert desk.summary()["deid_log"] == {"confirmed": 0, "withdrawn": 0}
 
 
+def test_what_stands_without_a_row_is_stale(desk: Logged) -> None:
+    """A log that is kept from now on, another one, or one that was purged does not know what stands already."""
+    assert desk.run().code == 0
+    done = desk.go()
+    assert done.code == 1 and f"{NUMBER} stale" in done.err + done.out
+    assert {row["reason"] for row in desk.rows("private/files.csv")} == {
+        "stale: the de-identification log has no entry of it; --exists replace (overwrite_files: Replace) makes it anew"
+    }
+    assert not desk.entries()
+    assert desk.go("--exists", "replace").code == 0
+    desk.check_settled()
+    assert desk.go().code == 0
+    assert desk.run().code == 0  # without a log nothing is asked
+
+
+def test_a_row_of_a_file_with_the_same_bytes_is_not_its_own(desk: Logged) -> None:
+    def texts(*names: str) -> dict[str, bytes]:
+        return {f"{name}/V/A/x.json": f'{{"PatientName": "{name}", "EchoTime": 3}}'.encode() for name in names}
+
+    desk.rules("json: {fields: [{name: PatientName, remove: true}]}\n")
+    shutil.rmtree(desk.source)
+    desk.put(texts("Ann"))
+    assert desk.run().code == 0
+    desk.put(texts("Bob"))
+    done = desk.go()
+    assert done.code == 1 and "1 released" in done.err + done.out and "1 stale" in done.err + done.out
+    assert desk.go("--exists", "replace").code == 0
+    desk.check_settled()
+    assert len(desk.entries()) == 2
+
+
+def test_a_destination_that_moved_keeps_its_rows(desk: Logged) -> None:
+    assert desk.go().code == 0
+    desk.dest = desk.dest.rename(desk.folder / "moved")
+    done = desk.go("--reports", str(desk.reports))
+    assert done.code == 0 and f"{NUMBER} unchanged" in done.err + done.out
+
+
+def test_what_stands_without_ledger_and_row_is_stale(desk: Logged) -> None:
+    assert desk.run().code == 0
+    shutil.rmtree(desk.reports)
+    done = desk.go()
+    assert done.code == 1 and f"{NUMBER} stale" in done.err + done.out
+    assert desk.go("--exists", "replace").code == 0
+    desk.check_settled()
+
+
 def test_no_log_costs_no_file_and_no_row(desk: Logged) -> None:
     assert desk.run().code == 0
     assert not desk.log.exists()

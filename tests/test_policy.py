@@ -36,6 +36,14 @@ def test_table(line: tuple[object, ...]) -> None:
     ]
 
 
+@pytest.mark.parametrize("stands", [Stands.OURS, Stands.FOREIGN], ids=str)
+def test_what_the_log_does_not_know_is_made_anew(stands: Stands) -> None:
+    situation = Situation(stands, mine=True, same_bytes=True, logged=False)
+    assert [decide(situation, exists).act for exists in ("skip", "replace", "fail")] == [
+        Act.STALE, Act.REPLACE, Act.REFUSE,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("stands", "exists"), [*product(Stands, ("skip", "replace", "fail"))], ids=str)
 def test_every_situation_has_one_answer_and_a_reason(stands: Stands, exists: str) -> None:
     for mine, covered, rival, same in product((False, True), repeat=4):

@@ -154,14 +154,15 @@ def test_wrong_usage(desk: Desk, monkeypatch: pytest.MonkeyPatch, arguments: lis
     assert sorted(contents(desk.folder)) == ["in/IM", "key", "profile.yaml"]
 
 
-def test_preview_and_run_agree(desk: Desk) -> None:
-    """What is shown is what is done: the audit has the same rows."""
+@pytest.mark.parametrize(("profile", "code"), [("research-site", 0), ("basic-longitudinal", 1)])
+def test_preview_and_run_agree(desk: Desk, profile: str, code: int) -> None:
+    """What is shown is what is done: the audit has the same rows, marks of the standard among them."""
     desk.source.rmdir()
     make_sample(desk.source, 1)
     key = str(desk.folder / "key")
-    done = call("preview", str(desk.source), "--profile", "research-site", "--key-file", key)
-    assert done.code == 0
-    assert desk.run("--profile", "research-site").code == 0
+    done = call("preview", str(desk.source), "--profile", profile, "--key-file", key)
+    assert done.code == code
+    assert desk.run("--profile", profile).code == code
     shown = sorted(re.findall(r"^  (\(.*\)) (\w*) (\w\w): .* \[([\w-]+), .*\]$", done.out, re.M))
     elements = sorted(
         (row["path"], row["keyword"], row["vr"], row["action"])

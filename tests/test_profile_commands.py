@@ -11,6 +11,7 @@ import pytest
 
 from fw_gear_deid.keys import Keyring
 from fw_gear_deid.model.action import At
+from fw_gear_deid.model.errors import UsageError
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.language import requires
 from fw_gear_deid.profile.parse import parse_profile
@@ -95,6 +96,14 @@ def test_check_of_what_is_no_file(name: str, tmp_path: Path, capsys: pytest.Capt
 def test_check_of_shipped_profiles(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("check", *store.shipped()) == 0
     assert re.search(r"^0 errors, \d+ warnings in 11 profiles$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_folder_of_data_hides_no_shipped_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bids").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert store.path_of("bids") == store.shipped()["bids"]
+    with pytest.raises(UsageError, match="a folder, no profile"):
+        store.path_of(".")
 
 
 def test_new_writes_the_starter_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

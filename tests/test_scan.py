@@ -12,7 +12,7 @@ import pytest
 
 from fw_gear_deid.model.dictionary import keyword_of
 from fw_gear_deid.sample import MARKER, Planted, make_sample
-from fw_gear_deid.scan.words import PENN, tells
+from fw_gear_deid.scan.words import PENN, says_nobody, tells
 from tests.desk import Desk, call, instance, packed
 from tests.site import Site, stored
 
@@ -180,12 +180,45 @@ def test_tables_are_private(desk: Desk) -> None:
     assert json.loads((out / "summary.json").read_text())["counts"]["files"] == 1
 
 
+def test_tables_go_to_a_folder_of_their_own(desk: Desk) -> None:
+    """Names of files are in them: they do not lie among what was released, nor in what is scanned."""
+    desk.put({"S/V/A/1.dcm": instance()})
+    (desk.folder / "other").mkdir()
+    (desk.folder / "other" / "a.txt").write_text("a")
+    for out, word in ((desk.folder / "other", "holds other files"), (desk.source / "x", "SOURCE and --out lie")):
+        done = call("scan", str(desk.source), "--out", str(out), "--workers", "1")
+        assert done.code == 2 and word in done.err
+    assert [path.name for path in (desk.folder / "other").iterdir()] == ["a.txt"]
+    (desk.folder / "empty").mkdir()
+    assert [scan(desk.source, desk.folder / "empty") for _ in range(2)] == [1, 1]
+
+
 @pytest.mark.parametrize(("text", "told"), [
     ("t1_mprage_sag_p2_iso", ""), ("AX T2 FLAIR", ""), ("2.25.301870562219446518.3.1.1", ""), ("20190312", "a date"),
     ("sub-0123456789ab", ""), ("Frau Meier", "what looks like a name"), ("", ""),
+    ("folder-f6995f275e68/2.25.91028337071210591933740180196890997227.MR.dcm", ""), ("file-6418814daabb.dicom.zip", ""),
+    (f"de-identified by profile basic, SHA-256 {'d264e3bbe14f67c4' * 4}", ""), ("550d0cb6d1f9e6fb", ""),
+    ("1234567890123456", "a long number"), ("20210305101500000", "a long number"), ("sub-0123456789ab7", "a long number"),
 ])  # fmt: skip
 def test_what_a_text_tells(text: str, told: str) -> None:
     assert tells(text) == told
+
+
+@pytest.mark.parametrize(("text", "nobody"), [
+    ("550d0cb6d1f9e6fb", True), ("sub-0123456789ab", True), ("ANON", True), ("1234567890123456", False), ("Doe", False),
+])  # fmt: skip
+def test_whose_value_tells_nobody(text: str, nobody: bool) -> None:
+    """A hash of ours has a letter but for one in two thousand; a number of sixteen digits is one that somebody has."""
+    assert says_nobody(text) is nobody
+
+
+@pytest.mark.parametrize("profile", ["basic", "basic-longitudinal"])
+def test_says_nothing_of_what_a_profile_of_the_standard_released(desk: Desk, profile: str) -> None:
+    desk.source.rmdir()
+    make_sample(desk.source, 1)
+    assert desk.run("--profile", profile).code == 1  # reports and ultrasound are refused
+    done = call("scan", str(desk.dest), "--out", str(desk.folder / "scan"), "--workers", "1")
+    assert (kinds(desk.folder / "scan"), done.code) == ([], 0)
 
 
 def test_marker_is_hidden(desk: Desk) -> None:

@@ -40,7 +40,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     one.set_defaults(command=_files)
     one = _command(subcommands, "reidentify", "a released file as it was, or the values that were changed in it")
     one.add_argument("which", metavar="ID|FILE", help="id of an entry, or a released file")
-    one.add_argument("--out", metavar="FILE", type=Path, help="write the file as it was there, or into that folder")
+    one.add_argument("--out", metavar="FILE", help="write the file as it was there, or into a folder; FOLDER/ makes it")
     one.set_defaults(command=_reidentify)
     one = _command(subcommands, "export", "a table of old and new UIDs or patient ids")
     one.add_argument("what", choices=tuple(_MAPS))

@@ -34,7 +34,7 @@ def scan(arguments: argparse.Namespace) -> int:
 
     text = arguments.source
     out = arguments.out or Path(f"{text.rstrip('/')}-scan" if not places.on_platform(text) else "scan")
-    places.check_folders(text, str(out), {})
+    places.check_folders(text, str(out), {}, "--out")
     source = places.told_of(text)
     asked = run.Asked(
         source, text, out, arguments.values, arguments.workers or usable_cores(), tuple(arguments.include or ()),

@@ -230,7 +230,7 @@ def text_of(sections: Mapping[str, Sequence[Addition]], notes: Sequence[str] = (
     """
     lines = [f"# {note}".rstrip() for note in notes]
     for key, ones in sections.items():
-        lines.append(f"{key}:")
+        lines += [f"{key}:"] if ones else []
         lines += [f"  {line}" for one in ones for line in one.options]
         fields = [one for one in ones if one.entry]
         if fields:

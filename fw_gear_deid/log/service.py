@@ -119,6 +119,10 @@ class ServiceLog:
         """Nothing is known to be reserved."""
         return []
 
+    def standing(self, dest_project: str) -> Iterator[tuple[str, str, str]]:
+        """As ``_refuse``."""
+        _refuse()
+
     def find(self, wanted: Mapping[str, str]) -> list[Logged]:
         """As ``_refuse``."""
         _refuse()

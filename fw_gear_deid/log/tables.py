@@ -207,6 +207,16 @@ class TableLog:
         """As the port."""
         return self._select(f"WHERE state = '{RESERVED}' AND dest_project = ?", [_clean(dest_project)])
 
+    def standing(self, dest_project: str) -> Iterator[tuple[str, str, str]]:
+        """As the port; millions of rows do not stand in memory at once."""
+        here = [UPLOADED, _clean(dest_project)]
+        for some in self._some(self._ids("WHERE state = ? AND dest_project = ?", here)):
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT dest_container, dest_file_id, dest_sha FROM deid_log WHERE id IN ({marks})"  # noqa: S608 -- marks
+            with self._db.session(UNREAD, write=False) as session:
+                rows = session.run(query, [*map(self._db.stored, some)])
+            yield from ((container, file, sha) for container, file, sha in rows)
+
     def find(self, wanted: Mapping[str, str]) -> list[Logged]:
         """As the port."""
         asked = [self._seal.equals(keyword, _clean(text)) for keyword, text in _known(wanted).items()]
@@ -270,9 +280,9 @@ class TableLog:
                     seen.add(pair)
                     yield pair
 
-    def _ids(self) -> list[str]:
+    def _ids(self, where: str = "", values: Sequence[object] = ()) -> list[str]:
         with self._db.session(UNREAD, write=False) as session:
-            rows = session.run(f"SELECT CAST(id AS TEXT) FROM deid_log{_ORDER}")  # noqa: S608 -- constants
+            rows = session.run(f"SELECT CAST(id AS TEXT) FROM deid_log {where}{_ORDER}", values)  # noqa: S608 -- constants
         return [dashed(one) for (one,) in rows]
 
     @staticmethod

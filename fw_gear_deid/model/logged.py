@@ -191,6 +191,10 @@ class DeidLog(Protocol):
         """Return what is reserved for a destination, by whichever run: one that was killed, or one that goes on."""
         ...
 
+    def standing(self, dest_project: str) -> Iterable[tuple[str, str, str]]:
+        """Return container, file (as in ``Placed``) and SHA-256 of all that stand at a destination."""
+        ...
+
     def find(self, wanted: Mapping[str, str]) -> list[Logged]:
         """Return the entries that have all these values, exactly, in order of time; all entries for none.
 

@@ -94,7 +94,7 @@ def path_of(name: str) -> Path:
         There is none of that name.
     """
     path = Path(name)
-    if not path.exists() and name in shipped():
+    if not path.is_file() and name in shipped():  # a folder of the data may be called so, too
         path = shipped()[name]
     if not path.is_file():
         known = ", ".join(shipped())

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,6 +63,7 @@ class Gate:
         self.confirmed = self.withdrawn = 0
         self.is_shut = False
         self._reserved = 0
+        self._logged: frozenset[bytes] | None = None
 
     @property
     def wanted(self) -> bool:
@@ -120,6 +122,35 @@ class Gate:
             return []
         found = _or(UNRESOLVED, lambda log: log.find_file(there.file), self._log)
         return [one.id for one in found if one.state == UPLOADED and one.id != there.id]
+
+    def has_entry(self, path: str, sha: str) -> bool:
+        """Tell whether the log says of a file at the destination that it stands; where none can be asked, it does.
+
+        Parameters
+        ----------
+        path : str
+            Below the destination, which may have moved.
+        sha : str
+            Its SHA-256: another patient's file may have the same.
+
+        Raises
+        ------
+        LogDown
+        """
+        if self._log is None or not self._log.readable:
+            return True
+        if self._logged is None:
+            self._logged = _or(UNLOGGED, self._all_logged, self._log)
+        folder, _, name = path.rpartition("/")
+        return self._stamp(folder, name, sha) in self._logged
+
+    def _all_logged(self, log: DeidLog) -> frozenset[bytes]:
+        return frozenset(self._stamp(folder, _base(file), sha) for folder, file, sha in log.standing(self._project))
+
+    def _stamp(self, folder: str, name: str, sha: str) -> bytes:
+        """Return what stands for a file in little memory; on a platform, where files go by ids, its bytes alone do."""
+        place = "" if self._sink.remembers else f"{folder}/{name}"
+        return sha256(f"{place}\0{sha}".encode("utf-8", "surrogatepass")).digest()[:16]
 
     # -- what is taken back ----------------------------------------------------------------------------
 
@@ -197,8 +228,7 @@ class Gate:
         entry = one.entry
         labels = entry.dest_container.split("/") if entry.dest_container else []
         chain = tuple(Wanted(level, label) for level, label in zip(LEVELS, labels, strict=False))
-        name = entry.dest_file.replace("\\", "/").rpartition("/")[2]
-        destination = Destination(chain, name)
+        destination = Destination(chain, _base(entry.dest_file))
         if not self._sink.stood(destination) or self._sink.digest(destination) != entry.dest_sha:
             return None
         return self._sink.spot(destination)
@@ -268,6 +298,11 @@ def _is_young(one: Logged) -> bool:
         return True
     then = then if then.tzinfo is not None else then.replace(tzinfo=UTC)
     return datetime.now(UTC) - then < _OURS
+
+
+def _base(file: str) -> str:
+    """Return the name of a file from its path."""
+    return file.replace("\\", "/").rpartition("/")[2]
 
 
 def _nothing() -> None:

@@ -16,6 +16,7 @@ UNCHANGED = "unchanged: an earlier run released it"
 SAME_BYTES = "unchanged: the destination has these very bytes"
 STALE_WORD = "stale"
 STALE = "stale: {}; --exists replace (overwrite_files: Replace) makes it anew"
+UNLOGGED = "the de-identification log has no entry of it"
 SAME_NAME = "another source gets the same name at the destination"
 
 
@@ -61,6 +62,8 @@ class Situation:
         What stands there was made of another source that this run has seen.
     same_bytes : bool
         What stands there has the SHA-256 of the result.
+    logged : bool
+        The log has an entry of what stands there, or none is kept.
     """
 
     stands: Stands
@@ -68,6 +71,7 @@ class Situation:
     covered: bool = True
     rival: bool = False
     same_bytes: bool = False
+    logged: bool = True
 
 
 def decide(situation: Situation, exists: str, *, prune: bool = False) -> Verdict:
@@ -89,10 +93,14 @@ def decide(situation: Situation, exists: str, *, prune: bool = False) -> Verdict
             return Verdict(Act.REFUSE, SAME_NAME)
         case Situation(stands=Stands.NOTHING):
             return Verdict(Act.PUT)
+        case Situation(stands=Stands.FOREIGN, same_bytes=True, logged=False):
+            return _again(UNLOGGED, exists)
         case Situation(stands=Stands.FOREIGN, same_bytes=True):
             return Verdict(Act.KEEP, SAME_BYTES)
         case Situation(stands=Stands.FOREIGN):
-            return _foreign(exists)
+            return _again(
+                "the destination has another file of this name, which no run with this ledger put there", exists
+            )
         case Situation(mine=False):
             return Verdict(Act.REFUSE, "the destination has a file of this name, made of another source")
         case Situation(covered=False) if not prune:
@@ -101,24 +109,21 @@ def decide(situation: Situation, exists: str, *, prune: bool = False) -> Verdict
                 "the destination has instances of this series that are not in the source any more; "
                 "let one run have all of them, or let them go with --prune",
             )
+        case Situation(stands=Stands.OURS, same_bytes=True, logged=False):
+            return _again(UNLOGGED, exists)
         case Situation(stands=Stands.OURS, same_bytes=True):
             return Verdict(Act.KEEP, SAME_BYTES)
         case Situation(stands=Stands.OURS):
-            return _older(exists)
+            return _again(
+                "it was made of another version of the source, or with another profile, mapping or option", exists
+            )
         case Situation(stands=Stands.CHANGED):
             return Verdict(Act.REPLACE)
     raise AssertionError("a situation that the table does not have")
 
 
-def _foreign(exists: str) -> Verdict:
-    what = "the destination has another file of this name, which no run with this ledger put there"
-    if exists == "replace":
-        return Verdict(Act.REPLACE)
-    return Verdict(Act.STALE, STALE.format(what)) if exists == "skip" else Verdict(Act.REFUSE, what)
-
-
-def _older(exists: str) -> Verdict:
-    what = "it was made of another version of the source, or with another profile, mapping or option"
+def _again(what: str, exists: str) -> Verdict:
+    """Return what is done where something but not the right thing stands there."""
     if exists == "replace":
         return Verdict(Act.REPLACE)
     return Verdict(Act.STALE, STALE.format(what)) if exists == "skip" else Verdict(Act.REFUSE, what)

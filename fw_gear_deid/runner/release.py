@@ -21,7 +21,7 @@ from fw_gear_deid.ledger.state import Made, Row, State, name_of
 from fw_gear_deid.model.errors import LogDown, StopRun, Unfit
 from fw_gear_deid.model.outcome import Failed, Refused, Released, Skipped, Trail, outcome_of, state_of
 from fw_gear_deid.model.portable import same_name_key
-from fw_gear_deid.model.ports import Destination, Item, Upload, Wanted
+from fw_gear_deid.model.ports import Destination, Item, Standing, Upload, Wanted
 from fw_gear_deid.runner import policy
 from fw_gear_deid.runner.batch import Batch, Sent
 from fw_gear_deid.runner.earlier import Earlier
@@ -157,14 +157,17 @@ class Releaser:
             return None
         same = made.task == version_of(place.task)
         as_asked = made.fingerprint == self._fingerprint(place)
-        if as_asked and not (same and self._is_told(made)):
+        logged = self._gate.has_entry(made.path, made.sha256)
+        if as_asked and logged and not (same and self._is_told(made)):
             return None  # the work on it may find these very bytes
         covered = set(made.parts) == set(self._earlier.parts(place)) or made.holds <= self._earlier.instances(place)
-        if not as_asked and (self._job.exists != "skip" or not covered):
+        stale = Situation(Stands.OURS, mine=True, same_bytes=as_asked, logged=logged)
+        is_stale = not (as_asked and logged)
+        if is_stale and (self._job.exists != "skip" or not covered):
             return None  # made anew; or fewer instances than stand there, and the work on it says so
         self._keep(place, made)
-        if not as_asked:
-            return self._note(place, "skipped", policy.decide(Situation(Stands.OURS, mine=True), "skip").reason, made)
+        if is_stale:
+            return self._note(place, "skipped", policy.decide(stale, "skip").reason, made)
         if set(made.parts) != set(self._earlier.parts(place)) and not self._job.dry_run:  # it lies elsewhere now
             self._earlier.move(made, place)
         return self._note(place, "skipped", policy.UNCHANGED, made)
@@ -185,6 +188,8 @@ class Releaser:
         found = self._earlier.there(place)
         item, fingerprint = place.task.items[0], self._fingerprint(place)
         reason = verdict(found, place.containers, self._version(item), fingerprint)
+        if reason == policy.UNCHANGED and not self._has_entry(found):
+            reason = policy.STALE.format(policy.UNLOGGED)
         if not reason or (reason.startswith(policy.STALE_WORD) and self._job.exists == "replace"):
             return None
         if reason == policy.UNCHANGED and self._job.wants_ids:
@@ -198,6 +203,10 @@ class Releaser:
             self._has(place, self.labels.setdefault(place.key, there.containers[-1].label))
         self.standing.add(tuple(one.label for one in there.containers))
         return self._note(place, "skipped", reason, made)
+
+    def _has_entry(self, found: Sequence[Standing]) -> bool:
+        """Tell whether files that the store remembers have entries in the log, where one is kept."""
+        return not self._gate.wanted or all(one.log for one in found)
 
     def _keep(self, place: Place, made: Made) -> None:
         """Remember the labels of what stands as it should."""
@@ -363,14 +372,17 @@ class Releaser:
             there = self._earlier.there(place)
             version = self._version(place.task.items[0])
             if verdict(there, destination.containers, version, self._fingerprint(place)) == policy.UNCHANGED:
-                return Situation(Stands.OURS, mine=True, rival=rival, same_bytes=True)
+                logged = self._has_entry(there)
+                return Situation(Stands.OURS, mine=True, rival=rival, same_bytes=True, logged=logged)
             ours = any(one.name == released.name and one.belongs(destination.containers) for one in there)
             stands = Stands.CHANGED if ours else self._foreign(destination)
             return Situation(stands, mine=ours, rival=rival)
         if here is None:
             stands = self._foreign(destination)
             same = stands is Stands.FOREIGN and self._sink.digest(destination) == released.sha256
-            return Situation(stands, rival=rival, same_bytes=same)
+            return Situation(
+                stands, rival=rival, same_bytes=same, logged=self._gate.has_entry(destination.path, released.sha256)
+            )
         stands = self._earlier.stands(here)
         return Situation(
             stands,
@@ -380,6 +392,7 @@ class Releaser:
             or here.key != self._key,
             rival=rival,
             same_bytes=stands is Stands.OURS and here.sha256 == released.sha256,
+            logged=self._gate.has_entry(here.path, here.sha256),
         )
 
     def _foreign(self, destination: Destination) -> Stands:

@@ -74,7 +74,7 @@ def scan(asked: Asked) -> Counter[str]:
     Raises
     ------
     UsageError
-        Another scan wrote to the folder.
+        The folder for the tables holds something else, or cannot be written to.
     StopRun
         The tables cannot be written.
     """
@@ -345,6 +345,8 @@ def _notes(asked: Asked) -> Iterator[_Notes]:
     UsageError, StopRun
     """
     try:
+        if asked.out.is_dir() and not (asked.out / _NOTES).is_file() and any(asked.out.iterdir()):
+            raise UsageError(f"{asked.out}: holds other files, and tables of a scan tell names: choose a new --out")
         private.make_folder(asked.out)
         head = {"scan": asked.place, "version": __version__, "values": asked.values}
         notes = _Notes(asked.out / _NOTES, head)

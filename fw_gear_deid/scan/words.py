@@ -38,9 +38,11 @@ THINGS = frozenset({"DeviceSerialNumber", "SourceApplicationEntityTitle", "Stati
 TEXT_VRS = frozenset({"LO", "LT", "SH", "ST", "UC", "UR", "UT", "AE", "PN"})
 _CODES = frozenset({"CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "LongCodeValue", "SoftwareVersions"})
 """Elements whose numbers are of a list that everybody has."""
-_OURS = re.compile(r"(?:sub|ses|acq)-[0-9a-f]{12}|[0-9a-f]{16,64}")
-"""Pseudonyms and digests, as de-identification writes them."""
-_UID = re.compile(r"[0-2](?:\.\d+){3,}")
+_OURS = re.compile(
+    r"(?<![0-9A-Za-z])(?:(?:sub|ses|acq|file|folder)-[0-9a-f]{12}|(?=\d*[a-f])[0-9a-f]{16,64})(?![0-9A-Za-z])"
+)
+"""Pseudonyms and digests, as de-identification writes them; digits alone are a number that somebody gave."""
+_UID = re.compile(r"[0-2](?:\.\d+){3,}|(?<![\d.])2\.25\.\d{20,39}(?!\d)")
 _MAKERS = frozenset({"Manufacturer", "ManufacturerModelName", "ImplementationVersionName"})
 """Elements in which makers write their own names."""
 _TITLED = re.compile(
@@ -87,8 +89,8 @@ def tells(text: str, *, numbers: bool = True) -> str:
     numbers : bool
         A long number that is no date counts.
     """
-    bare = _UID.sub(" ", text).strip("\0 ")
-    if not bare or _OURS.fullmatch(bare):
+    bare = _OURS.sub(" ", _UID.sub(" ", text)).strip("\0 ")
+    if not bare:
         return ""
     if _DAY.search(bare):
         return "a date"

@@ -28,7 +28,7 @@ def on_platform(text: str) -> bool:
     return text.startswith(SCHEME)
 
 
-def check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | None]) -> None:
+def check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | None], called: str = "DEST") -> None:
     """Refuse a source that is not there, folders that lie in one another, and those that cannot be written to.
 
     Parameters
@@ -37,6 +37,8 @@ def check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | Non
         As written.
     own : mapping of str to Path or None
         Option → folder for what is not delivered.
+    called : str
+        What the user calls the destination.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def check_folders(source_text: str, dest_text: str, own: Mapping[str, Path | Non
         if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
             raise UsageError(f"{source}: SOURCE must be a folder or a file")
     if source is not None and dest is not None and (_lies_in(dest, source) or _lies_in(source, dest)):
-        raise UsageError("SOURCE and DEST lie in one another; choose a DEST elsewhere")
+        raise UsageError(f"SOURCE and {called} lie in one another; choose a {called} elsewhere")
     for name, folder in own.items():
         if folder is None:
             continue
