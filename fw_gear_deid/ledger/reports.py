@@ -130,7 +130,7 @@ def write(
                  cell(sums.risks))
             )  # fmt: skip
             states[row.state] += 1
-            risks.update(sums.risks.split("; ") if sums.risks else ())
+            risks.update(dict.fromkeys(word.partition(": ")[0] for word in sums.risks.split("; ") if word))
             if row.state == "skipped":
                 skipped[kind_of(row.reason)] += 1
                 left_out += row.reason.startswith(OTHER_DICOM)
