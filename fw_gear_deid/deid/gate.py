@@ -17,17 +17,13 @@ from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import format_tag, keyword_of
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Edit
+from fw_gear_deid.model.outcome import NOTHING_SOUGHT, RESIDUE, Edit
 from fw_gear_deid.plan.copies import every
 from fw_gear_deid.verify.instance import Written
 from fw_gear_deid.verify.sought import Sought, Taken, sought_of
 
-RESIDUE = "residue"
-"""Begins the word for each place."""
-NOTHING = "nothing to search for"
-"""Word for a file in which no rule took away a name or id that tells somebody."""
-REFUSING = ("full",)
-"""Values of ``--verify`` with which a file that still tells is refused; with the others that is told."""
+REFUSING = "full"
+"""Value of ``--verify`` with which a file that still tells is refused; with the others that is told."""
 _MOST = 20  # places that are told of one file
 _IDS = frozenset({
     "PatientID", "OtherPatientIDs", "AccessionNumber", "PatientAddress", "PatientTelephoneNumbers", "AdmissionID",
@@ -71,7 +67,7 @@ def label_of(person: str | None, telling: Collection[str]) -> str:
 def summed(risks: Iterable[str], nameless: Collection[bool | None]) -> tuple[str, ...]:
     """Return the words for what is released, with that which says that there was nothing to look for in all of it."""
     looked = [one for one in nameless if one is not None]
-    return (*risks, NOTHING) if looked and all(looked) else tuple(risks)
+    return (*risks, NOTHING_SOUGHT) if looked and all(looked) else tuple(risks)
 
 
 def places(written: Written, data: bytes, sought: Sought, own: Iterable[str] = ()) -> list[str]:
@@ -140,8 +136,8 @@ def _way(level: Level) -> str:
 
 def words_of(found: list[str]) -> tuple[str, ...]:
     """Return the words for places as ``files.csv`` has them."""
-    more = (f"{RESIDUE}: {len(found) - _MOST} places more",) if len(found) > _MOST else ()
-    return (*(f"{RESIDUE}: {place}" for place in found[:_MOST]), *more)
+    more = (f"{RESIDUE}{len(found) - _MOST} places more",) if len(found) > _MOST else ()
+    return (*(f"{RESIDUE}{place}" for place in found[:_MOST]), *more)
 
 
 def look(
@@ -155,7 +151,7 @@ def look(
     """
     sought = sought_of(taken, _codecs(charset))
     if not sought:
-        return (NOTHING,)
+        return (NOTHING_SOUGHT,)
     own = (edit.path for edit in edits if edit.vr == "PN" or edit.keyword in _IDS)
     return words_of(places(written, data, sought, own))
 
@@ -173,7 +169,7 @@ def refuse(words: Iterable[str]) -> None:
     Unfit
         It does.
     """
-    told = [word.partition(": ")[2] for word in words if word.startswith(f"{RESIDUE}: ")]
+    told = [word.removeprefix(RESIDUE) for word in words if word.startswith(RESIDUE)]
     if told:
         more = f" and {len(told) - 1} more places" if len(told) > 1 else ""
         raise Unfit(

@@ -23,13 +23,13 @@ from fw_gear_deid.deid.undo_dicom import ASKED, undo_dicom
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
 from fw_gear_deid.formats.archive import HEAD, PIECE, packed
-from fw_gear_deid.formats.dicom import part10
+from fw_gear_deid.formats.dicom import careful, part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.row import Splice
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit, Trail
+from fw_gear_deid.model.outcome import NOTHING_SOUGHT, Always, Edit, Trail
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
@@ -234,7 +234,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         edits=edits,
         sections=frozenset({section.match.key}),
         matched=found_by(section, back.of(edited.matched, section), ctx),
-        risks=(*edited.risks, *(word for word in told if word != gate.NOTHING)),
+        risks=(*edited.risks, *(word for word in told if word != NOTHING_SOUGHT)),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -242,7 +242,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         whose=tells_whose(fields),
         undo=undo_dicom(parts, (meta, body), edits, edited.where, edited.blanks) if ctx.log else None,
         facts=None if edited.facts is None else frozenset(edited.facts),
-        nameless=gate.NOTHING in told if ctx.verify != "off" else None,
+        nameless=NOTHING_SOUGHT in told if ctx.verify != "off" else None,
     )
     if done.undo is not None and parts is not opened:
         done.undo = decrypted(done.undo)
@@ -262,8 +262,9 @@ def _left(written: Written, data: bytes, edited: dataset.Edited, ctx: Context) -
         label = ""  # which is what the profile wants
     taken = gate.taken_by(edited.edits, edited.unread(), label)
     told = gate.look(written, data, edited.edits, taken, edited.parts.body.charset)
-    if ctx.verify in gate.REFUSING:
+    if ctx.verify == gate.REFUSING:
         gate.refuse(told)
+        careful.reads(data)
     return told
 
 

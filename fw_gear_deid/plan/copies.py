@@ -37,9 +37,11 @@ class Every(Place):
         self._others = {encoding: self}
 
     def want(self, tag: int, vr: str, wire: str) -> Want:
+        """Return that it is noted."""
         return Want(tag, vr, wire, wanted=True, blind=tag in PIXEL_TAGS)
 
     def below(self, tag: int, index: int, encoding: Encoding) -> Every:
+        """Return the place inside an item."""
         known = self._others.get(encoding)
         if known is None:
             known = self._others[encoding] = Every(encoding)

@@ -20,13 +20,16 @@ from fw_gear_deid.model.words import PARTICLES, is_protocol
 from fw_gear_deid.verify.known import Known
 
 _PASSED = frozenset({
-    "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "AT", "FD", "FL", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US",
-    "UV",
+    "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "TM", "UI", "UL",
+    "US", "UV",
 })  # fmt: skip
 """VRs of numbers, days, UIDs and codes: no name stands in them, and a number stands there by chance."""
 _LEAST, _ID_LEAST, _NUMBER_LEAST, _LONGEST = 4, 4, 6, 400
 _DIGIT = re.compile(r"\d")
-_COMMON = frozenset("text name enter value type code title given family first last middle doctor service admin".split())
+_COMMON = frozenset({
+    "admin", "code", "doctor", "enter", "family", "first", "given", "last", "middle", "name", "service", "text", "title",
+    "type", "value",
+})  # fmt: skip
 """Words that stand for names in made-up files, and in any other text."""
 _APART = re.compile(r"[\^ =,;\\]+")
 _STEP, _OVERLAP = 4 << 20, 1 << 10  # bytes that are looked at at once
@@ -117,7 +120,7 @@ class Sought:
             found = self._met[key] = self._is_in(*key)
         return found
 
-    def _is_in(self, value: bytes, is_text: bool) -> bool:  # noqa: FBT001 -- of a key
+    def _is_in(self, value: bytes, is_text: bool) -> bool:
         words = self._in_text if is_text else self._in_bytes
         return any(
             self._numbers.search(some) or self._numbers.search(some.replace(b"\0", b"")) or words.are_in(some)
@@ -173,10 +176,10 @@ def _tells(part: str) -> bool:
 def _is_day(text: str) -> bool:
     """Tell whether an id is made of a day, as some scanners make them: it stands where days do."""
     digits = re.sub(r"\D", "", text)
-    if len(digits) < 8 or re.search("[A-Za-z]{3}", text):  # noqa: PLR2004 -- digits of a day
+    if len(digits) < 8 or re.search("[A-Za-z]{3}", text):
         return False
     try:
-        return 1900 <= date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])).year < 2100  # noqa: PLR2004
+        return 1900 <= date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])).year < 2100
     except ValueError:
         return False
 
