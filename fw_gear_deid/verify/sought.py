@@ -20,21 +20,21 @@ from fw_gear_deid.model.words import PARTICLES, is_protocol
 from fw_gear_deid.verify.known import Known
 
 _PASSED = frozenset({
-    "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "TM", "UI", "UL",
-    "US", "UV",
+    "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "TM", "UI",
+    "UL", "US", "UV",
 })  # fmt: skip
 """VRs of numbers, days, UIDs and codes: no name stands in them, and a number stands there by chance."""
 _LEAST, _ID_LEAST, _NUMBER_LEAST, _LONGEST = 4, 4, 6, 400
 _DIGIT = re.compile(r"\d")
 _COMMON = frozenset({
-    "admin", "code", "doctor", "enter", "family", "first", "given", "last", "middle", "name", "service", "text", "title",
-    "type", "value",
+    "admin", "code", "doctor", "enter", "family", "first", "given", "last", "middle", "name", "service", "text",
+    "title", "type", "value",
 })  # fmt: skip
 """Words that stand for names in made-up files, and in any other text."""
 _APART = re.compile(r"[\^ =,;\\]+")
 _STEP, _OVERLAP = 4 << 20, 1 << 10  # bytes that are looked at at once
-_REMEMBERED, _KEPT = 1 << 16, 20_000  # bytes of a value that is remembered, and how many are
-_LARGE, _ROOM = 1 << 11, 1 << 20  # bytes of a value that is looked up, and of all that are remembered
+_LARGE, _ROOM, _BESIDE = 1 << 11, 2 << 20, 200
+"""Bytes from which on a value is looked up, those of all that are remembered, and what each takes besides."""
 _SMALL = bytes(range(256)).lower()
 _ESCAPE = re.compile(rb"\x1b[ -/]*[0-~]")  # ISO 2022
 
@@ -98,11 +98,7 @@ class Sought:
         found = self._large.get(data)
         if found is None:
             found = self._may_be_in(data)
-            self._room -= len(data)
-            if self._room < 0:
-                self._large.clear()
-                self._room = _ROOM - len(data)
-            if self._room >= 0:
+            if self._has_room(data):
                 self._large[data] = found
         return found
 
@@ -111,14 +107,24 @@ class Sought:
         if vr in _PASSED:
             return False
         key = value, vr in TEXT_VRS
-        if len(value) > _REMEMBERED:
-            return self._is_in(*key)
         found = self._met.get(key)
         if found is None:
-            if len(self._met) >= _KEPT:
-                self._met.clear()
-            found = self._met[key] = self._is_in(*key)
+            found = self._is_in(*key)
+            if self._has_room(value):
+                self._met[key] = found
         return found
+
+    def _has_room(self, data: bytes) -> bool:
+        """Make room for a value that is to be remembered; a very large one is not."""
+        size = len(data) + _BESIDE
+        if size > _ROOM:
+            return False
+        self._room -= size
+        if self._room < 0:
+            self._large.clear()
+            self._met.clear()
+            self._room = _ROOM - size
+        return True
 
     def _is_in(self, value: bytes, is_text: bool) -> bool:
         words = self._in_text if is_text else self._in_bytes
@@ -129,7 +135,7 @@ class Sought:
         )
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def sought_of(taken: frozenset[Taken], codecs: tuple[str, ...]) -> Sought:
     """Return what is looked for: the same for all files of a series, which tell the same."""
     return Sought(sorted(taken, key=lambda one: one.text), codecs)
@@ -141,13 +147,15 @@ def _parts(one: Taken) -> Iterator[tuple[str, bool]]:
         return
     for value in one.text.split("\\"):
         text = value.strip("\0 ")
-        if not one.is_name or _DIGIT.search(text):  # who is called by a number has an id for a name
-            yield from ((part, False) for part in _APART.split(text) if one.is_name and _is_id(part))
-            yield from ((text, False) for _ in (0,) if not one.is_name and _is_id(text))
-        for group in text.split("=") if one.is_name else ():
-            parts = [part for part in _APART.split(group) if not _DIGIT.search(part) and _tells(part)]
-            if parts:
-                yield "^".join(parts), True
+        if not one.is_name:
+            yield from ((text, False) for _ in range(_is_id(text)))
+            continue
+        for group in text.split("="):
+            parts = [part for part in _APART.split(group) if part]
+            yield from ((part, False) for part in parts if _DIGIT.search(part) and _is_id(part))  # no name has digits
+            names = [part for part in parts if not _DIGIT.search(part) and _tells(part)]
+            if names:
+                yield "^".join(names), True
 
 
 def _shortest(pieces: Collection[bytes]) -> tuple[bytes, ...]:
