@@ -12,15 +12,14 @@ from functools import lru_cache
 from itertools import chain, pairwise
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.formats.dicom.level import Level
+from fw_gear_deid.formats.dicom.level import Level, Place, Want
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
-from fw_gear_deid.model.dictionary import format_tag, keyword_of
+from fw_gear_deid.model.dictionary import format_tag, is_private_creator, keyword_of, knows_creator
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.model.outcome import NOTHING_SOUGHT, RESIDUE, Edit
-from fw_gear_deid.plan.copies import every
 from fw_gear_deid.verify.instance import Written
-from fw_gear_deid.verify.sought import Sought, Taken, sought_of
+from fw_gear_deid.verify.sought import PASSED, Sought, Taken, sought_of
 
 REFUSING = "full"
 """Value of ``--verify`` with which a file that still tells is refused; with the others that is told."""
@@ -32,6 +31,32 @@ _IDS = frozenset({
 })  # fmt: skip
 _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INDEX = re.compile(r"\[\d+\]")
+
+
+class _Every(Place):
+    """A place at which every element is noted that may tell somebody, whether its value is at hand or not."""
+
+    __slots__ = ("_others",)
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__(encoding)
+        self._others = {encoding: self}
+
+    def want(self, tag: int, vr: str, wire: str) -> Want:
+        """Return whether it is noted."""
+        return Want(tag, vr, wire, wanted=vr not in PASSED and tag not in PIXEL_TAGS and vr != "SQ", blind=True)
+
+    def below(self, tag: int, index: int, encoding: Encoding) -> _Every:
+        """Return the place inside an item."""
+        known = self._others.get(encoding)
+        if known is None:
+            known = self._others[encoding] = _Every(encoding)
+        return known
+
+
+@lru_cache(maxsize=8)
+def _every(encoding: Encoding) -> _Every:
+    return _Every(encoding)
 
 
 def taken_by(edits: Iterable[Edit], unread: Iterable[tuple[str, str]], label: str = "") -> frozenset[Taken]:
@@ -80,11 +105,6 @@ def places(written: Written, data: bytes, sought: Sought, own: Iterable[str] = (
         The file, or its beginning.
     own : iterable of str
         Paths of what a rule wrote in the place of what is sought.
-
-    Raises
-    ------
-    Cut
-        More of the file is needed.
     """
     size = len(written.data)
     edges = sorted({written.start, size, *written.pixels, *chain.from_iterable(written.large)})
@@ -106,13 +126,13 @@ def _in_meta(data: bytes, sought: Sought) -> Iterator[str]:
     start = 132 if data[128:132] == b"DICM" else 0
     if data[start : start + 2] != b"\x02\0":
         return
-    level = Walker(data).meta(every(EXPLICIT_LITTLE), start)
+    level = Walker(data).meta(_every(EXPLICIT_LITTLE), start)
     yield from _in_level(data, level, sought, frozenset())
 
 
 def _in_data_set(written: Written, sought: Sought, own: frozenset[str]) -> Iterator[str]:
     encoding = Encoding(*written.form)
-    top, error = Walker(written.data, written.total).beginning(every(encoding), written.start)
+    top, error = Walker(written.data, written.total).beginning(_every(encoding), written.start)
     if error is not None:
         raise Unfit("it cannot be looked through for names that rules took away") from None
     for level in top.levels():
@@ -121,13 +141,17 @@ def _in_data_set(written: Written, sought: Sought, own: frozenset[str]) -> Itera
 
 def _in_level(data: bytes, level: Level, sought: Sought, own: frozenset[str]) -> Iterator[str]:
     for one in level.found:
-        tag, vr = one.want.tag, one.want.vr
-        if one.items is not None or tag in PIXEL_TAGS or one.end > len(data):
+        if one.items is not None or one.end > len(data):
             continue
-        if sought.stands_in(data[one.value : one.end], vr):
+        tag, value = one.want.tag, data[one.value : one.end]
+        if sought.stands_in(value, one.want.vr) and not (is_private_creator(tag) and _is_known(value)):
             path = _way(level) + format_tag(tag)
             if path not in own:
                 yield _INDEX.sub("", path) + (f" {keyword_of(tag)}" if keyword_of(tag) else "")
+
+
+def _is_known(creator: bytes) -> bool:
+    return knows_creator(creator.decode("iso8859").strip("\0 "))
 
 
 def _way(level: Level) -> str:
@@ -143,12 +167,7 @@ def words_of(found: list[str]) -> tuple[str, ...]:
 def look(
     written: Written, data: bytes, edits: Iterable[Edit], taken: frozenset[Taken], charset: bytes | None
 ) -> tuple[str, ...]:
-    """Return the words for what a file still tells; one says that there was nothing to look for.
-
-    Raises
-    ------
-    Cut
-    """
+    """Return the words for what a file still tells; one says that there was nothing to look for."""
     sought = sought_of(taken, _codecs(charset))
     if not sought:
         return (NOTHING_SOUGHT,)

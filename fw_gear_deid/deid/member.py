@@ -260,7 +260,11 @@ def _left(written: Written, data: bytes, edited: dataset.Edited, ctx: Context) -
     label = gate.label_of(ctx.person, ctx.telling)
     if label and label in sorting_texts(edited.after)["PatientID"]:
         label = ""  # which is what the profile wants
-    taken = gate.taken_by(edited.edits, edited.unread(), label)
+    try:
+        below = tuple(edited.unread())
+    except Unfit:
+        below = ()  # of a sequence that went and that nobody can read, no name is known
+    taken = gate.taken_by(edited.edits, below, label)
     told = gate.look(written, data, edited.edits, taken, edited.parts.body.charset)
     if ctx.verify == gate.REFUSING:
         gate.refuse(told)

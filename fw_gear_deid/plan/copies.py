@@ -27,7 +27,7 @@ class Copy(NamedTuple):
     """As it will be."""
 
 
-class Every(Place):
+class _Every(Place):
     """A place where every element is noted where it stands."""
 
     __slots__ = ("_others",)
@@ -37,21 +37,18 @@ class Every(Place):
         self._others = {encoding: self}
 
     def want(self, tag: int, vr: str, wire: str) -> Want:
-        """Return that it is noted."""
         return Want(tag, vr, wire, wanted=True, blind=tag in PIXEL_TAGS)
 
-    def below(self, tag: int, index: int, encoding: Encoding) -> Every:
-        """Return the place inside an item."""
+    def below(self, tag: int, index: int, encoding: Encoding) -> _Every:
         known = self._others.get(encoding)
         if known is None:
-            known = self._others[encoding] = Every(encoding)
+            known = self._others[encoding] = _Every(encoding)
         return known
 
 
 @lru_cache(maxsize=8)
-def every(encoding: Encoding) -> Every:
-    """Return the place at which every element is noted: the same one, which has learnt already."""
-    return Every(encoding)
+def _every(encoding: Encoding) -> _Every:
+    return _Every(encoding)
 
 
 def may_hold(src: bytes, uid: bytes, spans: Sequence[tuple[int, int]]) -> bool:
@@ -113,7 +110,7 @@ def copies(src: bytes, total: int, top: Level, changed: Mapping[bytes, bytes]) -
     Cut
         More of the file is needed.
     """
-    level, _ = Walker(src, total).beginning(every(top.place.encoding), top.start)
+    level, _ = Walker(src, total).beginning(_every(top.place.encoding), top.start)
     for one in level.levels():
         for found in one.found:
             if found.items is not None or found.want.tag in PIXEL_TAGS or found.end - found.value > _LONGEST:

@@ -19,7 +19,7 @@ from fw_gear_deid.model.person import is_placeholder, plain
 from fw_gear_deid.model.words import PARTICLES, is_protocol
 from fw_gear_deid.verify.known import Known
 
-_PASSED = frozenset({
+PASSED = frozenset({
     "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "TM", "UI",
     "UL", "US", "UV",
 })  # fmt: skip
@@ -104,7 +104,7 @@ class Sought:
 
     def stands_in(self, value: bytes, vr: str) -> bool:
         """Tell whether the value of an element tells one of them."""
-        if vr in _PASSED:
+        if vr in PASSED:
             return False
         key = value, vr in TEXT_VRS
         found = self._met.get(key)
