@@ -136,7 +136,9 @@ class Options:
     prune: Annotated[bool, Word("take back what stands in DEST of sources that are gone", gear="prune")] = False
     check: Annotated[bool, Word("compare what stands in DEST by SHA-256, not by size and time")] = False
     new_key: Annotated[bool, Word("make everything in DEST anew with another key")] = False
-    verify: Annotated[str, Word("checks before release", choices=("strict", "report", "off"), gear="verify")] = "strict"
+    verify: Annotated[
+        str, Word("checks before release", choices=("strict", "full", "report", "off"), gear="verify")
+    ] = "strict"
     strict_rules: Annotated[
         bool, Word("refuse a file in which a rule of its section finds nothing", gear="strict_rules")
     ] = False

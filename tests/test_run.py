@@ -223,7 +223,7 @@ def test_labels_keep(desk: Desk) -> None:
     assert loose.split("/")[0] == sha256(b"P2").hexdigest()[:16]
 
 
-@pytest.mark.parametrize("verify", ["strict", "report", "off"])
+@pytest.mark.parametrize("verify", ["strict", "full", "report", "off"])
 def test_verify_is_told_and_changes_no_byte(desk: Desk, verify: str) -> None:
     desk.put(THREE)
     assert desk.run("--verify", verify).code == 0

@@ -13,6 +13,7 @@ from fw_gear_deid.deid.coverage import GAPS, Break, Line
 from fw_gear_deid.deid.suggest import Addition, Suggested
 from fw_gear_deid.model.cells import shown
 from fw_gear_deid.model.errors import UsageError
+from fw_gear_deid.model.outcome import RESIDUE
 from fw_gear_deid.profile import store
 from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.profile.parse import parse_profile
@@ -93,12 +94,15 @@ def suggest_from(reports: Path) -> str:
         raise UsageError(f"{reports}: no reports: there is no {_REPORT} in it, nor in its folder private")
     try:
         with there[0].open(encoding="utf-8", newline="") as stream:
-            rows = [(row["source"], row["reason"]) for row in csv.DictReader(stream) if row["state"] == "refused"]
+            table = list(csv.DictReader(stream))
+            rows = [(row["source"], row["reason"]) for row in table if row["state"] == "refused"]
+            left = [row["risks"] for row in table if RESIDUE in row["risks"]]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error):
         raise UsageError(f"{there[0]}: cannot be read as the {_REPORT} of a run") from None
-    found = suggest.by_reasons(rows)
+    found = suggest.by_reasons(rows, left)
     notes = [
-        f"for {len(rows)} refused files; accept lets them leave as they are: look at them first",
+        f"for {len(rows)} refused files, and {len(left)} that tell a name or id; accept lets files leave as they are",
+        "look at them first",
         "lines that the profile has already stay there as they are",
     ]
     return suggest.text_of(found, notes) if found else ""
@@ -109,7 +113,10 @@ def suggest_command(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     if path.is_dir():
         text = suggest_from(path)
-        print(text or "# nothing to add: no file was refused for what the profile says", end="" if text else "\n")
+        print(
+            text or "# nothing to add: no file was refused for what the profile says, or tells a name",
+            end="" if text else "\n",
+        )
         return OK
     section = _section(arguments.file)
     options = _against(arguments.against, section)

@@ -8,6 +8,7 @@ from hashlib import file_digest, sha256
 from itertools import islice
 from pathlib import Path
 
+from fw_gear_deid.deid import gate
 from fw_gear_deid.deid.archive import deidentify_archive
 from fw_gear_deid.deid.context import Context
 from fw_gear_deid.deid.identity import Watch
@@ -74,7 +75,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
                 reason=work.scribe.told(work.told()),
                 unmatched=ctx.profile.without(work.matched),
                 sections=frozenset(work.sections),
-                risks=tuple(work.risks),
+                risks=gate.summed(work.risks, work.nameless),
             )
             return Result(released, work.sorting or {}, work.ruled, work.trail, work.originals)
         done = _one(source, found, ctx)
@@ -98,7 +99,7 @@ def deidentify(source: Path, name: str, ctx: Context, out: Path) -> Result | Ski
         sha256=digest.hexdigest(),
         unmatched=ctx.profile.without(done.matched),
         sections=done.sections,
-        risks=done.risks,
+        risks=gate.summed(done.risks, [done.nameless]),
         reason=scribe.told(),
     )
     originals = None
@@ -125,6 +126,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
     matched: set[int] = set()
     sections: set[str] = set()
     risks: dict[str, None] = {}
+    nameless: set[bool | None] = set()
     size = 0
     left: Counter[str] = Counter()
     with zips.Target(out, small=ctx.small) as target:
@@ -148,6 +150,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
             matched |= done.matched
             sections |= done.sections
             risks |= dict.fromkeys(done.risks)
+            nameless.add(done.nameless)
             sorting = {
                 key: text if (sorting or done.sorting).get(key) == text else "" for key, text in done.sorting.items()
             }
@@ -162,7 +165,7 @@ def deidentify_series(sources: list[tuple[Path, str]], ctx: Context, out: Path) 
         reason=scribe.told(told),
         unmatched=ctx.profile.without(matched),
         sections=frozenset(sections),
-        risks=tuple(risks),
+        risks=gate.summed(risks, nameless),
     )
     return Result(released, sorting, ruled, scribe.end(), originals)
 

@@ -82,6 +82,8 @@ class Work:
     matched: set[int] = field(default_factory=set)
     """Rules that found something in a member."""
     risks: dict[str, None] = field(default_factory=dict)
+    nameless: set[bool | None] = field(default_factory=set)
+    """As ``Done.nameless`` of the members."""
     sorting: dict[str, str] | None = None
     """Sorting tags after de-identification; empty text where members differ."""
     ruled: frozenset[str] = frozenset()
@@ -262,6 +264,7 @@ def _member(member: Member, ctx: Context, work: Work) -> tuple[Done, Incoming | 
     work.kept |= result.kept
     work.matched |= result.matched
     work.risks |= dict.fromkeys(result.risks)
+    work.nameless.add(result.nameless)
     if result.read is not None:
         work.first = work.first or result
         work.ruled |= result.ruled
@@ -355,6 +358,7 @@ def _nested(data: bytes, name: str, ctx: Context) -> Done | str | None:
         known=work.known,
         undo=Undo("archive", inside=work.originals.ended()) if work.originals is not None else None,
         facts=frozenset().union(*work.facts) if work.facts else None,
+        nameless=None if work.nameless <= {None} else work.nameless <= {None, True},
     )
 
 

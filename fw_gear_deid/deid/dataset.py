@@ -31,7 +31,7 @@ from fw_gear_deid.plan.places import ESSENTIAL, META_STAYS, PATIENT_AGE, SIGNED,
 from fw_gear_deid.profile.claims import withheld
 from fw_gear_deid.profile.compiled import DicomSection, Rule
 from fw_gear_deid.standard import marks
-from fw_gear_deid.verify.instance import Checker
+from fw_gear_deid.verify.instance import Checker, Written
 from fw_gear_deid.verify.known import Known
 from fw_gear_deid.verify.marks import Said
 from fw_gear_deid.verify.promises import General, Promise, Promises, Table
@@ -413,8 +413,8 @@ def _unread(src: bytes, done: Edits) -> Iterator[tuple[str, str]]:
             yield from texts.texts_in(src[one.start : one.end], level.place.encoding, codecs)
 
 
-def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) -> None:
-    """Make sure that a result may leave.
+def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) -> Written:
+    """Make sure that a result may leave; return it as it was read.
 
     Parameters
     ----------
@@ -431,7 +431,7 @@ def check(edited: Edited, data: bytes, meta: Sequence[Splice], behind: int = 0) 
     """
     told = meta, edited.body, {row.path for row in edited.edits[len(edited.parts.fixes) :]}
     checker = plan_of(edited.section).checker_of(_places_of(edited.parts).sop_class)
-    checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known, edited.said)
+    return checker.check(span_of(edited.parts), data, told, len(data) + behind, edited.known, edited.said)
 
 
 def span_of(parts: Parts) -> Span:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fw_gear_deid.actions.cleaning import Fact
-from fw_gear_deid.deid import dataset, document, envelope, masks, pair
+from fw_gear_deid.deid import dataset, document, envelope, gate, masks, pair
 from fw_gear_deid.deid.cleaning import clean_of
 from fw_gear_deid.deid.columns import NO_PSEUDONYM, Rows, subject_column
 from fw_gear_deid.deid.context import Context
@@ -23,17 +23,18 @@ from fw_gear_deid.deid.undo_dicom import ASKED, undo_dicom
 from fw_gear_deid.formats import FORMATS
 from fw_gear_deid.formats import known as known_format
 from fw_gear_deid.formats.archive import HEAD, PIECE, packed
-from fw_gear_deid.formats.dicom import part10
+from fw_gear_deid.formats.dicom import careful, part10
 from fw_gear_deid.formats.dicom.fields import Fields
 from fw_gear_deid.formats.row import Splice
 from fw_gear_deid.model import limits
 from fw_gear_deid.model.action import At
 from fw_gear_deid.model.errors import Unfit
-from fw_gear_deid.model.outcome import Always, Edit, Trail
+from fw_gear_deid.model.outcome import NOTHING_SOUGHT, Always, Edit, Trail
 from fw_gear_deid.model.portable import sanitize
 from fw_gear_deid.model.selectors import AnySelector
 from fw_gear_deid.model.words import is_neutral
 from fw_gear_deid.profile.compiled import DicomSection, FieldSection, FilenameSection, Profile, ZipSection
+from fw_gear_deid.verify.instance import Written
 from fw_gear_deid.verify.known import Known
 
 MODALITY = 0x00080060
@@ -91,6 +92,8 @@ class Done:
         What gives it back, where that is wanted.
     facts : frozenset of Fact or None
         What it tells of the patient, where texts are cleaned of that.
+    nameless : bool or None
+        No rule took away a name or id that could be looked for; None where nobody looks.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Done:
     known: Known | None = None
     undo: Undo | None = None
     facts: frozenset[Fact] | None = None
+    nameless: bool | None = None
 
     def teach(self, known: Known) -> None:
         """Let a name that is to stand around it be held against what went from it."""
@@ -221,8 +225,10 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
     pieces, meta = part10.write(parts, edited.meta, edited.body)
     written_bytes = b"".join(pieces)
     del pieces  # which are all of it once more
+    told: tuple[str, ...] = ()
     if ctx.verify != "off":
-        dataset.check(edited, written_bytes, meta, behind)
+        written_as = dataset.check(edited, written_bytes, meta, behind)
+        told = _left(written_as, written_bytes, edited, ctx)
     edits = (*back.edits, *edited.edits)
     body: Sequence[Splice] = edited.body
     if edited.sealed:
@@ -235,7 +241,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         edits=edits,
         sections=frozenset({section.match.key}),
         matched=found_by(section, back.of(edited.matched, section), ctx),
-        risks=edited.risks,
+        risks=(*edited.risks, *(word for word in told if word != NOTHING_SOUGHT)),
         sorting=sorting_texts(edited.after),
         ruled=ruled_keywords(section, edited.after, edited.edits),
         read=edited.read,
@@ -243,6 +249,7 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         whose=tells_whose(fields),
         undo=undo_dicom(parts, (meta, body), edits, edited.where, edited.blanks) if ctx.log else None,
         facts=None if edited.facts is None else frozenset(edited.facts),
+        nameless=NOTHING_SOUGHT in told if ctx.verify != "off" else None,
     )
     if done.undo is not None and parts is not opened:
         done.undo = decrypted(done.undo)
@@ -253,6 +260,23 @@ def _from_beginning(source: Incoming, name: str, section: DicomSection, ctx: Con
         done.sorting = held(done.sorting, known_of(ctx, done))
     done.edits = (*done.edits, *renamed(name, done.name, rule))
     return done
+
+
+def _left(written: Written, data: bytes, edited: dataset.Edited, ctx: Context) -> tuple[str, ...]:
+    """Return where a result still tells whose it is; raise Unfit where it may not."""
+    label = gate.label_of(ctx.person, ctx.telling)
+    if label and label in sorting_texts(edited.after)["PatientID"]:
+        label = ""  # which is what the profile wants
+    try:
+        below = tuple(edited.unread())
+    except Unfit:
+        below = ()  # of a sequence that went and that nobody can read, no name is known
+    taken = gate.taken_by(edited.edits, below, label)
+    told = gate.look(written, data, edited.edits, taken, edited.parts.body.charset)
+    if ctx.verify == gate.REFUSING:
+        gate.refuse(told)
+        careful.reads(data)
+    return told
 
 
 def leave_out(parts: part10.Parts, section: DicomSection) -> None:

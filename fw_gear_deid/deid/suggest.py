@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fw_gear_deid.actions.shift import Shift, goes_by_key
 from fw_gear_deid.deid.coverage import BELOW, GAPS, KEPT, WEAK, Line, strictest, strictest_top
 from fw_gear_deid.formats import TABLE
+from fw_gear_deid.model.dictionary import keyword_of, public_vr
 from fw_gear_deid.model.frozen import frozen
+from fw_gear_deid.model.outcome import RESIDUE
 from fw_gear_deid.model.selectors import PathAt, RegexAt, TagAt
 from fw_gear_deid.profile.compiled import DicomSection
 from fw_gear_deid.standard import resolve, risks, tables
@@ -185,28 +187,55 @@ def _entries(line: Line, *, deep: bool) -> list[tuple[str, ...]]:
 # -- what a run refused ------------------------------------------------------------------------------------
 
 _RISK = re.compile(r"risk ([a-z-]+): ")
+_PLACE = r"(?:\([0-9A-F]{4},[0-9A-F]{4}\))+(?: \w+)?"
+_STANDS = re.compile(rf"a name or id that a rule took away stands in ({_PLACE}), too")
+_LEFT = re.compile(rf"{RESIDUE}({_PLACE})(?=$|;)")
+_TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
+_CLEANED = ("LO", "LT", "SH", "ST", "UC", "UT")
 _TOLD = re.compile(r"a name or id that a rule took away stands in ([^,]+?)(?:, row \d+)?, too")
 
 
-def by_reasons(rows: Iterable[tuple[str, str]]) -> Mapping[str, tuple[Addition, ...]]:
-    """Return section → additions that let refused files pass.
+def by_reasons(rows: Iterable[tuple[str, str]], left: Iterable[str] = ()) -> Mapping[str, tuple[Addition, ...]]:
+    """Return section → additions that let refused files pass, and that take away what was found in others.
 
     Parameters
     ----------
     rows : iterable of tuple of str
         Name and reason of each file that was refused.
+    left : iterable of str
+        Risks of each file that was released.
     """
     found: dict[str, dict[Addition, None]] = {}
     words: dict[str, None] = {}
+    places: dict[str, None] = {}
     for name, reason in rows:
         words |= dict.fromkeys(word for word in _RISK.findall(reason) if word in risks.WORDS)
         section = _section_of(name)
-        for field in _TOLD.findall(reason) if section != "dicom" else ():
-            found.setdefault(section, {})[Addition((), (f"name: {field!r}", "remove: true"), (field,))] = None
+        if section != "dicom":
+            for field in _TOLD.findall(reason):
+                found.setdefault(section, {})[Addition((), (f"name: {field!r}", "remove: true"), (field,))] = None
+        places |= dict.fromkeys(_STANDS.findall(reason))
+    for text in left:
+        places |= dict.fromkeys(_LEFT.findall(text))
+    dicom = list(dict.fromkeys(map(_of_place, places)))
     if words:  # which refuse nothing but where that word stands
         accept = f"accept: [{', '.join(word for word in risks.WORDS if word in words)}]"
-        found["dicom"] = dict.fromkeys((Addition(("ps3-15: basic", accept)), Addition((), _REQUIRES)))
+        dicom.insert(0, Addition(("ps3-15: basic", accept)))
+    if dicom:
+        found["dicom"] = dict.fromkeys((*dicom, Addition((), _REQUIRES)))
     return {key: tuple(ones) for key, ones in found.items()}
+
+
+def _of_place(place: str) -> Addition:
+    """Return what takes a name or id out of an element: a text is cleaned of it, all else goes."""
+    tags = _TAG.findall(place)
+    mask = "".join(tags[-1])
+    vr = public_vr(int(mask, 16)) or "UN"
+    action = "clean: true" if vr in _CLEANED else "replace-with: ''" if vr == "PN" else "remove: true"
+    keyword = keyword_of(int(mask, 16))
+    if len(tags) > 1:
+        return Addition((), (rf"regex: '(.*\.)?({keyword or '(?!)'}|{mask.lower()})$'", action), (place,))
+    return Addition((), (f"name: {keyword}" if keyword else f"name: '({tags[0][0]},{tags[0][1]})'", action), (place,))
 
 
 def _section_of(name: str) -> str:

@@ -16,7 +16,7 @@ from fw_gear_deid.ledger.state import Made, Row
 from fw_gear_deid.model.audit import AUDIT_COLUMNS, LINE_END, first, unpacked
 from fw_gear_deid.model.cells import cell, to_json
 from fw_gear_deid.model.errors import StopRun
-from fw_gear_deid.model.outcome import OTHER_DICOM, SKIPPED, STATES, kind_of
+from fw_gear_deid.model.outcome import NOTHING_SOUGHT, OTHER_DICOM, SKIPPED, STATES, kind_of
 from fw_gear_deid.system.whole import written
 
 FILES_COLUMNS = (
@@ -112,7 +112,7 @@ def write(
     """
     states: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
-    left_out = 0
+    left_out = nothing = 0
     risks: Counter[str] = Counter()
     actions: Counter[str] = Counter()
     totals: Counter[str] = Counter()
@@ -124,13 +124,16 @@ def write(
         for row, made in rows:
             sums = made if made is not None and row.first else _NOTHING
             path, digest = (made.path, made.sha256) if made is not None else ("", "")
+            words = sums.risks.split("; ") if sums.risks else []
+            told = [word for word in words if word != NOTHING_SOUGHT]
             table.writerow(
                 (cell(row.source), cell(path), row.state, cell(row.reason), sums.changes, sums.members,
                  row.bytes_in, sums.size, digest, f"{row.seconds:.3f}",
-                 cell(sums.risks))
+                 cell("; ".join(told)))
             )  # fmt: skip
             states[row.state] += 1
-            risks.update(sums.risks.split("; ") if sums.risks else ())
+            nothing += NOTHING_SOUGHT in words
+            risks.update({word.partition(": ")[0] for word in told})
             if row.state == "skipped":
                 skipped[kind_of(row.reason)] += 1
                 left_out += row.reason.startswith(OTHER_DICOM)
@@ -150,6 +153,7 @@ def write(
         "skipped": {kind: skipped[kind] for kind in SKIPPED if skipped[kind]},
         "dicom_left_out": left_out,
         "risks": dict(sorted(risks.items())),
+        "nothing_to_search_for": nothing,
         "actions": dict(sorted(actions.items())),
         "totals": dict(totals),
         "rules_without_a_match": idle.never(),

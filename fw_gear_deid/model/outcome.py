@@ -48,6 +48,12 @@ REPAIRED = "repaired: "
 """Begins the audit's ``rule`` where odd bytes were made plain before the rules ran."""
 
 
+RESIDUE = "residue: "
+"""Begins the risk of a place that still tells a name or id which a rule took away."""
+NOTHING_SOUGHT = "nothing to search for"
+"""In the place of a risk, where no rule took away a name or id that could be looked for."""
+
+
 @frozen
 class Edit:
     """One change: a row of the audit.

@@ -96,6 +96,17 @@ class Words:
         last = rb"(?![0-9])" if parts[-1].isdigit() else rb"(?![a-z])"
         self._several.setdefault(parts[0], {})[parts] = first + inside + last
 
+    def add_bytes(self, raw: bytes) -> None:
+        """Add a word in the bytes of some other character set."""
+        if len(raw) >= _FOREIGN_MIN:
+            self._foreign.add(raw)
+
+    def pieces(self) -> frozenset[bytes]:
+        """Return bytes of which one is in all bytes, small and without NULs, that hold one of the values."""
+        several = {max(parts, key=len) for ways in self._several.values() for parts in ways}
+        foreign = {one.lower().replace(b"\0", b"") for one in self._foreign}
+        return frozenset({*self._words, *self._short, *several, *foreign})
+
     # -- looking -------------------------------------------------------------------------------------------
 
     def are_in(self, data: bytes) -> bool:

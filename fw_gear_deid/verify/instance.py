@@ -10,6 +10,7 @@ import re
 import struct
 from bisect import bisect_left
 from collections.abc import Sequence, Set
+from typing import NamedTuple
 
 from fw_gear_deid.formats.dicom import values
 from fw_gear_deid.model import limits
@@ -65,6 +66,7 @@ _NO_ITEMS: frozenset[bytes] = frozenset()
 _PIXEL_DATA = 0x7FE00010
 _KNOWN_MAX, _EXPECTED_MAX, _PLACES_MAX, _LATE_MAX = 50_000, 10_000, 20_000, 10_000
 _PASSED_MAX, _PASSED_BYTES, _BEGINNING = 200, 1 << 14, 64  # sequences, bytes of each, and those that it is looked up by
+_LARGE = 1 << 11  # bytes
 _CHARACTER_SET, _INSTANCE, _MEDIA, _SYNTAX = 0x00080005, 0x00080018, 0x00020003, 0x00020010
 _VERSION, _MEDIA_CLASS, _PADDING = 0x00020001, 0x00020002, 0xFFFCFFFC
 _MARKED = (marks.CODES, marks.EQUIPMENT)
@@ -105,8 +107,8 @@ class Checker:
         total: int | None = None,
         known: Known | None = None,
         said: marks.Said | None = None,
-    ) -> None:
-        """Compare a result with its source.
+    ) -> Written:
+        """Compare a result with its source; return it as it was read.
 
         Parameters
         ----------
@@ -130,7 +132,7 @@ class Checker:
             not kept.
         """
         try:
-            _Check(self, source, data, len(data) if total is None else total, known).run(*told, said)
+            return _Check(self, source, data, len(data) if total is None else total, known).run(*told, said)
         except struct.error:
             raise fails("the result does not parse") from None
 
@@ -170,6 +172,30 @@ class Checker:
         return known
 
 
+class Written(NamedTuple):
+    """A result that passed its check, for others to look at.
+
+    Attributes
+    ----------
+    data : bytes
+        What holds its data set: all of it, inflated, or the beginning of it.
+    start, total : int
+        Where the data set begins and ends.
+    form : Form
+    pixels : (int, int)
+        Where the value of the top level's pixels begins and ends; at the end of all where it has none.
+    large : sequence of (int, int)
+        The same of values of some thousand bytes, in the order of the data set; there may be others.
+    """
+
+    data: bytes
+    start: int
+    total: int
+    form: Form
+    pixels: tuple[int, int]
+    large: Sequence[tuple[int, int]]
+
+
 class _Check:
     """One result."""
 
@@ -185,6 +211,7 @@ class _Check:
         self._was = b""
         self._trail: list[str] = []
         self._pixels: tuple[int, int] | None = None
+        self._large: list[tuple[int, int]] = []
         self._media: bytes | None = None
         self._instance: bytes | None = None
         self._identified = False
@@ -193,7 +220,7 @@ class _Check:
         self._own = _NO_ITEMS
         self._ordered = True
 
-    def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str], said: marks.Said | None) -> None:
+    def run(self, meta: Sequence[Splice], body: Sequence[Splice], paths: Set[str], said: marks.Said | None) -> Written:
         source, data = self._source, self._data
         prefix = source.data[128:132] == b"DICM"
         if (data[128:132] == b"DICM") != prefix:
@@ -237,6 +264,7 @@ class _Check:
             spans = [(end, self._pixels[0]), (self._pixels[1], total)] if self._pixels else [(end, total)]
             hunt = copies.Hunt(self._checker.promises, end, total, form)
             copies.check(source.body, now, spans, body, hunt)
+        return Written(now, end, total, form, self._pixels or (total, total), self._large)
 
     def _same(self, src: bytes, start: int, end: int, now: bytes, at: int, splices: Sequence[Splice]) -> int:
         """Compare a span with its source; return its length. What no splice names is as it was, byte for byte."""
@@ -299,6 +327,8 @@ class _Check:
                     pos = self._open(pos, value, end, tag, must, state)
                     continue
                 stop = value + LENGTHS[little].unpack_from(src, value - 4)[0]
+                if stop - value >= _LARGE and spot.way.top:
+                    self._large.append((value, stop))
             if stop > end:
                 raise fails("the result does not parse")
             if must is not None:

@@ -154,13 +154,21 @@ class Known:
         data : bytes
             Any, such as the value of a private element, or a whole file that was unpacked.
         """
+        return self.words().are_in(data)
+
+    def texts(self) -> Iterator[str]:
+        """Yield what was remembered, as it came."""
+        yield from (text for text, _ in self._texts)
+
+    def words(self) -> Words:
+        """Return what is looked for in bytes."""
         if self._words is None:
             self._words = Words(_days, self._is_uid, short=self._short)
             for text, vr in self._texts:
                 for spelt in _spellings(text):
                     for value in spelt.split("\\"):
                         _add_words(self._words, value.strip("\0 "), vr)
-        return self._words.are_in(data)
+        return self._words
 
     def _is_uid(self, digits: str) -> bool:
         return len(digits) >= _UID_MIN and digits in self._inside.get(len(digits), ())

@@ -56,6 +56,23 @@ def read_back(data: bytes, tags: tuple[int, ...]) -> None:
         raise Odd(_OTHERWISE)
 
 
+def reads(data: bytes) -> None:
+    """Make sure that pydicom reads a file, and each sequence in it, up to the pixels.
+
+    Raises
+    ------
+    Odd
+    """
+    with strict_pydicom() as pydicom:
+        warnings.simplefilter("ignore")  # of values
+        try:
+            _read_sequences(pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True))
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 -- as above
+            raise Odd("the result cannot be read by pydicom") from None
+
+
 _OTHERWISE = "it can be made plain, but another reader reads something else in it"
 
 
