@@ -472,7 +472,8 @@ def _act(ds: Dataset, tag: int, action: Action) -> None:
         assert isinstance(elem, RawDataElement)
         vr = _vr_of(elem)
         text = (elem.value or b"").decode("ascii").rstrip(" \0")
-        texts = [text] if vr in ("LT", "ST", "UR", "UT") else [one.strip(" ") for one in text.split("\\")]
+        parts = [one.strip(" ") if vr in ("AE", "DS", "IS") else one.rstrip(" ") for one in text.split("\\")]
+        texts = [text] if vr in ("LT", "ST", "UR", "UT") else parts
         digests = tuple(hashlib.sha256(one.encode()).hexdigest()[: action.digits] if one else "" for one in texts)
         if list(digests) != texts:
             _put(ds, tag, vr, digests)
