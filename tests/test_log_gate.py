@@ -328,6 +328,16 @@ def test_what_is_replaced_or_taken_back_is_withdrawn(desk: Logged) -> None:
     assert len(desk.standing()) == NUMBER - 1
 
 
+def test_what_somebody_deleted_and_is_made_again_stands_once(desk: Logged) -> None:
+    desk.put(FILES)
+    assert desk.go().code == 0
+    next(path for path in desk.dest.rglob("*") if path.is_file()).unlink()
+    assert desk.go().code == 0
+    assert len(desk.standing()) == len(desk.entries())
+    desk.check_settled()
+    assert sorted(state for rows in desk.entries().values() for state, _ in rows).count("withdrawn") == 1
+
+
 def test_new_bytes_under_the_same_name(desk: Logged) -> None:
     assert desk.go().code == 0
     desk.put({"S/V/A/0": instance(number=0, StudyID="77")})

@@ -101,7 +101,7 @@ class Gate:
         put = [one for one in sent if one.is_put and one.upload.log]
         failed = [one.upload.log for one in sent if not one.is_put and one.upload.log]
         placed = [_placed(one.upload, self._sink.spot(one.destination)) for one in put]
-        older = [id_ for one, there in zip(put, placed, strict=True) if one.replaces for id_ in self._older(there)]
+        older = [id_ for there in placed for id_ in self._older(there)]
         older = list(dict.fromkeys([*older, *(id_ for one in sent for id_ in one.gone)]))
 
         def note(log: DeidLog) -> None:
