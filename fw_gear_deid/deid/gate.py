@@ -12,7 +12,8 @@ from functools import lru_cache
 from itertools import chain, pairwise
 
 from fw_gear_deid.formats.dicom import values
-from fw_gear_deid.formats.dicom.level import Level, Place, Want
+from fw_gear_deid.formats.dicom.every import Every
+from fw_gear_deid.formats.dicom.level import Level, Want
 from fw_gear_deid.formats.dicom.walk import Walker
 from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS, Encoding
 from fw_gear_deid.model.dictionary import format_tag, is_private_creator, keyword_of, knows_creator
@@ -33,30 +34,19 @@ _SIZE = re.compile(r"<\d+ (bytes|items?|values?)>")
 _INDEX = re.compile(r"\[\d+\]")
 
 
-class _Every(Place):
+class _Telling(Every):
     """A place at which every element is noted that may tell somebody, whether its value is at hand or not."""
 
-    __slots__ = ("_others",)
-
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__(encoding)
-        self._others = {encoding: self}
+    __slots__ = ()
 
     def want(self, tag: int, vr: str, wire: str) -> Want:
         """Return whether it is noted."""
         return Want(tag, vr, wire, wanted=vr not in PASSED and tag not in PIXEL_TAGS and vr != "SQ", blind=True)
 
-    def below(self, tag: int, index: int, encoding: Encoding) -> _Every:
-        """Return the place inside an item."""
-        known = self._others.get(encoding)
-        if known is None:
-            known = self._others[encoding] = _Every(encoding)
-        return known
-
 
 @lru_cache(maxsize=8)
-def _every(encoding: Encoding) -> _Every:
-    return _Every(encoding)
+def _telling(encoding: Encoding) -> _Telling:
+    return _Telling(encoding)
 
 
 def taken_by(edits: Iterable[Edit], unread: Iterable[tuple[str, str]], label: str = "") -> frozenset[Taken]:
@@ -126,13 +116,13 @@ def _in_meta(data: bytes, sought: Sought) -> Iterator[str]:
     start = 132 if data[128:132] == b"DICM" else 0
     if data[start : start + 2] != b"\x02\0":
         return
-    level = Walker(data).meta(_every(EXPLICIT_LITTLE), start)
+    level = Walker(data).meta(_telling(EXPLICIT_LITTLE), start)
     yield from _in_level(data, level, sought, frozenset())
 
 
 def _in_data_set(written: Written, sought: Sought, own: frozenset[str]) -> Iterator[str]:
     encoding = Encoding(*written.form)
-    top, error = Walker(written.data, written.total).beginning(_every(encoding), written.start)
+    top, error = Walker(written.data, written.total).beginning(_telling(encoding), written.start)
     if error is not None:
         raise Unfit("it cannot be looked through for names that rules took away") from None
     for level in top.levels():

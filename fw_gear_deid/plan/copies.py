@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
-from fw_gear_deid.formats.dicom.level import Found, Level, Place, Want
+from fw_gear_deid.formats.dicom.every import every
+from fw_gear_deid.formats.dicom.level import Found, Level
 from fw_gear_deid.formats.dicom.walk import Walker
-from fw_gear_deid.formats.dicom.wire import PIXEL_TAGS, Cut, Encoding
+from fw_gear_deid.formats.dicom.wire import PIXEL_TAGS, Cut
 from fw_gear_deid.model.dictionary import SINGLE_TEXT_VRS
 from fw_gear_deid.model.legal import problem
 
@@ -25,30 +25,6 @@ class Copy(NamedTuple):
     one: Found
     value: bytes
     """As it will be."""
-
-
-class _Every(Place):
-    """A place where every element is noted where it stands."""
-
-    __slots__ = ("_others",)
-
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__(encoding)
-        self._others = {encoding: self}
-
-    def want(self, tag: int, vr: str, wire: str) -> Want:
-        return Want(tag, vr, wire, wanted=True, blind=tag in PIXEL_TAGS)
-
-    def below(self, tag: int, index: int, encoding: Encoding) -> _Every:
-        known = self._others.get(encoding)
-        if known is None:
-            known = self._others[encoding] = _Every(encoding)
-        return known
-
-
-@lru_cache(maxsize=8)
-def _every(encoding: Encoding) -> _Every:
-    return _Every(encoding)
 
 
 def may_hold(src: bytes, uid: bytes, spans: Sequence[tuple[int, int]]) -> bool:
@@ -110,7 +86,7 @@ def copies(src: bytes, total: int, top: Level, changed: Mapping[bytes, bytes]) -
     Cut
         More of the file is needed.
     """
-    level, _ = Walker(src, total).beginning(_every(top.place.encoding), top.start)
+    level, _ = Walker(src, total).beginning(every(top.place.encoding), top.start)
     for one in level.levels():
         for found in one.found:
             if found.items is not None or found.want.tag in PIXEL_TAGS or found.end - found.value > _LONGEST:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from fw_gear_deid.deid.incoming import Incoming
 from fw_gear_deid.formats.dicom import part10, values
-from fw_gear_deid.formats.dicom.level import Found, Level, Place, Want
+from fw_gear_deid.formats.dicom.every import Every
+from fw_gear_deid.formats.dicom.level import Found, Level
 from fw_gear_deid.formats.dicom.part10 import Parts
-from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, Encoding
+from fw_gear_deid.formats.dicom.wire import EXPLICIT_LITTLE, PIXEL_TAGS
 from fw_gear_deid.model.dictionary import format_tag, is_private, is_private_creator, keyword_of, known_vr
 from fw_gear_deid.model.errors import Unfit
 from fw_gear_deid.scan import words
@@ -19,24 +20,9 @@ from fw_gear_deid.verify.known import Known
 
 _LONGEST = 1 << 20
 """Bytes of the longest value that is looked into; longer ones are pixels, or told as not looked at."""
-_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _METHOD = 0x00120063
 _PICTURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """With which a preamble begins that lets other programs read the pixels (PS3.10 §7.1)."""
-
-
-class _Every(Place):
-    """A place at which every element is wanted."""
-
-    __slots__ = ()
-
-    def want(self, tag: int, vr: str, wire: str) -> Want:
-        """Return that an element is."""
-        return Want(tag, vr, wire, wanted=True, blind=tag in _PIXELS)
-
-    def below(self, tag: int, index: int, encoding: Encoding) -> _Every:
-        """Return the place inside an item."""
-        return _Every(encoding)
 
 
 class Header:
@@ -60,7 +46,7 @@ class Header:
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
         self._parts: Parts = incoming.enough(
-            lambda: part10.read(incoming.data, _Every(EXPLICIT_LITTLE), _Every, incoming.total)
+            lambda: part10.read(incoming.data, Every(EXPLICIT_LITTLE), Every, incoming.total)
         )
         self.known = Known()
         self.fields: dict[str, bool] = {}
@@ -115,7 +101,7 @@ class Header:
 
     def _other(self, level: Level, one: Found, path: str, known: Known) -> Iterator[Finding]:
         tag = one.want.tag
-        if one.items is not None or tag in _PIXELS or words.names_person(tag):
+        if one.items is not None or tag in PIXEL_TAGS or words.names_person(tag):
             return
         keyword = keyword_of(tag) or format_tag(tag)
         vr = known_vr(tag, level.creator_of(tag), one.want.vr) if is_private(tag) else one.want.vr
